@@ -2,7 +2,8 @@
 #   foo_test.c   a cmocka test program <module>_foo_test, registered with CTest
 #   foo_fuzz.c   a libFuzzer target <module>_foo_fuzz, built only with TN_FUZZ
 #   foo_bench.c  a benchmark program <module>_foo_bench, built by the target `benches`
-# DEPENDS names the modules it may include; scripts/check_includes.py holds the arrows. LIBS names third-party libraries.
+# DEPENDS names the modules it may include; TEST_DEPENDS what only its tests, fuzzers and benchmarks link (test_support =
+# tests/support: the failing allocator; tests only); scripts/check_includes.py holds the arrows. LIBS names third-party libraries.
 add_custom_target(unit_tests)
 add_custom_target(benches)
 
@@ -18,6 +19,8 @@ function(tn_module name)
   list(FILTER benchmarks INCLUDE REGEX "_bench\\.c$")
   list(TRANSFORM arg_DEPENDS PREPEND tn_)
   list(TRANSFORM arg_TEST_DEPENDS PREPEND tn_)
+  set(bench_depends ${arg_TEST_DEPENDS})
+  list(REMOVE_ITEM bench_depends tn_test_support) # exists only with TN_TESTS
 
   if(sources)
     add_library(tn_${name} STATIC ${sources})
@@ -39,14 +42,14 @@ function(tn_module name)
   foreach(bench ${benchmarks})
     get_filename_component(stem ${bench} NAME_WE)
     add_executable(${name}_${stem} EXCLUDE_FROM_ALL ${bench})
-    target_link_libraries(${name}_${stem} PRIVATE tn_${name} ${arg_TEST_DEPENDS} tn_flags)
+    target_link_libraries(${name}_${stem} PRIVATE tn_${name} ${bench_depends} tn_flags)
     add_dependencies(benches ${name}_${stem})
   endforeach()
   if(TN_FUZZ)
     foreach(fuzzer ${fuzzers})
       get_filename_component(stem ${fuzzer} NAME_WE)
       add_executable(${name}_${stem} ${fuzzer})
-      target_link_libraries(${name}_${stem} PRIVATE tn_${name} ${arg_TEST_DEPENDS} tn_flags)
+      target_link_libraries(${name}_${stem} PRIVATE tn_${name} ${bench_depends} tn_flags)
       target_link_options(${name}_${stem} PRIVATE -fsanitize=fuzzer)
       set_property(GLOBAL APPEND PROPERTY TN_FUZZERS ${name}_${stem})
     endforeach()

@@ -1,4 +1,6 @@
-/* arena.h: memory with one lifetime. Blocks are handed out from chunks and freed together; there is no free of one block.
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * arena.h: memory with one lifetime. Blocks are handed out from chunks and freed together; there is no free of one block.
  *
  *     tn_arena arena = {.allocator = allocator};      // zero otherwise
  *     char *name = tn_arena_string(&arena, text);     // NULL when out of memory

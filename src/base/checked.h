@@ -1,4 +1,6 @@
-/* checked.h: arithmetic on sizes that come from a file, a request or a shape. Each returns false on overflow and then
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * checked.h: arithmetic on sizes that come from a file, a request or a shape. Each returns false on overflow and then
  * leaves *out alone. A size that was not checked against what remains is a defect. */
 #ifndef TN_BASE_CHECKED_H_
 #define TN_BASE_CHECKED_H_

@@ -1,4 +1,6 @@
-/* file.h: files in and out. Reading maps or copies; writing is all or nothing: a temporary file beside the target, fsync,
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * file.h: files in and out. Reading maps or copies; writing is all or nothing: a temporary file beside the target, fsync,
  * rename. Every failure is reported with the path and the system's reason.
  *
  * A mapped file that shrinks under us raises SIGBUS, which no check prevents: loaders that must survive it use
@@ -34,7 +36,9 @@ void tn_file_close(tn_file *file); /* accepts a zeroed or closed struct with des
 TN_MUST_CHECK tn_status tn_file_read_all(const char *path, size_t max_bytes, const tn_allocator *allocator, tn_diag *diag, char **out_data,
                                          size_t *out_size);
 
-/* Writing: create, write at any offsets, then commit (fsync + rename) or destroy (nothing remains). */
+/* Writing: create, write at any offsets (from any threads), commit (fsync + rename), destroy. Without a commit that
+ * succeeded, destroy leaves nothing behind. `diag` must outlive the writer. A target that exists and is no regular file is
+ * TN_INVALID_ARGUMENT. */
 typedef struct tn_file_writer tn_file_writer;
 TN_MUST_CHECK tn_status tn_file_writer_create(const char *path, const tn_allocator *allocator, tn_diag *diag, tn_file_writer **out_writer);
 TN_MUST_CHECK tn_status tn_file_writer_write_at(tn_file_writer *writer, uint64_t offset, const void *data, size_t size_bytes);

@@ -1,4 +1,6 @@
-/* hash.h: XXH3 64-bit. For finding things and for noticing accidents; never for trust: whoever can write a file can write
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * hash.h: XXH3 64-bit. For finding things and for noticing accidents; never for trust: whoever can write a file can write
  * its checksum. */
 #ifndef TN_BASE_HASH_H_
 #define TN_BASE_HASH_H_

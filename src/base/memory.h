@@ -1,4 +1,6 @@
-/* memory.h: host memory through a tn_allocator; every allocation of the library goes through here, so that tests can make
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * memory.h: host memory through a tn_allocator; every allocation of the library goes through here, so that tests can make
  * each one fail in turn. NULL allocator = malloc, realloc, free.
  *
  * All of these return NULL when there is no memory or the size overflows; the caller reports (tn_fail_memory).

@@ -1,4 +1,6 @@
-/* progress.h: the calling side of tenon/progress.h. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * progress.h: the calling side of tenon/progress.h. */
 #ifndef TN_BASE_PROGRESS_H_
 #define TN_BASE_PROGRESS_H_
 

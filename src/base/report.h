@@ -1,4 +1,6 @@
-/* report.h: how Tenon's code reports an error, warning or info to a tn_diag. The public side is tenon/diag.h.
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * report.h: how Tenon's code reports an error, warning or info to a tn_diag. The public side is tenon/diag.h.
  *
  * A function that fails reports once, where it knows most, and returns the code; its callers only pass the code on:
  *

@@ -1,4 +1,6 @@
-/* text.h: a growable byte string, and the few string questions that C leaves open.
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * text.h: a growable byte string, and the few string questions that C leaves open.
  *
  *     tn_text text = {.allocator = allocator};
  *     tn_text_append_format(&text, "%d tokens", n);

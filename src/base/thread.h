@@ -1,4 +1,6 @@
-/* thread.h: what Linux adds to pthreads for us: counting usable CPUs, sleeping on a word, time. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * thread.h: what Linux adds to pthreads for us: counting usable CPUs, sleeping on a word, time. */
 #ifndef TN_BASE_THREAD_H_
 #define TN_BASE_THREAD_H_
 

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * op.h: the operation table as C: kinds, parameter structs, and their field lists for code that walks them.
+ */
+#ifndef TN_OP_OP_H_
+#define TN_OP_OP_H_
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "op/op_enums.h"
+#include "tenon/dtype.h"
+
+/* The shape of the paged cache that a layer reads or writes; equal for all layers of a group. */
+#define TN_KV_FIELDS \
+    F(INT, group, 0) \
+    F(INT, num_layers, 0) F(INT, num_kv_heads, 0) F(INT, k_dim, 0) F(INT, v_dim, 0) F(INT, tokens_per_block, 0) F(DTYPE, cache_dtype, 0)
+
+#define TN_NO_FIELDS F(BOOL, unused, 0) /* C has no empty struct */
+
+typedef enum tn_op_kind {
+#define TN_OP(kind, name, member, min_in, max_in, outputs, fields) TN_OP_##kind,
+#include "op/op_kinds.def"
+#undef TN_OP
+    TN_NUM_OP_KINDS
+} tn_op_kind;
+
+#define TN_FIELD_BOOL  bool
+#define TN_FIELD_INT   int64_t
+#define TN_FIELD_REAL  double
+#define TN_FIELD_DTYPE tn_dtype
+#define TN_FIELD_DIMS  tn_dims
+#define TN_FIELD_ENUM  int
+
+/* tn_matrix_multiply_params … */
+#define F(type, member, extra) TN_FIELD_##type member;
+#define TN_OP(kind, name, member, min_in, max_in, outputs, fields) \
+    typedef struct tn_##member##_params {                          \
+        fields                                                     \
+    } tn_##member##_params;
+#include "op/op_kinds.def"
+#undef TN_OP
+#undef F
+
+/* Any kind's parameters, to hold them by value. */
+typedef union tn_op_params {
+#define TN_OP(kind, name, member, min_in, max_in, outputs, fields) tn_##member##_params member;
+#include "op/op_kinds.def"
+#undef TN_OP
+} tn_op_params;
+
+typedef enum tn_field_type { TN_TYPE_BOOL, TN_TYPE_INT, TN_TYPE_REAL, TN_TYPE_DTYPE, TN_TYPE_DIMS, TN_TYPE_ENUM } tn_field_type;
+
+typedef struct tn_op_field {
+    const char *name; /* never "unused": that member is not listed */
+    tn_field_type type;
+    tn_enum_id enum_id; /* of ENUM */
+    size_t offset;      /* in the parameter struct */
+} tn_op_field;
+
+typedef struct tn_op_info {
+    const char *name;
+    int min_inputs, max_inputs, num_outputs; /* max_inputs, num_outputs −1: any */
+    size_t params_size;
+    const tn_op_field *fields;
+    int num_fields;
+} tn_op_info;
+
+const tn_op_info *tn_op_get_info(tn_op_kind kind); /* kind < TN_NUM_OP_KINDS */
+bool tn_op_find(const char *name, tn_op_kind *out_kind);
+
+/* The layer is only in formats: builder and plan reader refuse it, naming it. */
+bool tn_op_is_reserved(tn_op_kind kind);
+
+#endif
