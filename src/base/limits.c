@@ -76,7 +76,8 @@ static uint64_t cpu_limit_v1(const char *root, const char *group) {
 }
 
 /* What the group may still take. Pages of the file cache are counted as used there, yet go when memory is asked for. */
-static uint64_t memory_room(const char *root, const char *group, const char *limit_file, const char *usage_file, const char *const keys[2]) {
+static uint64_t memory_room(const char *root, const char *group, const char *limit_file, const char *usage_file,
+                            const char *const keys[2]) {
     char text[64], stat[8192];
     if (!read_cgroup_file(root, group, limit_file, text, sizeof text)) return UNLIMITED;
     uint64_t limit = parse_limit(text);

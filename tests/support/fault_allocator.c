@@ -16,8 +16,7 @@ typedef struct block_header {
 
 static void raise_to(atomic_size_t *maximum, size_t value) {
     size_t seen = atomic_load(maximum);
-    while (value > seen && !atomic_compare_exchange_weak(maximum, &seen, value)) {
-    }
+    while (value > seen && !atomic_compare_exchange_weak(maximum, &seen, value)) {}
 }
 
 static block_header *checked_header(const tn_fault_allocator *fault, void *block) {

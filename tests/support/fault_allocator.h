@@ -27,9 +27,9 @@
 #include "tenon/allocator.h"
 
 typedef struct tn_fault_allocator {
-    tn_allocator allocator; /* give &fault.allocator to the code under test; the struct must not move */
-    size_t fail_at;         /* the call, counted from 1, that gets NULL; 0: none */
-    bool keep_failing;      /* every later call fails too; may be set after init */
+    tn_allocator allocator;  /* give &fault.allocator to the code under test; the struct must not move */
+    size_t fail_at;          /* the call, counted from 1, that gets NULL; 0: none */
+    bool keep_failing;       /* every later call fails too; may be set after init */
     atomic_size_t num_calls; /* allocations and resizes asked for */
     atomic_size_t num_failed;
     atomic_size_t num_live_blocks;
