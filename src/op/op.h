@@ -9,8 +9,30 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "op/op_enums.h"
 #include "tenon/dtype.h"
+#include "tenon/op_enums.h"
+
+/* One enum's table by name, for code that walks field lists. */
+typedef struct tn_enum_info {
+    const char *name; /* "activation" */
+    const char *const *values;
+    int num_values;
+} tn_enum_info;
+typedef enum tn_enum_id {
+    TN_ENUM_ID_ACTIVATION,
+    TN_ENUM_ID_UNARY,
+    TN_ENUM_ID_ELEMENTWISE,
+    TN_ENUM_ID_REDUCE,
+    TN_ENUM_ID_MATRIX,
+    TN_ENUM_ID_NORMALIZATION,
+    TN_ENUM_ID_GATHER,
+    TN_ENUM_ID_ROTARY,
+    TN_ENUM_ID_ROUTE,
+    TN_ENUM_ID_COLLECTIVE,
+    TN_NUM_ENUM_IDS
+} tn_enum_id;
+const tn_enum_info *tn_enum_get_info(tn_enum_id id);
+int tn_enum_find(tn_enum_id id, const char *value_name); /* −1 if unknown */
 
 /* The shape of the paged cache that a layer reads or writes; equal for all layers of a group. */
 #define TN_KV_FIELDS \

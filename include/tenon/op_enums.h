@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * op_enums.h: the enums that layers' parameters use, each as one table: enumerator and the name that files and the text
+ * tenon/op_enums.h: the enums that layers' parameters use, each as one table: enumerator and the name that files and the text
  * form store. Value 0 is the default.
  */
-#ifndef TN_OP_OP_ENUMS_H_
-#define TN_OP_OP_ENUMS_H_
+#ifndef TENON_OP_ENUMS_H_
+#define TENON_OP_ENUMS_H_
 
 #define TN_ENUM_ACTIVATION(X)                                                                          \
     X(TN_ACTIVATION_NONE, "none")                                                                      \
@@ -109,27 +109,5 @@ TN_DEFINE_ENUM(tn_rotary_type, TN_ENUM_ROTARY, TN_NUM_ROTARY_TYPES)
 TN_DEFINE_ENUM(tn_route_type, TN_ENUM_ROUTE, TN_NUM_ROUTE_TYPES)
 TN_DEFINE_ENUM(tn_collective_type, TN_ENUM_COLLECTIVE, TN_NUM_COLLECTIVES)
 TN_DEFINE_ENUM(tn_activation_precision, TN_ENUM_ACTIVATION_PRECISION, TN_NUM_ACTIVATION_PRECISIONS)
-
-/* One enum's table by name, for code that walks field lists. */
-typedef struct tn_enum_info {
-    const char *name; /* "activation" */
-    const char *const *values;
-    int num_values;
-} tn_enum_info;
-typedef enum tn_enum_id {
-    TN_ENUM_ID_ACTIVATION,
-    TN_ENUM_ID_UNARY,
-    TN_ENUM_ID_ELEMENTWISE,
-    TN_ENUM_ID_REDUCE,
-    TN_ENUM_ID_MATRIX,
-    TN_ENUM_ID_NORMALIZATION,
-    TN_ENUM_ID_GATHER,
-    TN_ENUM_ID_ROTARY,
-    TN_ENUM_ID_ROUTE,
-    TN_ENUM_ID_COLLECTIVE,
-    TN_NUM_ENUM_IDS
-} tn_enum_id;
-const tn_enum_info *tn_enum_get_info(tn_enum_id id);
-int tn_enum_find(tn_enum_id id, const char *value_name); /* −1 if unknown */
 
 #endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * spec.h: a tokenizer while a loader describes it; tn_image_write turns it into the compiled form.
+ *
+ *     tn_spec spec;
+ *     tn_spec_init(&spec, allocator, diag);
+ *     … tn_spec_set_token for each id, then tn_spec_add_merge, tn_spec_add_added, tn_spec_add_part …
+ *     status = tn_image_write(&spec, &image, &image_size);
+ *     tn_spec_deinit(&spec);
+ *
+ * Strings are copied into the spec's arena. Not locked.
+ */
+#ifndef TN_TOKENIZER_SPEC_H_
+#define TN_TOKENIZER_SPEC_H_
+
+#include "base/arena.h"
+#include "base/memory.h"
+#include "tokenizer/image.h"
+
+typedef struct tn_bytes {
+    const char *data;
+    size_t size;
+} tn_bytes;
+
+typedef struct tn_spec_token {
+    tn_bytes piece;
+    uint32_t flags;
+} tn_spec_token;
+
+typedef struct tn_spec_added {
+    tn_bytes content;
+    uint32_t id, flags;
+} tn_spec_added;
+
+typedef struct tn_spec_part {
+    tn_part_kind kind;
+    uint32_t flags, number_a, number_b;
+    tn_bytes a, b;
+} tn_spec_part;
+
+typedef TN_ARRAY(tn_spec_part) tn_spec_parts;
+typedef TN_ARRAY(int32_t) tn_spec_ids;
+
+typedef struct tn_spec {
+    const tn_allocator *allocator;
+    tn_diag *diag;
+    tn_arena arena;
+    TN_ARRAY(tn_spec_token) tokens; /* by id */
+    TN_ARRAY(tn_merge_entry) merges;
+    TN_ARRAY(tn_spec_added) added;
+    tn_spec_parts normalizer, pre_tokenizer, decoder;
+    tn_spec_ids prefix, suffix, end_ids;
+    int32_t bos_id, eos_id, pad_id, unk_id;
+    uint32_t model_flags;
+    tn_bytes chat_template;
+    uint32_t *slots; /* piece → id, as TN_SECTION_VOCAB */
+    uint32_t num_slots, num_pieces;
+} tn_spec;
+
+void tn_spec_init(tn_spec *spec, const tn_allocator *allocator, tn_diag *diag);
+void tn_spec_deinit(tn_spec *spec);
+
+/* TN_INVALID_DATA when the id is taken or far beyond the `num_expected` tokens of the vocabulary. */
+TN_MUST_CHECK tn_status tn_spec_set_token(tn_spec *spec, uint64_t id, size_t num_expected, tn_bytes piece, uint32_t flags);
+int32_t tn_spec_find(const tn_spec *spec, tn_bytes piece); /* or -1 */
+/* The next merge by rank. The pieces and their union must be tokens. */
+TN_MUST_CHECK tn_status tn_spec_add_merge(tn_spec *spec, tn_bytes left, tn_bytes right);
+/* Marks the token and adds it to those searched in texts. The token must be set. */
+TN_MUST_CHECK tn_status tn_spec_add_added(tn_spec *spec, uint32_t id, uint32_t added_flags);
+TN_MUST_CHECK tn_status tn_spec_add_part(tn_spec *spec, tn_spec_parts *parts, tn_spec_part part);
+TN_MUST_CHECK tn_status tn_spec_add_id(tn_spec *spec, tn_spec_ids *ids, int32_t id);
+/* The same, unless it is there or -1. */
+TN_MUST_CHECK tn_status tn_spec_add_end_id(tn_spec *spec, int64_t id);
+TN_MUST_CHECK tn_status tn_spec_set_chat_template(tn_spec *spec, tn_bytes text);
+
+/* Free *out_image with tn_free. */
+TN_MUST_CHECK tn_status tn_image_write(const tn_spec *spec, void **out_image, size_t *out_size);
+
+static inline tn_bytes tn_bytes_of(const char *string) {
+    size_t size = 0;
+    while (string[size]) size++;
+    return (tn_bytes){string, size};
+}
+
+#endif
