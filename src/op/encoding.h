@@ -7,6 +7,7 @@
  *     AFFINE   value = (data − zero) · scale, one scale (and zero) a block of block_rows × block_cols (0 = whole)
  *     GGUF     data: the blocks of a GGUF type, rows one after another; scales inside
  *     MX       data + e8m0 scale per 32 along k;   NVFP4: fp4 + e4m3 scale per 16 + one float32 scale2
+ * zero has the grid of scale. perm (AFFINE with has_perm): int32 [k]; column c of the value stands at stored column perm[c].
  */
 #ifndef TN_OP_ENCODING_H_
 #define TN_OP_ENCODING_H_
@@ -63,7 +64,7 @@ tn_encoding tn_encoding_plain(tn_dtype storage);
 bool tn_encoding_equal(const tn_encoding *a, const tn_encoding *b);
 /* "float32", "q4_1", "affine_int4_b1x128" …, into a caller's buffer; returns it. Distinct encodings have distinct names. */
 const char *tn_encoding_name(const tn_encoding *encoding, char buffer[64]);
-/* The encoding of a GGUF type number. TN_UNSUPPORTED (without report) if there is none here. */
+/* The encoding of a GGUF type number (F32, F16, BF16: PLAIN). TN_UNSUPPORTED (without report) if there is none here. */
 tn_status tn_encoding_from_gguf(uint32_t gguf_type, tn_encoding *out_encoding);
 
 /* Columns must be a multiple of this; 1 for PLAIN. */
@@ -73,6 +74,9 @@ bool tn_encoding_part_bytes(const tn_encoding *encoding, tn_weight_part part, in
 /* Decodes whole rows to float32, exactly as the encoding defines them; PLAIN of any float or integer dtype too.
  * out: [rows, columns]. The oracle of every packed form. */
 void tn_encoding_decode(const tn_encoding *encoding, const tn_weight_parts *parts, int64_t rows, int64_t columns, float *out);
+/* Columns [begin, begin + count) of row `row` alone, both multiples of the column multiple; parts point at row 0. out: [count] */
+void tn_encoding_decode_columns(const tn_encoding *encoding, const tn_weight_parts *parts, int64_t columns, int64_t row, int64_t begin,
+                                int64_t count, float *out);
 /* The inverse for what `tenon quantize` and tests need: PLAIN, GGUF Q4_0, Q4_1, Q8_0. TN_UNSUPPORTED for others.
  * parts: writable memory of tn_encoding_part_bytes. */
 tn_status tn_encoding_encode(const tn_encoding *encoding, const float *values, int64_t rows, int64_t columns,

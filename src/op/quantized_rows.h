@@ -11,9 +11,10 @@
  * then zeros up to a multiple of 64 bytes. For a block with largest magnitude a:
  *     q15_32   scale d = a / 16256, q = rint(x / d) in [−16256, 16256], hi = (q + 64) >> 7, lo = q − 128·hi in [−64, 63]
  *     q8_32    scale d = a / 127,   q = rint(x / d) = hi
- * computed as q = rint(x · (16256 / a)) in float32, round half to even; a = 0 gives zeros. A NaN or infinity anywhere in a
- * block gives scale NaN and q 0, so it is seen at the output and not hidden. sum = Σq, scaled_sum = d · (float)Σq, one
- * rounding. Every backend makes the same bytes from the same floats.
+ * computed as q = rint(x · (16256 / a)) in float32, round half to even; a < 2⁻¹¹² gives zeros in all parts (below, 16256 / a
+ * would overflow and d lose bits). A NaN or infinity anywhere in a block gives scale and scaled_sum NaN (0x7fc00000) and q 0,
+ * so it is seen at the output and not hidden. sum = Σq, scaled_sum = d · (float)Σq, one rounding. Every backend makes the
+ * same bytes from the same floats.
  */
 #ifndef TN_OP_QUANTIZED_ROWS_H_
 #define TN_OP_QUANTIZED_ROWS_H_
@@ -21,6 +22,7 @@
 #include "op/dtype.h"
 
 #define TN_QUANTIZED_BLOCK 32
+#define TN_QUANTIZED_LEAST 0x1p-112f
 
 static inline size_t tn_quantized_padded_columns(int64_t columns) {
     return ((size_t)columns + 63u) & ~(size_t)63u;
@@ -52,6 +54,9 @@ static inline tn_quantized_row tn_quantized_row_at(tn_dtype dtype, void *row, in
 
 /* The plain C form of the rule above; the oracle of the vector ones. x: [columns] */
 void tn_quantize_row(tn_dtype dtype, const float *x, int64_t columns, void *row);
+/* The blocks of columns [begin, begin + count) alone, from x[count]; begin a multiple of 32, and count too unless the range
+ * ends at `columns`. The range that ends there writes the padding. */
+void tn_quantize_columns(tn_dtype dtype, const float *x, int64_t begin, int64_t count, int64_t columns, void *row);
 /* x[i] = scale · q, the value that the integer kernels compute with. */
 void tn_dequantize_row(tn_dtype dtype, const void *row, int64_t columns, float *x);
 
