@@ -4,7 +4,15 @@
 #   foo_bench.c  a benchmark program <module>_foo_bench, built by the target `benches`
 # DEPENDS names the modules it may include; TEST_DEPENDS what only its tests, fuzzers and benchmarks link (test_support =
 # tests/support: the failing allocator; tests only); scripts/check_includes.py holds the arrows. LIBS names third-party libraries.
+#
+# `make check` builds the target unit_tests and runs the tests with the label "unit": those of src/. Programs made by
+# tn_test_program elsewhere (tests/e2e) have the label "suite" and run with `make test`. Tests of code that shares memory
+# between threads also belong to the target threaded_tests and have the label "threads": `make test-sanitize` runs them with TSan.
+set(TN_THREADED "^(base|runtime|executor|server)_|thread|pool")
 add_custom_target(unit_tests)
+add_custom_target(suite_tests)
+add_custom_target(threaded_tests)
+add_custom_target(fuzzers)
 add_custom_target(benches)
 
 function(tn_module name)
@@ -48,20 +56,30 @@ function(tn_module name)
   if(TN_FUZZ)
     foreach(fuzzer ${fuzzers})
       get_filename_component(stem ${fuzzer} NAME_WE)
-      add_executable(${name}_${stem} ${fuzzer})
+      add_executable(${name}_${stem} EXCLUDE_FROM_ALL ${fuzzer})
       target_link_libraries(${name}_${stem} PRIVATE tn_${name} ${bench_depends} tn_flags)
       target_link_options(${name}_${stem} PRIVATE -fsanitize=fuzzer)
       set_property(GLOBAL APPEND PROPERTY TN_FUZZERS ${name}_${stem})
+      add_dependencies(fuzzers ${name}_${stem})
     endforeach()
   endif()
 endfunction()
 
-# A cmocka program. TN_TEST_DATA is the folder tests/golden.
+# A cmocka program; further arguments are libraries. TN_TEST_DATA is the folder tests/golden.
 function(tn_test_program target source)
   add_executable(${target} ${source})
   target_link_libraries(${target} PRIVATE ${ARGN} tn_flags PkgConfig::CMOCKA)
   target_compile_definitions(${target} PRIVATE TN_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/golden")
   add_test(NAME ${target} COMMAND ${target})
-  set_tests_properties(${target} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
-  add_dependencies(unit_tests ${target})
+  set(kind suite)
+  if(source MATCHES "^${PROJECT_SOURCE_DIR}/src/")
+    set(kind unit)
+  endif()
+  set(labels ${kind})
+  add_dependencies(${kind}_tests ${target})
+  if(target MATCHES "${TN_THREADED}")
+    list(APPEND labels threads)
+    add_dependencies(threaded_tests ${target})
+  endif()
+  set_tests_properties(${target} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300 LABELS "${labels}")
 endfunction()

@@ -1,0 +1,73 @@
+# The commands of README.md; CMake does the work. Build folders: build (Release), build-test, build-sanitize, build-tsan,
+# build-fuzz. `make test` and `make demo` install the packages they miss (scripts/install_dependencies.sh).
+PREFIX ?= /usr/local
+QUESTION ?= What is the capital of France, and what is it known for?
+CCACHE := $(if $(or $(HOME),$(CCACHE_DIR)),$(if $(shell command -v ccache),-DCMAKE_C_COMPILER_LAUNCHER=ccache))
+CONFIGURE = cmake -S . -G Ninja $(CCACHE) -B
+DEVELOP = -DTN_TESTS=ON -DTN_WERROR=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
+
+.PHONY: all demo check test test-sanitize fuzz-smoke lint format bench install clean
+all: build/build.ninja
+	@ninja -C build
+
+demo:
+	@scripts/install_dependencies.sh build
+	@$(MAKE) --no-print-directory all
+	@model=$$(scripts/fetch_model.sh) && echo "> $(QUESTION)" && build/bin/tenon run "$$model" "$(QUESTION)" </dev/null
+
+# Unit tests only, after an incremental build
+check: build-test/build.ninja
+	@ninja -C build-test unit_tests
+	@scripts/run_tests.py build-test -L unit
+
+test:
+	@scripts/install_dependencies.sh build test
+	@$(MAKE) --no-print-directory build-test/build.ninja
+	@ninja -C build-test
+	@scripts/fetch_model.sh >/dev/null || echo "tenon: the tests that need the model are skipped"
+	@scripts/run_tests.py build-test
+
+# Everything with AddressSanitizer and UndefinedBehaviorSanitizer, then what shares memory between threads with ThreadSanitizer
+test-sanitize:
+	@scripts/install_dependencies.sh build test sanitize
+	@$(MAKE) --no-print-directory build-sanitize/build.ninja build-tsan/build.ninja
+	@ninja -C build-sanitize
+	@scripts/fetch_model.sh >/dev/null || echo "tenon: the tests that need the model are skipped"
+	@scripts/run_tests.py build-sanitize
+	@ninja -C build-tsan threaded_tests
+	@scripts/run_tests.py build-tsan -L threads
+
+fuzz-smoke:
+	@scripts/install_dependencies.sh build sanitize
+	@$(MAKE) --no-print-directory build-fuzz/build.ninja
+	@ninja -C build-fuzz fuzzers
+	@scripts/fuzz_smoke.py build-fuzz
+
+lint:
+	@scripts/lint
+
+format:
+	@git ls-files -co --exclude-standard '*.[ch]' '*.cu' | xargs clang-format-14 -i
+
+bench: all
+	@model=$$(scripts/fetch_model.sh) && build/bin/tenon bench prefill "$$model" && build/bin/tenon bench decode "$$model"
+
+install: all
+	@cmake --install build --prefix $(PREFIX)
+
+clean:
+	rm -rf build build-*
+
+build/build.ninja:
+	@scripts/install_dependencies.sh --check build
+	@$(CONFIGURE) build -DCMAKE_BUILD_TYPE=Release
+build-test/build.ninja:
+	@scripts/install_dependencies.sh --check build test
+	@$(CONFIGURE) build-test $(DEVELOP)
+build-sanitize/build.ninja:
+	@$(CONFIGURE) build-sanitize $(DEVELOP) -DCMAKE_C_COMPILER=clang -DTN_SANITIZE=address,undefined
+build-tsan/build.ninja:
+	@$(CONFIGURE) build-tsan $(DEVELOP) -DCMAKE_C_COMPILER=clang -DTN_SANITIZE=thread
+build-fuzz/build.ninja:
+	@$(CONFIGURE) build-fuzz -DTN_FUZZ=ON -DTN_WERROR=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_COMPILER=clang \
+		-DTN_SANITIZE=address,undefined
