@@ -54,7 +54,7 @@ def functions(code):
         if not line.strip() or line.startswith("#"):
             head = ""
             continue
-        head += line
+        head += " " + line
         if head.rstrip().endswith(("{", ";", "}")):
             match = re.search(r"(\w+)\s*\([^=]*\)\s*\{$", head.rstrip())
             name = match.group(1) if match else None
