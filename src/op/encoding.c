@@ -245,8 +245,8 @@ static void store_f16(uint8_t *bytes, float value) {
 }
 
 /* 0 … 15 of a value that is 0.5 above its level; NaN → 0 */
-static uint8_t nibble(double shifted) {
-    return (uint8_t)(shifted >= 15.0 ? 15.0 : shifted >= 0.0 ? shifted : 0.0);
+static uint8_t nibble(float shifted) {
+    return (uint8_t)(shifted >= 15.0f ? 15.0f : shifted >= 0.0f ? shifted : 0.0f);
 }
 
 static void encode_q4_0(const float *x, uint8_t *block) {
@@ -256,8 +256,8 @@ static void encode_q4_0(const float *x, uint8_t *block) {
     float d = extreme / -8.0f, inverse = d != 0.0f ? 1.0f / d : 0.0f;
     store_f16(block, d);
     for (int i = 0; i < 16; i++) {
-        uint8_t low = nibble((double)x[i] * (double)inverse + 8.5), high = nibble((double)x[i + 16] * (double)inverse + 8.5);
-        block[2 + i] = (uint8_t)(low | high << 4);
+        float low = x[i] * inverse + 8.5f, high = x[i + 16] * inverse + 8.5f;
+        block[2 + i] = (uint8_t)(nibble(low) | nibble(high) << 4);
     }
 }
 
@@ -272,7 +272,7 @@ static void encode_q4_1(const float *x, uint8_t *block) {
     store_f16(block + 2, least);
     for (int i = 0; i < 16; i++) {
         float low = (x[i] - least) * inverse + 0.5f, high = (x[i + 16] - least) * inverse + 0.5f;
-        block[4 + i] = (uint8_t)(nibble((double)low) | nibble((double)high) << 4);
+        block[4 + i] = (uint8_t)(nibble(low) | nibble(high) << 4);
     }
 }
 
