@@ -64,6 +64,8 @@ tn_encoding tn_encoding_plain(tn_dtype storage);
 bool tn_encoding_equal(const tn_encoding *a, const tn_encoding *b);
 /* "float32", "q4_1", "affine_int4_b1x128" …, into a caller's buffer; returns it. Distinct encodings have distinct names. */
 const char *tn_encoding_name(const tn_encoding *encoding, char buffer[64]);
+/* The inverse: false if the name is not one that tn_encoding_name gives. */
+bool tn_encoding_parse(const char *name, tn_encoding *out_encoding);
 /* The encoding of a GGUF type number (F32, F16, BF16: PLAIN). TN_UNSUPPORTED (without report) if there is none here. */
 tn_status tn_encoding_from_gguf(uint32_t gguf_type, tn_encoding *out_encoding);
 
