@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * decoder.c: what every decoder has: the executor's inputs and states, attention over the paged cache, logits, sampling.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "functional/functional.h"
+
+static tn_tensor *add_input(tn_network *network, const char *name, tn_dims dims, const char *dim0, const char *dim1) {
+    tn_tensor *tensor = tn_network_add_input(network, name, TN_INT32, dims);
+    tn_tensor_set_role(tensor, name);
+    if (dim0 != NULL) tn_tensor_set_dim_name(tensor, 0, dim0);
+    if (dim1 != NULL) tn_tensor_set_dim_name(tensor, 1, dim1);
+    return tensor;
+}
+
+static int64_t layer_window(const tn_decoder_options *options, int64_t layer) {
+    return options->layer_windows != NULL ? options->layer_windows[layer] : 0;
+}
+
+static int find_group(const tn_decoder *decoder, int64_t window) {
+    for (int group = 0; group < decoder->num_groups; group++)
+        if (decoder->group_windows[group] == window) return group;
+    return -1;
+}
+
+static void assign_groups(tn_decoder *decoder) {
+    for (int64_t layer = 0; layer < decoder->options.num_layers; layer++) {
+        int64_t window = layer_window(&decoder->options, layer);
+        int group = find_group(decoder, window);
+        if (group < 0 && decoder->num_groups < TN_MAX_KV_GROUPS) {
+            group = decoder->num_groups++;
+            decoder->group_windows[group] = window;
+        }
+        if (group >= 0) {
+            decoder->group_layers[group]++;
+            continue;
+        }
+        tn_fail(decoder->network->diag, TN_UNSUPPORTED,
+                "cannot build the network: its layers have more than %d different attention windows", TN_MAX_KV_GROUPS);
+        decoder->network->failed = true;
+        return;
+    }
+}
+
+static void add_cache(tn_decoder *decoder, int group) {
+    const tn_decoder_options *options = &decoder->options;
+    tn_kv_geometry geometry = {
+        .num_layers = decoder->group_layers[group],
+        .num_kv_heads = options->num_kv_heads,
+        .k_dim = options->k_dim,
+        .v_dim = options->v_dim,
+        .tokens_per_block = options->tokens_per_block,
+        .dtype = options->cache_dtype,
+    };
+    char name[32];
+    snprintf(name, sizeof name, "kv.%d", group);
+    decoder->cache[group] = tn_network_add_kv_state(decoder->network, name, &geometry, decoder->group_windows[group], options->sink_tokens);
+    snprintf(name, sizeof name, "block_table.%d", group);
+    char blocks_name[32];
+    snprintf(blocks_name, sizeof blocks_name, "max_blocks.%d", group);
+    decoder->block_table[group] = add_input(decoder->network, name, TN_DIMS(-1, -1), "num_seqs", blocks_name);
+}
+
+void tn_decoder_begin(tn_network *network, const tn_decoder_options *options, tn_decoder *out_decoder) {
+    *out_decoder = (tn_decoder){.network = network, .options = *options};
+    assign_groups(out_decoder);
+    tn_tensor *input_ids = add_input(network, "input_ids", TN_DIMS(-1), "num_tokens", NULL);
+    out_decoder->positions = add_input(network, "positions", TN_DIMS(-1), "num_tokens", NULL);
+    out_decoder->query_start = add_input(network, "query_start", TN_DIMS(-1), "num_seqs_plus_1", NULL);
+    tn_tensor *seq_slot = add_input(network, "seq_slot", TN_DIMS(-1), "num_seqs", NULL);
+    out_decoder->kv_length = add_input(network, "kv_length", TN_DIMS(-1), "num_seqs", NULL);
+    out_decoder->logits_rows = add_input(network, "logits_rows", TN_DIMS(-1), "num_logits", NULL);
+    for (int group = 0; group < out_decoder->num_groups; group++) add_cache(out_decoder, group);
+
+    tn_tensor *slots = tn_network_add_slots_state(network, options->vocab_size, options->max_seq_len);
+    tn_op_params params = {.token_ids = {.vocab_size = options->vocab_size, .max_seq_len = options->max_seq_len}};
+    tn_tensor *inputs[] = {input_ids, out_decoder->query_start, seq_slot, slots};
+    out_decoder->ids = tn_layer_output(tn_network_add_layer(network, TN_OP_TOKEN_IDS, &params, inputs, 4, "token_ids"), 0);
+}
+
+void tn_decoder_rotary(tn_decoder *decoder, const tn_rope *rope) {
+    tn_network *network = decoder->network;
+    float *frequencies = tn_arena_alloc_array(&network->arena, (size_t)rope->dim / 2, sizeof *frequencies);
+    if (frequencies == NULL) {
+        network->failed = network->out_of_memory = true;
+        return;
+    }
+    tn_op_params params = {0};
+    tn_rope_frequencies(rope, decoder->options.max_seq_len, frequencies, &params.rotary_table.scale);
+    const tn_weights *weights = tn_weights_floats(&network->arena, frequencies, TN_DIMS(rope->dim / 2), network->diag);
+    tn_tensor *inputs[] = {decoder->positions, tn_network_add_weights(network, weights, "rotary.frequencies")};
+    decoder->rotary_table = tn_layer_output(tn_network_add_layer(network, TN_OP_ROTARY_TABLE, &params, inputs, 2, "rotary.table"), 0);
+    decoder->rotary_type = rope->type;
+}
+
+/* RMS over each head: [T, heads·D] → [T·heads, D] → norm → back */
+static tn_tensor *norm_heads(tn_network *network, tn_tensor *x, const tn_weights *scale, double epsilon, int64_t heads, int64_t head_dim,
+                             const char *name) {
+    if (scale == NULL) return x;
+    tn_layer *split = tn_network_add_shuffle(network, x);
+    tn_shuffle_set_reshape(split, TN_DIMS(-1, head_dim));
+    tn_tensor *normed = tn_fn_rms_norm(network, tn_layer_output(split, 0), scale, epsilon, name);
+    tn_layer *join = tn_network_add_shuffle(network, normed);
+    tn_shuffle_set_reshape(join, TN_DIMS(-1, heads * head_dim));
+    return tn_layer_output(join, 0);
+}
+
+static tn_tensor *rotate(const tn_decoder *decoder, tn_tensor *x, int64_t head_dim, const char *name) {
+    if (decoder->rotary_table == NULL) return x;
+    tn_op_params params = {.rotary = {.type = (int)decoder->rotary_type, .head_dim = head_dim}};
+    tn_tensor *inputs[] = {x, decoder->rotary_table};
+    return tn_layer_output(tn_network_add_layer(decoder->network, TN_OP_ROTARY, &params, inputs, 2, name), 0);
+}
+
+/* Writes k and v, then attends. */
+static tn_tensor *attend(tn_decoder *decoder, tn_tensor *q, tn_tensor *k, tn_tensor *v, const tn_attention_weights *weights,
+                         const tn_attention_config *params, const char *name) {
+    tn_network *network = decoder->network;
+    const tn_decoder_options *options = &decoder->options;
+    int64_t window = layer_window(options, params->layer);
+    int group = find_group(decoder, window);
+    if (group < 0) return NULL; /* reported by assign_groups */
+    tn_kv_cache_update_params cache = {.layer = decoder->next_layer[group]++,
+                                       .group = group,
+                                       .num_layers = decoder->group_layers[group],
+                                       .num_kv_heads = options->num_kv_heads,
+                                       .k_dim = options->k_dim,
+                                       .v_dim = options->v_dim,
+                                       .tokens_per_block = options->tokens_per_block,
+                                       .cache_dtype = options->cache_dtype};
+    char layer_name[128];
+    snprintf(layer_name, sizeof layer_name, "%s.cache", name);
+    tn_tensor *update_inputs[] = {k, v, decoder->cache[group], decoder->query_start, decoder->kv_length, decoder->block_table[group]};
+    tn_layer *update =
+        tn_network_add_layer(network, TN_OP_KV_CACHE_UPDATE, &(tn_op_params){.kv_cache_update = cache}, update_inputs, 6, layer_name);
+    decoder->cache[group] = tn_layer_output(update, 0);
+
+    tn_op_params attention = {.attention = {.layer = cache.layer,
+                                            .num_heads = params->num_heads,
+                                            .scale = params->scale != 0.0 ? params->scale : 1.0 / sqrt((double)options->k_dim),
+                                            .soft_cap = params->soft_cap,
+                                            .window = window,
+                                            .sink_tokens = options->sink_tokens,
+                                            .group = group,
+                                            .num_layers = cache.num_layers,
+                                            .num_kv_heads = cache.num_kv_heads,
+                                            .k_dim = cache.k_dim,
+                                            .v_dim = cache.v_dim,
+                                            .tokens_per_block = cache.tokens_per_block,
+                                            .cache_dtype = cache.cache_dtype}};
+    tn_tensor *inputs[7] = {q, decoder->cache[group], decoder->query_start, decoder->kv_length, decoder->block_table[group], NULL, NULL};
+    uint32_t num_inputs = 5;
+    if (weights->sinks != NULL) {
+        snprintf(layer_name, sizeof layer_name, "%s.sinks", name);
+        inputs[5] = tn_network_add_weights(network, weights->sinks, layer_name);
+        num_inputs = 6;
+    }
+    if (weights->alibi_slopes != NULL) {
+        snprintf(layer_name, sizeof layer_name, "%s.alibi_slopes", name);
+        inputs[6] = tn_network_add_weights(network, weights->alibi_slopes, layer_name);
+        num_inputs = 7;
+    }
+    return tn_layer_output(tn_network_add_layer(network, TN_OP_ATTENTION, &attention, inputs, num_inputs, name), 0);
+}
+
+tn_tensor *tn_fn_attention(tn_decoder *decoder, tn_tensor *x, const tn_attention_weights *weights, const tn_attention_config *params,
+                           const char *name) {
+    tn_network *network = decoder->network;
+    const tn_decoder_options *options = &decoder->options;
+    tn_fn_scope scope = tn_fn_begin(network, "attention", (tn_call_argument[]){{"x", x, 0.0}, {"layer", NULL, (double)params->layer}}, 2);
+    char part[128];
+    snprintf(part, sizeof part, "%s.q", name);
+    tn_tensor *q = tn_fn_linear(network, x, weights->q, weights->q_bias, part);
+    snprintf(part, sizeof part, "%s.k", name);
+    tn_tensor *k = tn_fn_linear(network, x, weights->k, weights->k_bias, part);
+    snprintf(part, sizeof part, "%s.v", name);
+    tn_tensor *v = tn_fn_linear(network, x, weights->v, weights->v_bias, part);
+    snprintf(part, sizeof part, "%s.q_norm", name);
+    q = norm_heads(network, q, weights->q_norm, params->norm_epsilon, params->num_heads, options->k_dim, part);
+    snprintf(part, sizeof part, "%s.k_norm", name);
+    k = norm_heads(network, k, weights->k_norm, params->norm_epsilon, options->num_kv_heads, options->k_dim, part);
+    snprintf(part, sizeof part, "%s.q_rotary", name);
+    q = rotate(decoder, q, options->k_dim, part);
+    snprintf(part, sizeof part, "%s.k_rotary", name);
+    k = rotate(decoder, k, options->k_dim, part);
+    tn_tensor *y = attend(decoder, q, k, v, weights, params, name);
+    snprintf(part, sizeof part, "%s.o", name);
+    y = tn_fn_linear(network, y, weights->o, weights->o_bias, part);
+    tn_fn_end(scope);
+    return y;
+}
+
+tn_tensor *tn_decoder_gather_rows(tn_decoder *decoder, tn_tensor *x) {
+    tn_op_params params = {.gather = {.mode = TN_GATHER_DEFAULT, .axis = 0}};
+    tn_tensor *inputs[] = {x, decoder->logits_rows};
+    return tn_layer_output(tn_network_add_layer(decoder->network, TN_OP_GATHER, &params, inputs, 2, "logits_rows.gather"), 0);
+}
+
+void tn_decoder_end(tn_decoder *decoder, tn_tensor *x, const tn_weights *head, const tn_weights *head_bias) {
+    tn_tensor *logits = tn_fn_linear(decoder->network, x, head, head_bias, "head");
+    tn_network_mark_output(decoder->network, logits, "logits");
+    tn_tensor_set_role(logits, "logits");
+}
+
+void tn_sample_network(tn_network *network, int64_t vocab_size, int64_t max_seq_len, int64_t max_log_probs) {
+    tn_tensor *logits = tn_network_add_input(network, "logits", TN_FLOAT32, TN_DIMS(-1, vocab_size));
+    tn_tensor_set_role(logits, "logits");
+    tn_tensor_set_dim_name(logits, 0, "num_logits");
+    tn_tensor *sample_slot = add_input(network, "sample_slot", TN_DIMS(-1), "num_logits", NULL);
+    tn_tensor *sample_position = add_input(network, "sample_position", TN_DIMS(-1), "num_logits", NULL);
+    tn_tensor *slots = tn_network_add_slots_state(network, vocab_size, max_seq_len);
+    tn_op_params params = {.sample = {.max_log_probs = max_log_probs, .vocab_size = vocab_size, .max_seq_len = max_seq_len}};
+    tn_tensor *inputs[] = {logits, sample_slot, sample_position, slots};
+    tn_layer *sample = tn_network_add_layer(network, TN_OP_SAMPLE, &params, inputs, 4, "sample");
+    static const char *const names[] = {"next_ids", "top_ids", "top_log_probs"};
+    for (int i = 0; i < 3; i++) {
+        tn_network_mark_output(network, tn_layer_output(sample, i), names[i]);
+        tn_tensor_set_role(tn_layer_output(sample, i), names[i]);
+    }
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * functional.h: the words that model families are written in. Each adds plain layers to a network (passes fuse them later)
+ * and records its call, so that a pattern can match "an attention" by its arguments.
+ *
+ * A decoder's network is made between tn_decoder_begin, which adds the inputs and states of the executor's contract (roles,
+ * below), and tn_decoder_end, which adds the logits. All functions accept NULL tensors and weights of a failed call before and
+ * return NULL; the network remembers the first error.
+ *
+ * Shapes: T num_tokens (all sequences of a step one after another), S num_seqs, B max_blocks, L num_logits.
+ *     input_ids i32 [T]     positions i32 [T]      query_start i32 [S+1]   seq_slot i32 [S]   kv_length i32 [S]
+ *     block_table.<group> i32 [S, B]               logits_rows i32 [L]  →  logits f32 [L, vocab]
+ */
+#ifndef TN_FUNCTIONAL_FUNCTIONAL_H_
+#define TN_FUNCTIONAL_FUNCTIONAL_H_
+
+#include "network/network.h"
+
+#define TN_MAX_KV_GROUPS 8
+
+/* --- rotary position embedding ------------------------------------------------------------------------------------- */
+
+typedef enum tn_rope_scaling {
+    TN_ROPE_DEFAULT = 0,
+    TN_ROPE_LINEAR,  /* frequencies / factor */
+    TN_ROPE_DYNAMIC, /* NTK: the base grows once max_seq_len exceeds original_max_positions; fixed for an engine */
+    TN_ROPE_LLAMA3,  /* by wavelength: kept, divided by factor, or blended (Llama 3.1's release) */
+    TN_ROPE_YARN,    /* YaRN (arXiv 2309.00071) as Hugging Face computes it */
+} tn_rope_scaling;
+
+typedef struct tn_rope {
+    tn_rotary_type type;
+    tn_rope_scaling scaling;
+    int64_t dim; /* rotated part of a head, even; 0: no rotary embedding */
+    double theta, factor;
+    double low_freq_factor, high_freq_factor;      /* LLAMA3 */
+    double beta_fast, beta_slow, attention_factor; /* YARN; attention_factor 0: 0.1·ln(factor) + 1 */
+    bool keep_correction_range_fractional;         /* YARN: truncate = false */
+    int64_t original_max_positions;                /* LLAMA3, YARN, DYNAMIC */
+    const float *frequency_factors;                /* [dim / 2], each frequency is divided by its own; NULL: none */
+} tn_rope;
+
+/* Inverse frequencies f32 [dim / 2] and the factor on cos and sin. Pure. */
+void tn_rope_frequencies(const tn_rope *rope, int64_t max_seq_len, float *out_inverse_frequencies, double *out_scale);
+
+/* --- single layers ---------------------------------------------------------------------------------------------------- */
+
+/* x [T, k] · weight [n, k]ᵀ + bias [n] */
+tn_tensor *tn_fn_linear(tn_network *network, tn_tensor *x, const tn_weights *weight, const tn_weights *bias, const char *name);
+tn_tensor *tn_fn_rms_norm(tn_network *network, tn_tensor *x, const tn_weights *scale, double epsilon, const char *name);
+tn_tensor *tn_fn_layer_norm(tn_network *network, tn_tensor *x, const tn_weights *scale, const tn_weights *bias, double epsilon,
+                            const char *name);
+tn_tensor *tn_fn_embedding(tn_network *network, tn_tensor *ids, const tn_weights *table, const char *name);
+tn_tensor *tn_fn_add(tn_network *network, tn_tensor *a, tn_tensor *b, const char *name);
+tn_tensor *tn_fn_multiply(tn_network *network, tn_tensor *a, tn_tensor *b, const char *name);
+tn_tensor *tn_fn_activation(tn_network *network, tn_tensor *x, tn_activation_type type, const char *name);
+
+/* --- decoders ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct tn_decoder_options {
+    int64_t vocab_size, max_seq_len;
+    int64_t num_layers;
+    int64_t tokens_per_block; /* power of two, 16 to 256 */
+    tn_dtype cache_dtype;     /* TN_FLOAT16 or TN_FLOAT32 */
+    int64_t num_kv_heads, k_dim, v_dim;
+    const int64_t *layer_windows; /* [num_layers], 0 = all positions; NULL: all 0. Layers of one window share a cache group */
+    int64_t sink_tokens;
+} tn_decoder_options;
+
+typedef struct tn_decoder {
+    tn_network *network;
+    tn_decoder_options options;
+    int num_groups;
+    int64_t group_windows[TN_MAX_KV_GROUPS], group_layers[TN_MAX_KV_GROUPS];
+    tn_tensor *cache[TN_MAX_KV_GROUPS]; /* the present version */
+    tn_tensor *block_table[TN_MAX_KV_GROUPS];
+    int64_t next_layer[TN_MAX_KV_GROUPS];
+    tn_tensor *ids, *positions, *query_start, *kv_length, *logits_rows; /* ids: after TOKEN_IDS */
+    tn_tensor *rotary_table;                                            /* of tn_decoder_rotary; NULL */
+    tn_rotary_type rotary_type;
+} tn_decoder;
+
+/* Adds inputs, states and TOKEN_IDS. The decoder borrows the arrays of options. */
+void tn_decoder_begin(tn_network *network, const tn_decoder_options *options, tn_decoder *out_decoder);
+/* One table for all layers. */
+void tn_decoder_rotary(tn_decoder *decoder, const tn_rope *rope);
+
+/* Weights are [out, in]; biases and norms may be NULL. */
+typedef struct tn_attention_weights {
+    const tn_weights *q, *k, *v, *o;
+    const tn_weights *q_bias, *k_bias, *v_bias, *o_bias;
+    const tn_weights *q_norm, *k_norm;      /* RMS over each head, [head_dim] */
+    const tn_weights *sinks, *alibi_slopes; /* [num_heads] */
+} tn_attention_weights;
+typedef struct tn_attention_config {
+    int64_t num_heads;
+    int64_t layer; /* of the model; gives window and group */
+    double scale;  /* 0: 1/√k_dim */
+    double soft_cap, norm_epsilon;
+} tn_attention_config;
+/* x [T, hidden] → [T, hidden] */
+tn_tensor *tn_fn_attention(tn_decoder *decoder, tn_tensor *x, const tn_attention_weights *weights, const tn_attention_config *params,
+                           const char *name);
+
+/* down(activation(gate(x)) · up(x)) */
+tn_tensor *tn_fn_gated_mlp(tn_network *network, tn_tensor *x, const tn_weights *gate, const tn_weights *up, const tn_weights *down,
+                           tn_activation_type activation, const char *name);
+/* Second(activation(first(x) + bias)) + bias */
+tn_tensor *tn_fn_mlp(tn_network *network, tn_tensor *x, const tn_weights *first, const tn_weights *first_bias, const tn_weights *second,
+                     const tn_weights *second_bias, tn_activation_type activation, const char *name);
+
+typedef struct tn_moe_weights {
+    const tn_weights *router;           /* [E, hidden] */
+    const tn_weights *gate, *up, *down; /* [E, n, k] */
+} tn_moe_weights;
+typedef struct tn_moe_config {
+    int64_t num_experts, top_k;
+    tn_route_type route;
+    bool renormalize;
+    double scale; /* 0: 1 */
+    tn_activation_type activation;
+} tn_moe_config;
+tn_tensor *tn_fn_moe(tn_network *network, tn_tensor *x, const tn_moe_weights *weights, const tn_moe_config *params, const char *name);
+
+/* The rows that logits are wanted of, x [T, n] → [L, n]: before the final norm, so that it runs on those rows only. */
+tn_tensor *tn_decoder_gather_rows(tn_decoder *decoder, tn_tensor *x);
+/* head: [vocab, hidden]; marks "logits". */
+void tn_decoder_end(tn_decoder *decoder, tn_tensor *x, const tn_weights *head, const tn_weights *head_bias);
+
+/* The plan function "sample" (TN_OP_SAMPLE) as a network of its own. */
+void tn_sample_network(tn_network *network, int64_t vocab_size, int64_t max_seq_len, int64_t max_log_probs);
+
+/* --- recording calls ------------------------------------------------------------------------------------------------------ */
+
+/* Layers added until tn_fn_end belong to this call. Calls nest: the inner one's layers name the inner one. */
+typedef struct tn_fn_scope {
+    tn_network *network;
+    const tn_call *outer;
+} tn_fn_scope;
+tn_fn_scope tn_fn_begin(tn_network *network, const char *functional, const tn_call_argument *arguments, uint32_t num_arguments);
+void tn_fn_end(tn_fn_scope scope);
+
+#endif
