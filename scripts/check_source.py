@@ -31,7 +31,7 @@ MEMORY = {name: "base/memory.h" for name in ("malloc", "calloc", "realloc", "fre
 TOKEN = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
 CALL = re.compile(r"(?<![\w.>])(" + "|".join(sorted({*BANNED, *BANNED_IN_LIBRARY, *MEMORY}, key=len, reverse=True)) + r")\s*\(")
 STDOUT = re.compile(r"(?<!\w)stdout(?!\w)")
-PROGRAM = re.compile(r"_(test|fuzz|bench)\.c$")
+PROGRAM = re.compile(r"(_(test|fuzz|bench)\.c|(^|_)testing\.h)$")
 
 
 def blank(match):
