@@ -52,6 +52,7 @@ typedef struct tn_sym_node {
 typedef struct tn_symbols tn_symbols;
 tn_symbols *tn_symbols_create(const tn_allocator *allocator); /* NULL: out of memory */
 void tn_symbols_destroy(tn_symbols *symbols);
+bool tn_symbols_out_of_memory(const tn_symbols *symbols); /* tells the two reasons of TN_SYM_INVALID apart; sticky */
 const tn_sym_node *tn_symbols_nodes(const tn_symbols *symbols, size_t *out_count); /* valid until the next node is made */
 
 tn_sym tn_sym_const(tn_symbols *symbols, int64_t value);
@@ -62,6 +63,8 @@ tn_sym tn_sym_select(tn_symbols *symbols, tn_sym condition, tn_sym if_true, tn_s
 
 /* Two leaves that the user named alike are one value from now on (`a` stands for both). */
 void tn_sym_alias(tn_symbols *symbols, tn_sym a, tn_sym b);
+/* The node that stands for `sym` after the aliases so far; equal values have equal ones wherever tn_sym_equal says YES. */
+tn_sym tn_sym_canonical(const tn_symbols *symbols, tn_sym sym);
 
 bool tn_sym_is_const(const tn_symbols *symbols, tn_sym sym, int64_t *out_value);
 typedef enum tn_tri { TN_NO = 0, TN_YES = 1, TN_UNKNOWN = 2 } tn_tri;
@@ -72,8 +75,8 @@ tn_tri tn_sym_equal(const tn_symbols *symbols, tn_sym a, tn_sym b);
 typedef bool (*tn_sym_leaf_bounds)(void *user, const tn_sym_node *node, int64_t *out_min, int64_t *out_max);
 bool tn_sym_bounds(const tn_symbols *symbols, tn_sym sym, tn_sym_leaf_bounds leaf, void *user, int64_t *out_min, int64_t *out_max);
 
-/* Evaluates nodes[first .. count) in order into values; leaves by `leaf`, false = not known yet: the node and all that
- * depend on it get INT64_MIN ("unknown"). Division by zero or overflow: TN_INVALID_DATA, reported with the expression. */
+/* Evaluates the nodes in order into values; leaves by `leaf`, false = not known yet: the node and all that
+ * depend on it get INT64_MIN ("unknown"); of a select only the side taken counts. Division by zero or overflow: TN_INVALID_DATA, reported with the expression. */
 typedef bool (*tn_sym_leaf_value)(void *user, const tn_sym_node *node, int64_t *out_value);
 #define TN_SYM_UNKNOWN INT64_MIN
 TN_MUST_CHECK tn_status tn_sym_evaluate(const tn_sym_node *nodes, size_t count, tn_sym_leaf_value leaf, void *user, tn_diag *diag,
