@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * model_config.c: what must hold between the fields of any decoder's configuration.
+ */
+#include "model/model_config.h"
+
+#include <math.h>
+
+tn_status tn_model_config_check(const tn_model_config *config, const char *file, tn_diag *diag) {
+    tn_where where = {.file = file};
+    if (config->num_heads % config->num_kv_heads != 0)
+        return tn_fail_at(diag, TN_INVALID_DATA, &where, "%s: %lld attention heads cannot share %lld key/value heads evenly", file,
+                          (long long)config->num_heads, (long long)config->num_kv_heads);
+    if (config->head_dim < 1 || config->head_dim > 1024 || config->head_dim % 2 != 0)
+        return tn_fail_at(diag, TN_INVALID_DATA, &where, "%s: the head size is %lld, must be even and 2 to 1024", file,
+                          (long long)config->head_dim);
+    if (config->rope.dim < 0 || config->rope.dim % 2 != 0 || config->rope.dim > config->head_dim)
+        return tn_fail_at(diag, TN_INVALID_DATA, &where, "%s: the rotated part of a head is %lld of %lld, must be even", file,
+                          (long long)config->rope.dim, (long long)config->head_dim);
+    if (config->rope.scaling == TN_ROPE_DYNAMIC && config->rope.dim <= 2)
+        return tn_fail_at(diag, TN_INVALID_DATA, &where, "%s: dynamic rotary scaling needs a rotated part above 2", file);
+    if (!isfinite(config->norm_epsilon))
+        return tn_fail_at(diag, TN_INVALID_DATA, &where, "%s: the norm's epsilon is not a finite number", file);
+    return TN_OK;
+}

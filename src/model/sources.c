@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * sources.c: tensors of safetensors and GGUF files as weights.
+ */
+#include "model/sources.h"
+
+#include "base/memory.h"
+
+typedef struct safetensors_source {
+    tn_weight_source base;
+    const tn_allocator *allocator;
+    tn_safetensors *files;
+} safetensors_source;
+
+static bool is_float_type(tn_dtype dtype) {
+    return dtype == TN_FLOAT32 || dtype == TN_FLOAT16 || dtype == TN_BFLOAT16;
+}
+
+static tn_status safetensors_find(tn_weight_source *source, const char *name, tn_weight_desc *out_desc) {
+    const tn_safetensors_tensor *tensor = tn_safetensors_find(((safetensors_source *)source)->files, name);
+    if (tensor == NULL) return TN_NOT_FOUND;
+    *out_desc = (tn_weight_desc){
+        .dtype = TN_FLOAT32,
+        .encoding = tn_encoding_plain(tensor->dtype),
+        .dims = tensor->dims,
+    };
+    return TN_OK;
+}
+
+static tn_status safetensors_read(tn_weight_source *source, const char *name, tn_weight_part part, uint64_t offset, size_t size_bytes,
+                                  void *dst, tn_diag *diag) {
+    safetensors_source *self = (safetensors_source *)source;
+    const tn_safetensors_tensor *tensor = tn_safetensors_find(self->files, name);
+    if (tensor == NULL || part != TN_PART_DATA)
+        return tn_fail(diag, TN_NOT_FOUND, "cannot read weight '%s': the file has no such tensor", name);
+    return tn_safetensors_read(self->files, tensor, offset, dst, size_bytes, diag);
+}
+
+static tn_status safetensors_locate(tn_weight_source *source, const char *name, tn_weight_part part, const char **out_path,
+                                    uint64_t *out_offset) {
+    safetensors_source *self = (safetensors_source *)source;
+    const tn_safetensors_tensor *tensor = tn_safetensors_find(self->files, name);
+    if (tensor == NULL || part != TN_PART_DATA) return TN_NOT_FOUND;
+    *out_path = tn_safetensors_file_path(self->files, tensor->file);
+    *out_offset = tensor->offset;
+    return TN_OK;
+}
+
+static void safetensors_destroy(tn_weight_source *source) {
+    safetensors_source *self = (safetensors_source *)source;
+    tn_free(self->allocator, self);
+}
+
+tn_status tn_safetensors_source_create(tn_safetensors *files, const tn_allocator *allocator, tn_diag *diag, tn_weight_source **out_source) {
+    *out_source = NULL;
+    for (size_t i = 0; i < tn_safetensors_num_tensors(files); i++) {
+        const tn_safetensors_tensor *tensor = tn_safetensors_at(files, i);
+        if (tensor->dims.rank < 2 || is_float_type(tensor->dtype)) continue;
+        tn_where where = {.subject = tensor->name, .file = tn_safetensors_file_path(files, tensor->file)};
+        return tn_fail_at(diag, TN_UNSUPPORTED, &where,
+                          "cannot use %s: tensor '%s' is %s; float32, float16 and bfloat16 weights are supported", where.file, tensor->name,
+                          tn_dtype_name(tensor->dtype));
+    }
+    safetensors_source *self = tn_alloc_zero(allocator, sizeof *self);
+    if (self == NULL) return tn_fail_memory(diag, "a weight source", sizeof *self);
+    self->base = (tn_weight_source){safetensors_find, safetensors_read, safetensors_locate, safetensors_destroy};
+    self->allocator = allocator;
+    self->files = files;
+    *out_source = &self->base;
+    return TN_OK;
+}
+
+typedef struct gguf_source {
+    tn_weight_source base;
+    const tn_allocator *allocator;
+    tn_gguf *gguf;
+} gguf_source;
+
+static tn_status gguf_encoding(tn_ggml_type type, tn_encoding *out_encoding) {
+    switch (type) {
+    case TN_GGML_F32: *out_encoding = tn_encoding_plain(TN_FLOAT32); return TN_OK;
+    case TN_GGML_F16: *out_encoding = tn_encoding_plain(TN_FLOAT16); return TN_OK;
+    case TN_GGML_BF16: *out_encoding = tn_encoding_plain(TN_BFLOAT16); return TN_OK;
+    default: return tn_encoding_from_gguf((uint32_t)type, out_encoding);
+    }
+}
+
+static tn_status gguf_find(tn_weight_source *source, const char *name, tn_weight_desc *out_desc) {
+    const tn_gguf_tensor *tensor = tn_gguf_find_tensor(((gguf_source *)source)->gguf, name);
+    if (tensor == NULL) return TN_NOT_FOUND;
+    *out_desc = (tn_weight_desc){.dtype = TN_FLOAT32, .dims = tensor->dims};
+    return gguf_encoding(tensor->type, &out_desc->encoding);
+}
+
+static tn_status gguf_read(tn_weight_source *source, const char *name, tn_weight_part part, uint64_t offset, size_t size_bytes, void *dst,
+                           tn_diag *diag) {
+    gguf_source *self = (gguf_source *)source;
+    const tn_gguf_tensor *tensor = tn_gguf_find_tensor(self->gguf, name);
+    if (tensor == NULL || part != TN_PART_DATA)
+        return tn_fail(diag, TN_NOT_FOUND, "cannot read weight '%s': the file has no such tensor", name);
+    return tn_gguf_read(self->gguf, tensor, offset, dst, size_bytes, diag);
+}
+
+static tn_status gguf_locate(tn_weight_source *source, const char *name, tn_weight_part part, const char **out_path, uint64_t *out_offset) {
+    gguf_source *self = (gguf_source *)source;
+    const tn_gguf_tensor *tensor = tn_gguf_find_tensor(self->gguf, name);
+    if (tensor == NULL || part != TN_PART_DATA) return TN_NOT_FOUND;
+    *out_path = tn_gguf_name(self->gguf);
+    *out_offset = tensor->offset;
+    return TN_OK;
+}
+
+static void gguf_destroy(tn_weight_source *source) {
+    gguf_source *self = (gguf_source *)source;
+    tn_free(self->allocator, self);
+}
+
+tn_status tn_gguf_source_create(tn_gguf *gguf, const tn_allocator *allocator, tn_diag *diag, tn_weight_source **out_source) {
+    *out_source = NULL;
+    for (size_t i = 0; i < tn_gguf_num_tensors(gguf); i++) {
+        const tn_gguf_tensor *tensor = tn_gguf_tensor_at(gguf, i);
+        tn_encoding encoding;
+        if (gguf_encoding(tensor->type, &encoding) == TN_OK) continue;
+        tn_where where = {.subject = tensor->name, .file = tn_gguf_name(gguf), .has_offset = true, .offset = (int64_t)tensor->offset};
+        return tn_fail_at(diag, TN_UNSUPPORTED, &where,
+                          "cannot use %s: tensor '%s' is %s; F32, F16, BF16, Q4_0, Q4_1 and Q8_0 weights are supported", where.file,
+                          tensor->name, tn_ggml_type_name((uint32_t)tensor->type));
+    }
+    gguf_source *self = tn_alloc_zero(allocator, sizeof *self);
+    if (self == NULL) return tn_fail_memory(diag, "a weight source", sizeof *self);
+    self->base = (tn_weight_source){gguf_find, gguf_read, gguf_locate, gguf_destroy};
+    self->allocator = allocator;
+    self->gguf = gguf;
+    *out_source = &self->base;
+    return TN_OK;
+}
