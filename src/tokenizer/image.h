@@ -17,13 +17,12 @@
 #ifndef TN_TOKENIZER_IMAGE_H_
 #define TN_TOKENIZER_IMAGE_H_
 
-#include "base/report.h"
+#include "tokenizer/part.h"
 
 #define TN_IMAGE_VERSION      1u
 #define TN_MAX_TOKENS         (1u << 24)
 #define TN_MAX_PIECE_SIZE     65535u /* bytes in one vocabulary entry */
 #define TN_MAX_ADDED_SIZE     1024u  /* bytes in one added token: the search for them looks this far ahead at each place */
-#define TN_MAX_PARTS          32u    /* of one kind */
 #define TN_MAX_PATTERN_SIZE   16384u /* bytes in one pattern */
 #define TN_MAX_TEMPLATE_SIZE  (1u << 20)
 #define TN_NO_SLOT            UINT32_MAX
@@ -61,38 +60,6 @@ typedef struct tn_added_entry {
     uint32_t id, flags;
 } tn_added_entry;
 
-typedef enum tn_part_kind {
-    /* normalizers */
-    TN_PART_NFC = 1,
-    TN_PART_NFD,
-    TN_PART_NFKC,
-    TN_PART_NFKD,
-    TN_PART_LOWERCASE,
-    TN_PART_PREPEND,    /* a */
-    TN_PART_REPLACE,    /* pattern a (TN_PART_LITERAL or regex) by b; also a decoder */
-    TN_PART_STRIP_ENDS, /* number_a: at the left, number_b: at the right (0 or 1) */
-    /* pre-tokenizers */
-    TN_PART_PREFIX_SPACE, /* a space before a piece that begins with none */
-    TN_PART_SPLIT,        /* pattern a, number_a a tn_split_behavior, TN_PART_INVERT */
-    TN_PART_BYTE_LEVEL,   /* bytes in place of characters; the last one. Also a decoder: then the only one */
-    /* decoders */
-    TN_PART_BYTE_FALLBACK, /* <0x41> is byte 0x41 */
-    TN_PART_FUSE,          /* what follows sees the whole text */
-    TN_PART_STRIP_COUNT,   /* up to number_a times character a at the begin, number_b at the end */
-    TN_NUM_PART_KINDS,
-} tn_part_kind;
-enum {
-    TN_PART_LITERAL = 1, /* the pattern is a string, not a regular expression */
-    TN_PART_INVERT = 2,  /* what the pattern does not match counts as matched */
-};
-typedef enum tn_split_behavior {
-    TN_SPLIT_ISOLATED = 0,
-    TN_SPLIT_REMOVED,
-    TN_SPLIT_MERGED_WITH_PREVIOUS,
-    TN_SPLIT_MERGED_WITH_NEXT,
-    TN_SPLIT_CONTIGUOUS,
-    TN_NUM_SPLIT_BEHAVIORS,
-} tn_split_behavior;
 typedef struct tn_part_entry {
     uint32_t kind, flags, number_a, number_b;
     tn_span a, b;
@@ -169,11 +136,11 @@ static inline const tn_merge_entry *tn_image_find_merge(const tn_image *image, u
     }
 }
 
+static inline tn_bytes tn_image_bytes(const tn_image *image, tn_span span) {
+    return (tn_bytes){image->strings + span.offset, span.size};
+}
+
 /* The id of a piece, or -1. */
 int32_t tn_image_find_piece(const tn_image *image, const char *piece, size_t size_bytes);
-
-static inline const char *tn_image_string(const tn_image *image, tn_span span) {
-    return image->strings + span.offset;
-}
 
 #endif

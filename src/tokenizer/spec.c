@@ -148,12 +148,13 @@ tn_status tn_spec_add_added(tn_spec *spec, uint32_t id, uint32_t added_flags) {
     return TN_OK;
 }
 
-tn_status tn_spec_add_part(tn_spec *spec, tn_spec_parts *parts, tn_spec_part part) {
+tn_status tn_spec_add_part(tn_spec *spec, tn_spec_parts *parts, tn_part part) {
     if (parts->count >= TN_MAX_PARTS)
         return tn_fail(spec->diag, TN_INVALID_DATA, "cannot read the tokenizer: a sequence has more than %u parts", TN_MAX_PARTS);
     if (part.a.size > TN_MAX_PATTERN_SIZE || part.b.size > TN_MAX_PATTERN_SIZE)
         return tn_fail(spec->diag, TN_INVALID_DATA, "cannot read the tokenizer: a pattern has more than %u bytes", TN_MAX_PATTERN_SIZE);
-    char *a = tn_arena_bytes(&spec->arena, part.a.data, part.a.size), *b = tn_arena_bytes(&spec->arena, part.b.data, part.b.size);
+    char *a = tn_arena_bytes(&spec->arena, part.a.size ? part.a.data : "", part.a.size);
+    char *b = tn_arena_bytes(&spec->arena, part.b.size ? part.b.data : "", part.b.size);
     if (!a || !b) return tn_fail_memory(spec->diag, "a pattern", part.a.size + part.b.size);
     part.a.data = a;
     part.b.data = b;

@@ -17,11 +17,6 @@
 #include "base/memory.h"
 #include "tokenizer/image.h"
 
-typedef struct tn_bytes {
-    const char *data;
-    size_t size;
-} tn_bytes;
-
 typedef struct tn_spec_token {
     tn_bytes piece;
     uint32_t flags;
@@ -32,13 +27,7 @@ typedef struct tn_spec_added {
     uint32_t id, flags;
 } tn_spec_added;
 
-typedef struct tn_spec_part {
-    tn_part_kind kind;
-    uint32_t flags, number_a, number_b;
-    tn_bytes a, b;
-} tn_spec_part;
-
-typedef TN_ARRAY(tn_spec_part) tn_spec_parts;
+typedef TN_ARRAY(tn_part) tn_spec_parts;
 typedef TN_ARRAY(int32_t) tn_spec_ids;
 
 typedef struct tn_spec {
@@ -67,7 +56,7 @@ int32_t tn_spec_find(const tn_spec *spec, tn_bytes piece); /* or -1 */
 TN_MUST_CHECK tn_status tn_spec_add_merge(tn_spec *spec, tn_bytes left, tn_bytes right);
 /* Marks the token and adds it to those searched in texts. The token must be set. */
 TN_MUST_CHECK tn_status tn_spec_add_added(tn_spec *spec, uint32_t id, uint32_t added_flags);
-TN_MUST_CHECK tn_status tn_spec_add_part(tn_spec *spec, tn_spec_parts *parts, tn_spec_part part);
+TN_MUST_CHECK tn_status tn_spec_add_part(tn_spec *spec, tn_spec_parts *parts, tn_part part);
 TN_MUST_CHECK tn_status tn_spec_add_id(tn_spec *spec, tn_spec_ids *ids, int32_t id);
 /* The same, unless it is there or -1. */
 TN_MUST_CHECK tn_status tn_spec_add_end_id(tn_spec *spec, int64_t id);
@@ -75,11 +64,5 @@ TN_MUST_CHECK tn_status tn_spec_set_chat_template(tn_spec *spec, tn_bytes text);
 
 /* Free *out_image with tn_free. */
 TN_MUST_CHECK tn_status tn_image_write(const tn_spec *spec, void **out_image, size_t *out_size);
-
-static inline tn_bytes tn_bytes_of(const char *string) {
-    size_t size = 0;
-    while (string[size]) size++;
-    return (tn_bytes){string, size};
-}
 
 #endif
