@@ -39,10 +39,10 @@
 
 enum {
     TN_GGUF_MAX_RANK = 4,
-    TN_GGUF_MAX_NAME_BYTES = 64,      /* of a tensor's name */
-    TN_GGUF_MAX_KEY_BYTES = 65535,    /* of a metadata key */
-    TN_GGUF_MAX_ALIGNMENT = 65536,    /* and a power of two */
-    TN_GGUF_MAX_HEADER_BYTES = 1 << 28, /* everything before the data section */
+    TN_GGUF_MAX_NAME_BYTES = 64,        /* of a tensor's name */
+    TN_GGUF_MAX_KEY_BYTES = 65535,      /* of a metadata key */
+    TN_GGUF_MAX_ALIGNMENT = 65536,      /* and a power of two */
+    TN_GGUF_MAX_HEADER_BYTES = 1 << 27, /* everything before the data section */
 };
 
 /* The format's numbers of tensor types ("ggml_type"). */
@@ -89,7 +89,7 @@ bool tn_ggml_type_block(uint32_t type, int64_t *out_block_values, int64_t *out_b
 bool tn_ggml_tensor_bytes(uint32_t type, const tn_dims *dims, uint64_t *out_bytes);
 
 /* The format's numbers of metadata types. */
-typedef enum tn_gguf_type {
+typedef enum tn_gguf_value_type {
     TN_GGUF_UINT8 = 0,
     TN_GGUF_INT8 = 1,
     TN_GGUF_UINT16 = 2,
@@ -104,15 +104,15 @@ typedef enum tn_gguf_type {
     TN_GGUF_INT64 = 11,
     TN_GGUF_FLOAT64 = 12,
     TN_GGUF_NUM_TYPES
-} tn_gguf_type;
+} tn_gguf_value_type;
 
 /* One metadata entry. A scalar is an array of one: `type` is the element's type then too, and is_array false. */
 typedef struct tn_gguf_value {
-    const char *key;   /* ends with a NUL; valid UTF-8 */
-    tn_gguf_type type; /* of the value, or of the array's elements; never TN_GGUF_ARRAY */
+    const char *key;         /* ends with a NUL; valid UTF-8 */
+    tn_gguf_value_type type; /* of the value, or of the array's elements; never TN_GGUF_ARRAY */
     bool is_array;
-    uint64_t count;               /* elements; 1 for a scalar */
-    const uint8_t *data;          /* numbers: count elements, little endian, not aligned; strings: see tn_gguf_string */
+    uint64_t count;                /* elements; 1 for a scalar */
+    const uint8_t *data;           /* numbers: count elements, little endian, not aligned; strings: see tn_gguf_string */
     const uint64_t *string_starts; /* private: [count], for strings */
 } tn_gguf_value;
 
@@ -137,9 +137,9 @@ TN_MUST_CHECK tn_status tn_gguf_open_memory(const char *name, const void *data, 
                                             tn_diag *diag, tn_gguf **out_gguf);
 void tn_gguf_close(tn_gguf *gguf); /* accepts NULL */
 
-uint32_t tn_gguf_version(const tn_gguf *gguf);     /* 2 or 3 */
+uint32_t tn_gguf_version(const tn_gguf *gguf); /* 2 or 3 */
 uint64_t tn_gguf_alignment(const tn_gguf *gguf);
-const char *tn_gguf_name(const tn_gguf *gguf);     /* the path, or the name given */
+const char *tn_gguf_name(const tn_gguf *gguf); /* the path, or the name given */
 
 /* Metadata: in the order of the file, or by key in O(log n); NULL if absent. */
 size_t tn_gguf_num_values(const tn_gguf *gguf);
@@ -152,26 +152,25 @@ const tn_gguf_value *tn_gguf_find(const tn_gguf *gguf, const char *key);
 bool tn_gguf_integer(const tn_gguf_value *value, uint64_t index, int64_t *out_integer);
 double tn_gguf_number(const tn_gguf_value *value, uint64_t index);
 const char *tn_gguf_string(const tn_gguf_value *value, uint64_t index, size_t *out_size);
-bool tn_gguf_type_is_integer(tn_gguf_type type);
-bool tn_gguf_type_is_float(tn_gguf_type type);
+bool tn_gguf_type_is_integer(tn_gguf_value_type type);
+bool tn_gguf_type_is_float(tn_gguf_value_type type);
 
 /* A scalar that must be there and in range (inclusive): else TN_INVALID_DATA with key, value and rule in the message.
  * Any integer type will do for an integer, any integer or float type for a number (NaN is out of every range). */
 TN_MUST_CHECK tn_status tn_gguf_get_integer(const tn_gguf *gguf, const char *key, int64_t min, int64_t max, tn_diag *diag,
                                             int64_t *out_integer);
-TN_MUST_CHECK tn_status tn_gguf_get_number(const tn_gguf *gguf, const char *key, double min, double max, tn_diag *diag,
-                                           double *out_number);
+TN_MUST_CHECK tn_status tn_gguf_get_number(const tn_gguf *gguf, const char *key, double min, double max, tn_diag *diag, double *out_number);
 TN_MUST_CHECK tn_status tn_gguf_get_bool(const tn_gguf *gguf, const char *key, tn_diag *diag, bool *out_bool);
 TN_MUST_CHECK tn_status tn_gguf_get_string(const tn_gguf *gguf, const char *key, tn_diag *diag, const char **out_bytes, size_t *out_size);
 /* An array of strings, of integers (any integer type but bool) or of floats: `kind` is TN_GGUF_STRING, TN_GGUF_INT64 or
  * TN_GGUF_FLOAT64. */
-TN_MUST_CHECK tn_status tn_gguf_get_array(const tn_gguf *gguf, const char *key, tn_gguf_type kind, tn_diag *diag,
+TN_MUST_CHECK tn_status tn_gguf_get_array(const tn_gguf *gguf, const char *key, tn_gguf_value_type kind, tn_diag *diag,
                                           const tn_gguf_value **out_value);
 /* The same with a fallback for an absent key. */
 TN_MUST_CHECK tn_status tn_gguf_get_integer_or(const tn_gguf *gguf, const char *key, int64_t min, int64_t max, int64_t fallback,
                                                tn_diag *diag, int64_t *out_integer);
-TN_MUST_CHECK tn_status tn_gguf_get_number_or(const tn_gguf *gguf, const char *key, double min, double max, double fallback,
-                                              tn_diag *diag, double *out_number);
+TN_MUST_CHECK tn_status tn_gguf_get_number_or(const tn_gguf *gguf, const char *key, double min, double max, double fallback, tn_diag *diag,
+                                              double *out_number);
 TN_MUST_CHECK tn_status tn_gguf_get_bool_or(const tn_gguf *gguf, const char *key, bool fallback, tn_diag *diag, bool *out_bool);
 
 /* Tensors: in the order of the file, which is the order of their data, or by name in O(log n). */

@@ -26,13 +26,13 @@ TN_MUST_CHECK tn_status tn_gguf_writer_create(const char *path, uint32_t alignme
                                               tn_gguf_writer **out_writer);
 void tn_gguf_writer_destroy(tn_gguf_writer *writer); /* accepts NULL; without commit no file remains */
 
-void tn_gguf_writer_add_integer(tn_gguf_writer *writer, const char *key, tn_gguf_type type, int64_t value); /* any integer type */
+void tn_gguf_writer_add_integer(tn_gguf_writer *writer, const char *key, tn_gguf_value_type type, int64_t value); /* any integer type */
 void tn_gguf_writer_add_float(tn_gguf_writer *writer, const char *key, float value);
 void tn_gguf_writer_add_bool(tn_gguf_writer *writer, const char *key, bool value);
 void tn_gguf_writer_add_string(tn_gguf_writer *writer, const char *key, const char *bytes, size_t size);
 void tn_gguf_writer_add_string_array(tn_gguf_writer *writer, const char *key, const char *const *strings, size_t count);
 /* type: of the elements, which are in host order; TN_GGUF_INT32, TN_GGUF_UINT32, TN_GGUF_FLOAT32 or TN_GGUF_UINT8. */
-void tn_gguf_writer_add_array(tn_gguf_writer *writer, const char *key, tn_gguf_type type, const void *elements, size_t count);
+void tn_gguf_writer_add_array(tn_gguf_writer *writer, const char *key, tn_gguf_value_type type, const void *elements, size_t count);
 /* dims row-major, rank 1 to 4. *out_index (may be NULL) is for tn_gguf_writer_write. */
 void tn_gguf_writer_add_tensor(tn_gguf_writer *writer, const char *name, tn_ggml_type type, tn_dims dims, size_t *out_index);
 

@@ -51,7 +51,7 @@ static tn_status refuse_text(const char *name, size_t offset, const char *text, 
 
 /* What one pass over the bytes finds out before anything is allocated. */
 typedef struct scan_result {
-    size_t num_values;     /* an upper bound: one, plus one for each of { [ and , */
+    size_t num_values;        /* an upper bound: one, plus one for each of { [ and , */
     size_t num_long_integers; /* literals of more than 18 digits without fraction or exponent */
 } scan_result;
 
@@ -79,7 +79,8 @@ static size_t scan_string(const char *text, size_t size, size_t i) {
     return i < size ? i + 1 : size;
 }
 
-static tn_status scan(const char *name, const char *text, size_t size, const tn_json_limits *limits, tn_diag *diag, scan_result *out_result) {
+static tn_status scan(const char *name, const char *text, size_t size, const tn_json_limits *limits, tn_diag *diag,
+                      scan_result *out_result) {
     const char *nul = memchr(text, 0, size);
     if (nul != NULL) return refuse_text(name, (size_t)(nul - text), text, diag, "a NUL byte stands");
     if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) return refuse_text(name, 0, text, diag, "a byte-order mark stands");
@@ -236,10 +237,10 @@ tn_status tn_json_parse(const char *name, const char *text, size_t size_bytes, c
     *out_json = NULL;
     const tn_json_limits effective = effective_limits(limits);
     if (size_bytes > effective.max_bytes)
-        return tn_fail_at(diag, TN_INVALID_DATA, &(tn_where){.file = name}, "cannot read %s: it has %zu bytes, at most %zu are allowed", name,
-                          size_bytes, effective.max_bytes);
+        return tn_fail_at(diag, TN_INVALID_DATA, &(tn_where){.file = name}, "cannot read %s: it has %zu bytes, at most %zu are allowed",
+                          name, size_bytes, effective.max_bytes);
     if (size_bytes == 0) return tn_fail_at(diag, TN_INVALID_DATA, &(tn_where){.file = name}, "cannot read %s: it is empty", name);
-    scan_result found;
+    scan_result found = {0};
     tn_status status = scan(name, text, size_bytes, &effective, diag, &found);
     if (status != TN_OK) return status;
 
@@ -495,7 +496,8 @@ tn_status tn_json_get_string(const tn_json_value *object, const char *key, tn_di
     return status == TN_OK ? tn_json_to_string(value, diag, out_string, out_size) : status;
 }
 
-static tn_status get_container(const tn_json_value *object, const char *key, tn_json_kind kind, tn_diag *diag, const tn_json_value **out_value) {
+static tn_status get_container(const tn_json_value *object, const char *key, tn_json_kind kind, tn_diag *diag,
+                               const tn_json_value **out_value) {
     *out_value = NULL;
     const tn_json_value *value;
     tn_status status = require(object, key, diag, &value);
@@ -545,7 +547,8 @@ tn_status tn_json_get_bool_or(const tn_json_value *object, const char *key, bool
     return value != NULL ? tn_json_to_bool(value, diag, out_bool) : status;
 }
 
-tn_status tn_json_get_string_or(const tn_json_value *object, const char *key, const char *fallback, tn_diag *diag, const char **out_string) {
+tn_status tn_json_get_string_or(const tn_json_value *object, const char *key, const char *fallback, tn_diag *diag,
+                                const char **out_string) {
     const tn_json_value *value;
     tn_status status = look_up(object, key, diag, &value);
     *out_string = status == TN_OK ? fallback : NULL;

@@ -66,9 +66,9 @@ const tn_json_value *tn_json_root(const tn_json *json);
 
 /* Looking at values. Never fail. */
 tn_json_kind tn_json_kind_of(const tn_json_value *value);
-size_t tn_json_count(const tn_json_value *value);                                /* members or elements; 0 if neither */
-const tn_json_value *tn_json_at(const tn_json_value *value, size_t index);       /* the index-th child, index < count */
-const char *tn_json_key(const tn_json_value *member, size_t *out_size);          /* of a child of an object; ends with a NUL; out_size may be NULL */
+size_t tn_json_count(const tn_json_value *value);                          /* members or elements; 0 if neither */
+const tn_json_value *tn_json_at(const tn_json_value *value, size_t index); /* the index-th child, index < count */
+const char *tn_json_key(const tn_json_value *member, size_t *out_size); /* of a child of an object; ends with a NUL; out_size may be NULL */
 const tn_json_value *tn_json_find(const tn_json_value *object, const char *key); /* NULL: absent, or not an object */
 
 /* Reports "name: 'path.to.value' <what>" and returns code: for what the getters cannot know. `value` may be any value. */

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * gguf_writer_test.c: what the writer writes, the reader reads.
+ */
+#include "format/gguf_writer.h"
+
+#include "format/testing.h"
+
+typedef struct folder {
+    char path[64], file[128];
+} folder;
+
+static void make_folder(folder *out) {
+    make_temporary_folder(out->path);
+    snprintf(out->file, sizeof out->file, "%s/m.gguf", out->path);
+}
+
+static void remove_it(const folder *f) {
+    remove_folder(f->path, (const char *const[]){"m.gguf"}, 1);
+}
+
+/* One entry of each kind, three tensors; the bytes are written back to front and in pieces. */
+static tn_status write_sample(const char *path, uint32_t alignment, const tn_allocator *allocator, tn_diag *diag) {
+    tn_gguf_writer *writer;
+    tn_status status = tn_gguf_writer_create(path, alignment, allocator, diag, &writer);
+    if (status != TN_OK) return status;
+    tn_gguf_writer_add_string(writer, "general.architecture", "llama", 5);
+    tn_gguf_writer_add_integer(writer, "u8", TN_GGUF_UINT8, 200);
+    tn_gguf_writer_add_integer(writer, "i16", TN_GGUF_INT16, -2);
+    tn_gguf_writer_add_integer(writer, "u64", TN_GGUF_UINT64, INT64_MAX);
+    tn_gguf_writer_add_float(writer, "f", 1.5f);
+    tn_gguf_writer_add_bool(writer, "b", true);
+    tn_gguf_writer_add_string_array(writer, "tokens", (const char *const[]){"x", "", "yz"}, 3);
+    tn_gguf_writer_add_array(writer, "types", TN_GGUF_INT32, (const int32_t[]){1, -1}, 2);
+    tn_gguf_writer_add_array(writer, "bytes", TN_GGUF_UINT8, "ab", 2);
+    size_t a, b, c;
+    tn_gguf_writer_add_tensor(writer, "a", TN_GGML_F32, TN_DIMS(3), &a);
+    tn_gguf_writer_add_tensor(writer, "b", TN_GGML_Q8_0, TN_DIMS(2, 32), &b);
+    tn_gguf_writer_add_tensor(writer, "c", TN_GGML_F16, TN_DIMS(1, 2, 3), &c);
+    uint8_t bytes[68];
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(i + 1);
+    status = tn_gguf_writer_write(writer, c, 0, bytes, 12);
+    if (status == TN_OK) status = tn_gguf_writer_write(writer, b, 34, bytes + 34, 34);
+    if (status == TN_OK) status = tn_gguf_writer_write(writer, b, 0, bytes, 34);
+    if (status == TN_OK) status = tn_gguf_writer_write(writer, a, 0, bytes, 12);
+    if (status == TN_OK) status = tn_gguf_writer_commit(writer);
+    tn_gguf_writer_destroy(writer);
+    return status;
+}
+
+static void the_reader_reads_what_the_writer_wrote(void **state) {
+    const uint32_t alignments[] = {1, 32, 4096};
+    for (size_t i = 0; i < 3; i++) {
+        folder f;
+        make_folder(&f);
+        assert_ok(*state, write_sample(f.file, alignments[i], NULL, *state));
+        tn_gguf *gguf;
+        assert_ok(*state, tn_gguf_open(f.file, NULL, *state, &gguf));
+        assert_int_equal(tn_gguf_alignment(gguf), alignments[i]);
+        int64_t integer;
+        double number;
+        bool flag;
+        assert_ok(*state, tn_gguf_get_integer(gguf, "u8", 0, 255, *state, &integer));
+        assert_int_equal(integer, 200);
+        assert_ok(*state, tn_gguf_get_integer(gguf, "i16", -9, 255, *state, &integer));
+        assert_int_equal(integer, -2);
+        assert_ok(*state, tn_gguf_get_integer(gguf, "u64", 0, INT64_MAX, *state, &integer));
+        assert_true(integer == INT64_MAX);
+        assert_ok(*state, tn_gguf_get_number(gguf, "f", 0, 9, *state, &number));
+        assert_true(number == 1.5);
+        assert_ok(*state, tn_gguf_get_bool(gguf, "b", *state, &flag));
+        assert_true(flag);
+        const tn_gguf_value *array;
+        size_t size;
+        assert_ok(*state, tn_gguf_get_array(gguf, "tokens", TN_GGUF_STRING, *state, &array));
+        assert_memory_equal(tn_gguf_string(array, 2, &size), "yz", 2);
+        assert_ok(*state, tn_gguf_get_array(gguf, "types", TN_GGUF_INT64, *state, &array));
+        assert_true(tn_gguf_integer(array, 1, &integer) && integer == -1);
+        assert_ok(*state, tn_gguf_get_array(gguf, "bytes", TN_GGUF_INT64, *state, &array));
+        assert_true(tn_gguf_integer(array, 1, &integer) && integer == 'b');
+        const tn_gguf_tensor *b = tn_gguf_find_tensor(gguf, "b");
+        assert_int_equal(b->dims.d[0], 2);
+        assert_int_equal(b->dims.d[1], 32);
+        uint8_t bytes[68];
+        assert_ok(*state, tn_gguf_read(gguf, b, 0, bytes, sizeof bytes, *state));
+        for (size_t j = 0; j < sizeof bytes; j++) assert_int_equal(bytes[j], j + 1);
+        const tn_gguf_tensor *c = tn_gguf_find_tensor(gguf, "c");
+        assert_ok(*state, tn_gguf_read(gguf, c, 0, bytes, 12, *state));
+        assert_int_equal(bytes[11], 12);
+        assert_int_equal(c->ne[0], 3);
+        tn_gguf_close(gguf);
+        remove_it(&f);
+    }
+}
+
+static void a_tensor_with_missing_bytes_is_refused_at_commit_and_leaves_no_file(void **state) {
+    folder f;
+    make_folder(&f);
+    tn_gguf_writer *writer;
+    size_t index;
+    assert_ok(*state, tn_gguf_writer_create(f.file, 32, NULL, *state, &writer));
+    tn_gguf_writer_add_tensor(writer, "a", TN_GGML_F32, TN_DIMS(3), &index);
+    assert_ok(*state, tn_gguf_writer_write(writer, index, 0, "12345678", 8));
+    assert_failed(*state, tn_gguf_writer_commit(writer), TN_INVALID_ARGUMENT, "8 bytes of tensor 0 were written, it has 12");
+    tn_gguf_writer_destroy(writer);
+    assert_int_equal(access(f.file, F_OK), -1);
+    remove_it(&f);
+}
+
+static void a_write_beyond_the_tensor_is_refused(void **state) {
+    folder f;
+    make_folder(&f);
+    tn_gguf_writer *writer;
+    size_t index;
+    assert_ok(*state, tn_gguf_writer_create(f.file, 32, NULL, *state, &writer));
+    tn_gguf_writer_add_tensor(writer, "a", TN_GGML_F32, TN_DIMS(1), &index);
+    assert_failed(*state, tn_gguf_writer_write(writer, index, 1, "1234", 4), TN_INVALID_ARGUMENT,
+                  "cannot write 4 bytes at 1 of tensor 0: it has 4");
+    tn_gguf_writer_destroy(writer);
+    remove_it(&f);
+}
+
+static void a_shape_or_alignment_that_gguf_lacks_is_refused(void **state) {
+    folder f;
+    make_folder(&f);
+    const tn_dims dims[] = {TN_DIMS(2, 33), TN_DIMS(1, 1, 1, 1, 32), TN_SCALAR, TN_DIMS(0, 32)};
+    for (size_t i = 0; i < 4; i++) {
+        tn_gguf_writer *writer;
+        assert_ok(*state, tn_gguf_writer_create(f.file, 32, NULL, *state, &writer));
+        tn_gguf_writer_add_tensor(writer, "a", TN_GGML_Q4_0, dims[i], NULL);
+        assert_failed(*state, tn_gguf_writer_commit(writer), TN_INVALID_ARGUMENT,
+                      "cannot write tensor 'a': GGUF has no such type and shape");
+        tn_gguf_writer_destroy(writer);
+    }
+    tn_gguf_writer *writer;
+    assert_failed(*state, tn_gguf_writer_create(f.file, 33, NULL, *state, &writer), TN_INVALID_ARGUMENT, "the alignment is 33");
+    assert_null(writer);
+    remove_it(&f);
+}
+
+static void each_allocation_failing_in_turn_is_reported_and_leaves_no_file(void **state) {
+    folder f;
+    make_folder(&f);
+    for (size_t n = 0;; n++) {
+        failing_memory memory;
+        failing_memory_init(&memory, n, true);
+        tn_status status = write_sample(f.file, 64, &memory.allocator, *state);
+        assert_int_equal(memory.num_live, 0);
+        if (memory.num_calls <= n) {
+            assert_ok(*state, status);
+            break;
+        }
+        assert_failed(*state, status, TN_OUT_OF_MEMORY, "out of memory");
+        assert_int_equal(access(f.file, F_OK), -1);
+    }
+    remove_it(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(the_reader_reads_what_the_writer_wrote),
+        TEST(a_tensor_with_missing_bytes_is_refused_at_commit_and_leaves_no_file),
+        TEST(a_write_beyond_the_tensor_is_refused),
+        TEST(a_shape_or_alignment_that_gguf_lacks_is_refused),
+        TEST(each_allocation_failing_in_turn_is_reported_and_leaves_no_file),
+    };
+    return cmocka_run_group_tests_name("gguf_writer", tests, NULL, NULL);
+}
