@@ -44,10 +44,16 @@ static bool add_chunk(tn_arena *arena, size_t needed) {
 
 void *tn_arena_alloc(tn_arena *arena, size_t size_bytes) {
     size_t aligned;
-    if (!tn_align_size(size_bytes > 0 ? size_bytes : 1, ALIGNMENT, &aligned)) return NULL;
+    if (!tn_align_size(size_bytes > 0 ? size_bytes : 1, ALIGNMENT, &aligned)) {
+        arena->out_of_memory = true;
+        return NULL;
+    }
     chunk *newest = arena->chunks;
     if (newest == NULL || newest->capacity - newest->used < aligned) {
-        if (!add_chunk(arena, aligned)) return NULL;
+        if (!add_chunk(arena, aligned)) {
+            arena->out_of_memory = true;
+            return NULL;
+        }
         newest = arena->chunks;
     }
     void *block = chunk_data(newest) + newest->used;
@@ -59,8 +65,7 @@ void *tn_arena_alloc(tn_arena *arena, size_t size_bytes) {
 
 void *tn_arena_alloc_array(tn_arena *arena, size_t count, size_t element_size) {
     size_t size_bytes;
-    if (!tn_mul_size(count, element_size, &size_bytes)) return NULL;
-    return tn_arena_alloc(arena, size_bytes);
+    return tn_arena_alloc(arena, tn_mul_size(count, element_size, &size_bytes) ? size_bytes : SIZE_MAX);
 }
 
 char *tn_arena_string(tn_arena *arena, const char *string) {

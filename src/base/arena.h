@@ -11,6 +11,7 @@
 #ifndef TN_BASE_ARENA_H_
 #define TN_BASE_ARENA_H_
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "tenon/allocator.h"
@@ -19,6 +20,7 @@ typedef struct tn_arena {
     const tn_allocator *allocator; /* borrowed; NULL: malloc */
     struct tn_arena_chunk *chunks; /* newest first */
     size_t used_bytes;             /* handed out, all chunks together */
+    bool out_of_memory;            /* an allocation has failed: tells that apart from other reasons for a NULL further up */
 } tn_arena;
 
 void *tn_arena_alloc(tn_arena *arena, size_t size_bytes);                       /* zeroed, aligned to 16; size 0 gives a valid pointer */

@@ -66,6 +66,9 @@ struct tn_weights {
     const int64_t *table; /* PERMUTE_ROWS [rows] */
 };
 
+/* A load whose shape is known already; source NULL: the bytes come later (a plan's recipe, a stripped plan). */
+const tn_weights *tn_weights_declare(tn_arena *arena, tn_weight_source *source, const char *name, const tn_weight_desc *desc,
+                                     tn_diag *diag);
 const tn_weights *tn_weights_load(tn_arena *arena, tn_weight_source *source, const char *name, tn_diag *diag);
 const tn_weights *tn_weights_value(tn_arena *arena, const tn_weight_desc *desc, const tn_weight_parts *parts, const char *name,
                                    tn_diag *diag);
@@ -86,6 +89,9 @@ const tn_weights *tn_weights_add(tn_arena *arena, const tn_weights *x, const tn_
 /* Equal recipes over equal sources: one weight in the plan. The hash agrees with it. */
 bool tn_weights_equal(const tn_weights *a, const tn_weights *b);
 uint64_t tn_weights_hash(const tn_weights *weights);
+
+/* Calls visit for every LOAD and every named VALUE of the recipe, as often as it stands there; stops at false and returns it. */
+bool tn_weights_visit_sources(const tn_weights *weights, bool (*visit)(void *user, const tn_weights *leaf), void *user);
 
 /* Computes rows [begin, end) of the result into parts, each with room for those rows (tn_encoding_part_bytes).
  * Scratch is bounded by a few rows' worth of each node's inputs (TRANSPOSE: it reads its whole input once a call, so call it
