@@ -14,7 +14,7 @@ SPDX = "SPDX-License-Identifier: Apache-2.0"
 # name: what to use instead. Everywhere:
 BANNED = {
     "alloca": "an arena or tn_alloc_array", "sprintf": "snprintf or tn_text", "vsprintf": "vsnprintf",
-    "strcpy": "tn_copy_string or memcpy", "strcat": "tn_text", "strncpy": "memcpy with a checked size", "strncat": "tn_text",
+    "strcpy": "tn_copy_string or memcpy", "strcat": "tn_text", "strncpy": "memcpy with a checked size",
     "gets": "fgets", "atoi": "strtol and a look at its end", "atol": "strtol and a look at its end", "atof": "strtod",
     "strtok": "strsep", "tmpnam": "mkstemp", "mktemp": "mkstemp",
 }
