@@ -60,7 +60,7 @@ static void put_padding(tn_text *file, size_t alignment) {
 
 /* Every metadata type, an array of each kind, two tensors: a [8] F32 at 0, b [2, 32] Q4_0 at 32. */
 static void put_small_file(tn_text *file, uint32_t version) {
-    put_header(file, version, 2, 17);
+    put_header(file, version, 2, 18);
     put_key(file, "general.architecture", TN_GGUF_STRING);
     put_string(file, "llama");
     put_key(file, "u8", TN_GGUF_UINT8), put_le(file, 1, 200);
@@ -82,6 +82,7 @@ static void put_small_file(tn_text *file, uint32_t version) {
     put_array(file, "scores", TN_GGUF_FLOAT32, 2);
     put_le(file, 4, 0x3fc00000), put_le(file, 4, 0);
     put_array(file, "empty", TN_GGUF_STRING, 0);
+    put_array(file, "flags", TN_GGUF_BOOL, 2), put_le(file, 2, 1);
     put_vector(file, "a", 0, 8);
     put_tensor(file, "b", q4_0, 32, 2, (const uint64_t[]){32, 2});
     put_padding(file, 32);
@@ -123,7 +124,7 @@ static tn_gguf *open_bytes(tn_diag *diag, const tn_text *file) {
 
 static void check_small_file(tn_diag *diag, const tn_gguf *gguf) {
     int64_t integer;
-    assert_int_equal(tn_gguf_num_values(gguf), 17);
+    assert_int_equal(tn_gguf_num_values(gguf), 18);
     assert_string_equal(tn_gguf_value_at(gguf, 0)->key, "general.architecture");
     const struct {
         const char *key;
@@ -220,7 +221,9 @@ static void versions_2_and_3_are_read_from_memory_and_file(void **state) {
 static void a_header_larger_than_the_first_read_is_read_whole(void **state) {
     tn_text file = {0};
     enum { count = 30000 };
-    put_header(&file, 3, 1, 2);
+    put_header(&file, 3, 1, 3);
+    put_array(&file, "zeros", TN_GGUF_UINT8, 300000); /* more than the next read would bring */
+    put_zeros(&file, 300000);
     put_array(&file, "tokens", TN_GGUF_STRING, count);
     for (int i = 0; i < count; i++) {
         char token[16];
@@ -287,6 +290,14 @@ static void getters_say_what_a_key_should_have_been(void **state) {
     assert_failed(diag, tn_gguf_get_integer(gguf, "bool", 1, 9, diag, &integer), TN_INVALID_DATA, "'bool' is a bool, must be an integer");
     assert_failed(diag, tn_gguf_get_integer(gguf, "types", 1, 9, diag, &integer), TN_INVALID_DATA,
                   "'types' is an array, each an int32, must be an integer");
+    assert_failed(diag, tn_gguf_get_number(gguf, "types", -9, 9, diag, &number), TN_INVALID_DATA,
+                  "'types' is an array, each an int32, must be a number");
+    assert_failed(diag, tn_gguf_get_number(gguf, "bool", 0, 9, diag, &number), TN_INVALID_DATA, "'bool' is a bool, must be a number");
+    assert_failed(diag, tn_gguf_get_string(gguf, "tokens", diag, &bytes, &size), TN_INVALID_DATA,
+                  "'tokens' is an array, each a string, must be a string");
+    assert_failed(diag, tn_gguf_get_bool(gguf, "flags", diag, &flag), TN_INVALID_DATA, "'flags' is an array, each a bool, must be a bool");
+    assert_failed(diag, tn_gguf_get_array(gguf, "general.architecture", TN_GGUF_STRING, diag, &array), TN_INVALID_DATA,
+                  "'general.architecture' is a string, must be an array of strings");
     assert_failed(diag, tn_gguf_get_number(gguf, "tokens", 1, 9, diag, &number), TN_INVALID_DATA, "must be a number");
     assert_failed(diag, tn_gguf_get_number(gguf, "nan", -INFINITY, INFINITY, diag, &number), TN_INVALID_DATA, "'nan' is nan, must be");
     assert_failed(diag, tn_gguf_get_bool(gguf, "u8", diag, &flag), TN_INVALID_DATA, "'u8' is a uint8, must be a bool");
@@ -770,6 +781,25 @@ static void file_that_shrinks_after_open_is_an_error_on_read(void **state) {
     tn_text_deinit(&file);
 }
 
+static void a_header_beyond_its_limit_is_refused_before_reading(void **state) {
+    tn_text file = {0};
+    put_header(&file, 3, 0, 1);
+    put_array(&file, "k", TN_GGUF_UINT8, TN_GGUF_MAX_HEADER_BYTES);
+    char folder[64], path[128];
+    make_temporary_folder(folder);
+    write_file(folder, "m.gguf", file.data, file.size);
+    snprintf(path, sizeof path, "%s/m.gguf", folder);
+    assert_int_equal(truncate(path, (off_t)TN_GGUF_MAX_HEADER_BYTES + 4096), 0); /* a hole: takes no disk */
+    failing_memory memory;
+    failing_memory_init(&memory, 100, true);
+    tn_gguf *gguf;
+    tn_status status = tn_gguf_open(path, &memory.allocator, *state, &gguf);
+    assert_failed(*state, status, TN_UNSUPPORTED, "its header reaches beyond 134217728 bytes (metadata entry 'k')");
+    assert_true(memory.num_calls < 10);
+    remove_folder(folder, (const char *const[]){"m.gguf"}, 1);
+    tn_text_deinit(&file);
+}
+
 static void missing_file_is_not_found(void **state) {
     tn_gguf *gguf;
     assert_failed(*state, tn_gguf_open("/nonexistent/m.gguf", NULL, *state, &gguf), TN_NOT_FOUND, "/nonexistent/m.gguf");
@@ -778,18 +808,25 @@ static void missing_file_is_not_found(void **state) {
 
 static void each_allocation_failing_in_turn_is_reported_without_leak(void **state) {
     tn_text file = {0};
-    put_small_file(&file, 3);
+    enum { count = 20000 }; /* the string table needs memory of its own */
+    put_header(&file, 3, 1, 2);
+    put_u32(&file, "u32", 1);
+    put_array(&file, "tokens", TN_GGUF_STRING, count);
+    put_zeros(&file, 8 * count);
+    put_vector(&file, "a", 0, 1);
+    put_padding(&file, 32);
+    put_zeros(&file, 4);
     char folder[64], path[128];
     make_temporary_folder(folder);
     write_file(folder, "m.gguf", file.data, file.size);
     snprintf(path, sizeof path, "%s/m.gguf", folder);
-    for (int form = 0; form < 2; form++) {
+    for (int form = 0; form < 4; form++) {
         for (size_t n = 0;; n++) {
             failing_memory memory;
-            failing_memory_init(&memory, n, true);
+            failing_memory_init(&memory, n, form >= 2);
             tn_gguf *gguf;
-            tn_status status = form == 0 ? tn_gguf_open_memory("m.gguf", file.data, file.size, &memory.allocator, *state, &gguf)
-                                         : tn_gguf_open(path, &memory.allocator, *state, &gguf);
+            tn_status status = form % 2 == 0 ? tn_gguf_open_memory("m.gguf", file.data, file.size, &memory.allocator, *state, &gguf)
+                                             : tn_gguf_open(path, &memory.allocator, *state, &gguf);
             if (memory.num_calls <= n) {
                 assert_ok(*state, status);
                 assert_true(n > 5);
@@ -872,6 +909,7 @@ int main(void) {
         TEST(truncation_at_every_byte_is_refused),
         TEST(every_byte_changed_is_refused_or_harmless),
         TEST(file_that_shrinks_after_open_is_an_error_on_read),
+        TEST(a_header_beyond_its_limit_is_refused_before_reading),
         TEST(missing_file_is_not_found),
         TEST(each_allocation_failing_in_turn_is_reported_without_leak),
         TEST(block_sizes_of_types_are_known),

@@ -188,6 +188,23 @@ static void integers_of_18_digits_are_exact_and_longer_ones_are_reals(void **sta
     tn_json_destroy(json);
 }
 
+static void reals_of_many_digits_keep_their_value(void **state) {
+    const struct {
+        const char *text;
+        double value;
+    } cases[] = {{"[0.12345678901234567890123]", 0.12345678901234567890123},
+                 {"[12345678901234567890123e-5]", 12345678901234567890123e-5},
+                 {"[12345678901234567890123E-5]", 12345678901234567890123e-5},
+                 {"[-12345678901234567890.123e+10]", -12345678901234567890.123e+10}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        tn_json *json = parse(*state, cases[i].text);
+        double number;
+        assert_ok(*state, tn_json_to_number(tn_json_at(tn_json_root(json), 0), -INFINITY, INFINITY, *state, &number));
+        assert_true(number == cases[i].value);
+        tn_json_destroy(json);
+    }
+}
+
 static void numbers_beyond_double_are_refused(void **state) {
     assert_refused(*state, "[1, 1e400]", "a number beyond the range of a double at byte");
     assert_refused(*state, "[NaN]", "invalid JSON");
@@ -367,6 +384,7 @@ int main(void) {
         TEST(getters_of_a_document_that_is_no_object_say_so),
         TEST(absent_and_null_members_take_the_fallback_and_wrong_ones_do_not),
         TEST(integers_of_18_digits_are_exact_and_longer_ones_are_reals),
+        TEST(reals_of_many_digits_keep_their_value),
         TEST(numbers_beyond_double_are_refused),
         TEST(nesting_beyond_the_limit_is_refused_before_parsing),
         TEST(nesting_up_to_the_limit_is_read),

@@ -33,7 +33,6 @@ struct tn_safetensors {
     tn_arena arena; /* names, paths */
     TN_ARRAY(model_file) files;
     TN_ARRAY(tn_safetensors_tensor) tensors; /* sorted by name once all are in */
-    bool in_memory;
 };
 
 static int compare_names(const void *a, const void *b) {
@@ -388,7 +387,6 @@ tn_status tn_safetensors_open_memory(const char *name, const void *data, size_t 
     tn_safetensors *model;
     tn_status status = create(allocator, diag, &model);
     if (status != TN_OK) return status;
-    model->in_memory = true;
     model_file file = {.file = {.descriptor = -1}, .bytes = data, .size_bytes = size_bytes};
     file.path = tn_arena_string(&model->arena, name);
     if (file.path == NULL || !tn_array_push(model->allocator, &model->files, file))
@@ -442,9 +440,7 @@ tn_status tn_safetensors_read(const tn_safetensors *model, const tn_safetensors_
     if (offset > tensor->size_bytes || size_bytes > tensor->size_bytes - offset)
         return tn_fail(diag, TN_INVALID_ARGUMENT, "cannot read %zu bytes at %" PRIu64 " of tensor '%s': it has %" PRIu64, size_bytes,
                        offset, tensor->name, tensor->size_bytes);
-    const model_file *file = &model->files.data[tensor->file];
-    if (!model->in_memory) return tn_file_read_at(&file->file, tensor->offset + offset, dst, size_bytes, diag);
-    return read_bytes(file, tensor->offset + offset, dst, size_bytes, diag);
+    return read_bytes(&model->files.data[tensor->file], tensor->offset + offset, dst, size_bytes, diag);
 }
 
 tn_status tn_safetensors_map(tn_safetensors *model, tn_diag *diag) {

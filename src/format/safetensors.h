@@ -32,7 +32,7 @@
 #include "base/report.h"
 #include "tenon/dtype.h"
 
-enum { TN_SAFETENSORS_MAX_HEADER_BYTES = 100000000, TN_SAFETENSORS_MAX_SHARDS = 1000 };
+enum { TN_SAFETENSORS_MAX_HEADER_BYTES = 100000000, TN_SAFETENSORS_MAX_SHARDS = 512 };
 
 typedef struct tn_safetensors_tensor {
     const char *name; /* valid UTF-8, ends with a NUL */

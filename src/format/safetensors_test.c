@@ -80,6 +80,7 @@ static void tensors_are_found_with_their_shape_and_bytes(void **state) {
         assert_int_equal(bytes[4], 9);
         assert_failed(*state, tn_safetensors_read(model, w, 3, bytes, 6, *state), TN_INVALID_ARGUMENT,
                       "cannot read 6 bytes at 3 of tensor 'w': it has 8");
+        assert_failed(*state, tn_safetensors_read(model, w, UINT64_MAX, bytes, 1, *state), TN_INVALID_ARGUMENT, "cannot read 1 bytes");
         const tn_safetensors_tensor *scalar = tn_safetensors_find(model, "scalar");
         assert_int_equal(scalar->dims.rank, 0);
         assert_int_equal(scalar->size_bytes, 2);
@@ -176,6 +177,8 @@ static void dtype_unknown_or_missing_is_refused(void **state) {
     tn_text file = {0};
     put_file(&file, "{\"a\":{\"dtype\":\"F6_E2M3\",\"shape\":[4],\"data_offsets\":[0,3]}}", 3);
     assert_refused_file(*state, &file, TN_UNSUPPORTED, "'a' has dtype F6_E2M3, which is not supported");
+    put_file(&file, "{\"a\":{\"dtype\":\"F6_E3M2\",\"shape\":[4],\"data_offsets\":[0,3]}}", 3);
+    assert_refused_file(*state, &file, TN_UNSUPPORTED, "'a' has dtype F6_E3M2, which is not supported");
 }
 
 static void shape_negative_float_huge_or_overflowing_is_refused(void **state) {
@@ -395,6 +398,32 @@ static void an_index_that_contradicts_its_shards_is_refused(void **state) {
                          "'weight_map.c' is in no shard, the index says s1.safetensors");
 }
 
+static void more_shards_than_supported_are_refused(void **state) {
+    shards s;
+    tn_text index = {0};
+    tn_text_append_string(&index, "{\"weight_map\":{");
+    for (int i = 0; i <= TN_SAFETENSORS_MAX_SHARDS; i++)
+        tn_text_append_format(&index, "%s\"t%d\":\"x%d.safetensors\"", i > 0 ? "," : "", i, i);
+    tn_text_append_string(&index, "}}");
+    make_shards(&s, index.data);
+    for (int i = 0; i <= TN_SAFETENSORS_MAX_SHARDS; i++) {
+        char name[32], tensor[16];
+        snprintf(name, sizeof name, "x%d.safetensors", i);
+        snprintf(tensor, sizeof tensor, "t%d", i);
+        put_shard(&s, name, tensor);
+    }
+    tn_safetensors *model;
+    assert_failed(*state, tn_safetensors_open(s.folder, NULL, *state, &model), TN_UNSUPPORTED,
+                  "is in one shard more than the 512 that are supported");
+    for (int i = 0; i <= TN_SAFETENSORS_MAX_SHARDS; i++) {
+        char path[128];
+        snprintf(path, sizeof path, "%s/x%d.safetensors", s.folder, i);
+        unlink(path);
+    }
+    remove_shards(&s);
+    tn_text_deinit(&index);
+}
+
 static void a_malformed_index_is_refused(void **state) {
     assert_refused_index(*state, "{\"weight_map\":{\"a\":1}}", TN_INVALID_DATA, "'weight_map.a' is 1, must be a string");
     assert_refused_index(*state, "{\"weight_map\":[]}", TN_INVALID_DATA, "'weight_map' is an array, must be an object");
@@ -438,13 +467,13 @@ static void each_allocation_failing_in_turn_is_reported_without_leak(void **stat
     make_shards(&s, good_index);
     tn_text file = {0};
     put_file(&file, good_header, 13);
-    for (int form = 0; form < 2; form++) {
+    for (int form = 0; form < 4; form++) {
         for (size_t n = 0;; n++) {
             failing_memory memory;
-            failing_memory_init(&memory, n, true);
+            failing_memory_init(&memory, n, form >= 2);
             tn_safetensors *model;
-            tn_status status = form == 0 ? tn_safetensors_open(s.folder, &memory.allocator, *state, &model)
-                                         : tn_safetensors_open_memory("m", file.data, file.size, &memory.allocator, *state, &model);
+            tn_status status = form % 2 == 0 ? tn_safetensors_open(s.folder, &memory.allocator, *state, &model)
+                                             : tn_safetensors_open_memory("m", file.data, file.size, &memory.allocator, *state, &model);
             if (memory.num_calls <= n) {
                 assert_ok(*state, status);
                 assert_true(n > 5);
@@ -581,6 +610,7 @@ int main(void) {
         TEST(a_shard_outside_the_folder_is_refused),
         TEST(a_tensor_in_two_shards_is_refused),
         TEST(an_index_that_contradicts_its_shards_is_refused),
+        TEST(more_shards_than_supported_are_refused),
         TEST(a_malformed_index_is_refused),
         TEST(a_folder_without_a_model_is_not_found),
         TEST(file_that_shrinks_after_open_is_an_error_on_read),
