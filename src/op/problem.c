@@ -86,8 +86,8 @@ static void print_operand(const tn_operand *operand, const tn_sym_node *nodes, s
     }
     if (operand->role == TN_ROLE_WEIGHT) {
         tn_text_append_format(out, "%s:%s", tn_encoding_name(&operand->encoding, name), operand->layout != NULL ? operand->layout : "?");
-        bool same = operand->encoding.kind == TN_ENCODING_PLAIN && operand->encoding.storage == operand->dtype;
-        if (!same && operand->dtype != TN_FLOAT32) tn_text_append_format(out, ">%s", tn_dtype_get_info(operand->dtype)->name);
+        tn_dtype implied = operand->encoding.kind == TN_ENCODING_PLAIN ? operand->encoding.storage : TN_FLOAT32;
+        if (operand->dtype != implied) tn_text_append_format(out, ">%s", tn_dtype_get_info(operand->dtype)->name);
     } else {
         tn_text_append_string(out, tn_dtype_get_info(operand->dtype)->name);
     }

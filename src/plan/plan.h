@@ -35,7 +35,8 @@ typedef struct tn_plan_view {
 
 /* Reference counted: engines keep the plan they were made from. */
 TN_MUST_CHECK tn_status tn_plan_open_file(const char *path, const tn_allocator *allocator, tn_diag *diag, tn_plan **out_plan);
-/* bytes: owned by the caller and kept until the plan is destroyed (free_bytes NULL), or given away. 64-byte aligned. */
+/* bytes: owned by the caller and kept until the plan is destroyed (free_bytes NULL), or given away
+ * (on failure they stay the caller's). 64-byte aligned. */
 TN_MUST_CHECK tn_status tn_plan_open_memory(const void *bytes, size_t size_bytes, void (*free_bytes)(void *user, void *bytes), void *user,
                                             const tn_allocator *allocator, tn_diag *diag, tn_plan **out_plan);
 tn_plan *tn_plan_retain(tn_plan *plan);
