@@ -117,6 +117,10 @@ static void a_write_beyond_the_tensor_is_refused(void **state) {
     assert_failed(*state, tn_gguf_writer_write(writer, index, 1, "1234", 4), TN_INVALID_ARGUMENT,
                   "cannot write 4 bytes at 1 of tensor 0: it has 4");
     tn_gguf_writer_destroy(writer);
+    assert_ok(*state, tn_gguf_writer_create(f.file, 32, NULL, *state, &writer));
+    tn_gguf_writer_add_tensor(writer, "a", TN_GGML_F32, TN_DIMS(1), &index);
+    assert_failed(*state, tn_gguf_writer_write(writer, index, UINT64_MAX, "1", 1), TN_INVALID_ARGUMENT, "cannot write 1 bytes");
+    tn_gguf_writer_destroy(writer);
     remove_it(&f);
 }
 
@@ -132,9 +136,14 @@ static void a_shape_or_alignment_that_gguf_lacks_is_refused(void **state) {
                       "cannot write tensor 'a': GGUF has no such type and shape");
         tn_gguf_writer_destroy(writer);
     }
-    tn_gguf_writer *writer;
-    assert_failed(*state, tn_gguf_writer_create(f.file, 33, NULL, *state, &writer), TN_INVALID_ARGUMENT, "the alignment is 33");
-    assert_null(writer);
+    const uint32_t alignments[] = {0, 33, 131072};
+    for (size_t i = 0; i < 3; i++) {
+        tn_gguf_writer *writer;
+        assert_failed(*state, tn_gguf_writer_create(f.file, alignments[i], NULL, *state, &writer), TN_INVALID_ARGUMENT,
+                      "must be a power of two up to 65536");
+        assert_null(writer);
+    }
+    tn_gguf_writer_destroy(NULL);
     remove_it(&f);
 }
 

@@ -55,7 +55,7 @@ typedef struct scan_result {
     size_t num_long_integers; /* literals of more than 18 digits without fraction or exponent */
 } scan_result;
 
-/* The end of the number that starts at text[i]; *out_is_long if it is an integer that int64 may not hold. */
+/* The end of the number whose first digit is text[i]; *out_is_long if it is an integer that int64 may not hold. */
 static size_t scan_number(const char *text, size_t size, size_t i, bool *out_is_long) {
     size_t num_digits = 0;
     bool is_real = false;
@@ -93,7 +93,7 @@ static tn_status scan(const char *name, const char *text, size_t size, const tn_
             i = scan_string(text, size, i);
             continue;
         }
-        if (c == '-' || (c >= '0' && c <= '9')) {
+        if (c >= '0' && c <= '9') {
             bool is_long;
             i = scan_number(text, size, i, &is_long);
             result.num_long_integers += is_long;
@@ -125,7 +125,7 @@ static void rewrite_long_integers(char *text, size_t size) {
     for (size_t i = 0; i < size;) {
         if (text[i] == '"') {
             i = scan_string(text, size, i);
-        } else if (text[i] == '-' || (text[i] >= '0' && text[i] <= '9')) {
+        } else if (text[i] >= '0' && text[i] <= '9') {
             bool is_long;
             i = scan_number(text, size, i, &is_long);
             if (is_long) memcpy(text + i - 2, "e2", 2);
@@ -153,7 +153,9 @@ static tn_status run_parser(const char *name, const char *text, size_t size, tn_
     json_error_t error;
     *out_tree = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (*out_tree != NULL) return TN_OK;
-    if (json_error_code(&error) == json_error_out_of_memory) return tn_fail_memory(diag, "JSON text", size);
+    /* jansson says nothing at all about most allocations that fail; whatever is wrong with the text has a code. */
+    enum json_error_code code = json_error_code(&error);
+    if (code == json_error_out_of_memory || code == json_error_unknown) return tn_fail_memory(diag, "JSON text", size);
     size_t offset = error.position < 0 ? 0 : (size_t)error.position;
     return refuse_text(name, offset < size ? offset : size, text, diag, reason_of(&error));
 }

@@ -22,7 +22,7 @@
  * until tn_json_destroy. Members keep the order of the text. tn_json_find searches linearly: whoever looks up many names in
  * a large object (a vocabulary) iterates and makes a table of its own.
  * Memory comes from the allocator, but for the parser's own tree (malloc, about 100 bytes a value), which is gone when
- * tn_json_parse returns.
+ * tn_json_parse returns. When malloc fails inside it, some places report TN_INVALID_DATA ("invalid JSON"): it does not say more.
  */
 #ifndef TN_FORMAT_JSON_H_
 #define TN_FORMAT_JSON_H_
