@@ -49,6 +49,14 @@ void *tn_context_buffer(tn_context *context, const char *name);
 TN_MUST_CHECK tn_status tn_context_read(tn_context *context, const char *name, size_t offset, size_t size_bytes, void *dst,
                                         tn_stream *stream);
 
+/* A point in a stream that the host can wait for. */
+typedef struct tn_fence tn_fence;
+TN_MUST_CHECK tn_status tn_fence_create(tn_engine *engine, tn_diag *diag, tn_fence **out_fence);
+void tn_fence_destroy(tn_fence *fence); /* accepts NULL */
+TN_MUST_CHECK tn_status tn_fence_record(tn_fence *fence, tn_stream *stream);
+/* Blocks until the work queued before the last record is done; the first error of that work. */
+TN_MUST_CHECK tn_status tn_fence_wait(tn_fence *fence, tn_diag *diag);
+
 /* The largest value that the profile allows for a named dimension ("num_tokens"); −1 if there is none of that name. */
 int64_t tn_engine_max_dim(const tn_engine *engine, const char *function, const char *dim_name);
 bool tn_engine_has_function(const tn_engine *engine, const char *function);

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * executor.c: creating and ending an executor.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/report.h"
+#include "base/text.h"
+#include "base/thread.h"
+#include "executor/executor_internal.h"
+#include "format/json.h"
+
+void tn_executor_options_init(tn_executor_options *options) {
+    *options = (tn_executor_options){
+        .struct_size = sizeof *options,
+        .cache_memory_fraction = 0.9,
+        .enable_block_reuse = true,
+        .enable_chunked_context = true,
+    };
+}
+
+static void *default_reallocate(void *user, void *block, size_t new_size) {
+    (void)user;
+    return tn_realloc(NULL, block, new_size);
+}
+
+static tn_status bad_option(tn_diag *diag, const char *name, int64_t value, int64_t max) {
+    tn_where where = {.subject = name};
+    return tn_fail_at(diag, TN_INVALID_ARGUMENT, &where, "cannot start the executor: %s is %lld, must be 0 (default) or 1 to %lld", name,
+                      (long long)value, (long long)max);
+}
+
+/* What the plan says of the model it was built from (model/model_info.h writes it). */
+static tn_status read_model_info(tn_executor *executor, tn_diag *diag) {
+    tn_executor_info *info = &executor->info;
+    const char *text = tn_engine_model_info(executor->engine);
+    tn_json *json;
+    tn_status status = tn_json_parse("the plan's model", text, strlen(text), NULL, &executor->allocator, diag, &json);
+    if (status != TN_OK) return status;
+    const tn_json_value *root = tn_json_root(json);
+    int64_t batch_size = 0, num_tokens = 0, tokens_per_block = 0, max_log_probs = 0;
+    status = tn_json_get_integer(root, "vocab_size", 1, INT32_MAX, diag, &info->vocab_size);
+    if (status == TN_OK) status = tn_json_get_integer(root, "max_seq_len", 1, INT32_MAX / 2, diag, &info->max_seq_len);
+    if (status == TN_OK) status = tn_json_get_integer(root, "max_batch_size", 1, 1 << 20, diag, &batch_size);
+    if (status == TN_OK) status = tn_json_get_integer(root, "max_num_tokens", 1, 1 << 24, diag, &num_tokens);
+    if (status == TN_OK) status = tn_json_get_integer(root, "tokens_per_block", 16, 256, diag, &tokens_per_block);
+    if (status == TN_OK) status = tn_json_get_integer(root, "max_log_probs", 0, info->vocab_size, diag, &max_log_probs);
+    info->max_batch_size = (int32_t)batch_size;
+    info->max_num_tokens = (int32_t)num_tokens;
+    info->tokens_per_block = (int32_t)tokens_per_block;
+    info->max_log_probs = (int32_t)max_log_probs;
+    tn_json_destroy(json);
+    return status;
+}
+
+static tn_status complete_options(tn_executor *executor, tn_diag *diag) {
+    tn_executor_options *options = &executor->options;
+    tn_executor_info *info = &executor->info;
+    if (options->max_batch_size < 0 || options->max_batch_size > info->max_batch_size)
+        return bad_option(diag, "max_batch_size", options->max_batch_size, info->max_batch_size);
+    if (options->max_num_tokens < 0 || options->max_num_tokens > info->max_num_tokens)
+        return bad_option(diag, "max_num_tokens", options->max_num_tokens, info->max_num_tokens);
+    if (options->max_chunk_tokens < 0 || options->max_chunk_tokens > info->max_num_tokens)
+        return bad_option(diag, "max_chunk_tokens", options->max_chunk_tokens, info->max_num_tokens);
+    if (options->pipeline_depth < 0 || options->pipeline_depth > TN_MAX_PIPELINE_DEPTH)
+        return bad_option(diag, "pipeline_depth", options->pipeline_depth, TN_MAX_PIPELINE_DEPTH);
+    if (options->max_queue_size < 0) return bad_option(diag, "max_queue_size", options->max_queue_size, INT32_MAX);
+    if (!(options->cache_memory_fraction > 0.0 && options->cache_memory_fraction <= 1.0))
+        return tn_fail(diag, TN_INVALID_ARGUMENT, "cannot start the executor: cache_memory_fraction is %g, must be above 0 and at most 1",
+                       options->cache_memory_fraction);
+    if (options->max_batch_size == 0) options->max_batch_size = info->max_batch_size;
+    if (options->max_num_tokens == 0) options->max_num_tokens = info->max_num_tokens;
+    if (options->max_chunk_tokens == 0) options->max_chunk_tokens = options->max_num_tokens;
+    if (options->pipeline_depth == 0) options->pipeline_depth = tn_engine_is_asynchronous(executor->engine) ? 2 : 1;
+    if (options->max_num_tokens < options->max_batch_size) options->max_batch_size = options->max_num_tokens;
+    info->max_batch_size = options->max_batch_size;
+    info->max_num_tokens = options->max_num_tokens;
+    return TN_OK;
+}
+
+static tn_status size_cache(tn_executor *executor, tn_diag *diag) {
+    tn_executor_info *info = &executor->info;
+    size_t block_bytes = 0;
+    for (int i = 0; i < tn_engine_num_states(executor->engine); i++) {
+        const tn_state_info *state = tn_engine_get_state(executor->engine, i);
+        if (strcmp(state->kind, "kv") == 0) block_bytes += state->unit_bytes;
+    }
+    if (block_bytes == 0) return tn_fail(diag, TN_INVALID_DATA, "cannot start the executor: the plan is no decoder: it has no cache");
+    int64_t blocks_of_one = tn_ceil_div(info->max_seq_len, info->tokens_per_block);
+    int64_t wanted = executor->options.max_cache_tokens > 0 ? tn_ceil_div(executor->options.max_cache_tokens, info->tokens_per_block)
+                                                            : blocks_of_one * info->max_batch_size;
+    int64_t held = (int64_t)((double)tn_available_memory_bytes() * executor->options.cache_memory_fraction / (double)block_bytes);
+    info->num_blocks = wanted < held ? wanted : held;
+    if (info->num_blocks > INT32_MAX / 2) info->num_blocks = INT32_MAX / 2;
+    info->cache_bytes = (size_t)info->num_blocks * block_bytes;
+    if (info->num_blocks > 0) return TN_OK;
+    char need[32], have[32];
+    tn_where where = {.hint = "free memory, or build with a smaller --max-seq-len"};
+    return tn_fail_at(diag, TN_OUT_OF_MEMORY, &where, "cannot start the executor: a block of the cache needs %s, %s are free",
+                      tn_format_bytes(block_bytes, need), tn_format_bytes(tn_available_memory_bytes(), have));
+}
+
+static tn_status create_locks(tn_executor *executor, tn_diag *diag) {
+    pthread_condattr_t attributes;
+    bool is_ok = pthread_condattr_init(&attributes) == 0;
+    is_ok = is_ok && pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 && pthread_mutex_init(&executor->lock, NULL) == 0 &&
+            pthread_cond_init(&executor->work, &attributes) == 0 && pthread_cond_init(&executor->progress, &attributes) == 0;
+    pthread_condattr_destroy(&attributes);
+    executor->has_lock = is_ok;
+    return is_ok ? TN_OK : tn_fail(diag, TN_UNAVAILABLE, "cannot start the executor: the system gives no locks");
+}
+
+static tn_status create_parts(tn_executor *executor, tn_diag *diag) {
+    tn_executor_info *info = &executor->info;
+    int32_t max_blocks = (int32_t)tn_ceil_div(info->max_seq_len, info->tokens_per_block);
+    tn_step_runner_options runner = {
+        .max_batch_size = info->max_batch_size,
+        .max_num_tokens = info->max_num_tokens,
+        .max_blocks = max_blocks,
+        .num_slots = info->max_batch_size,
+        .top_columns = info->max_log_probs + 1,
+        .num_blocks = info->num_blocks,
+        .vocab_size = info->vocab_size,
+    };
+    tn_status status = tn_kv_cache_create((int32_t)info->num_blocks, info->tokens_per_block, &executor->allocator, diag, &executor->cache);
+    if (status == TN_OK) status = tn_step_runner_init(&executor->runner, executor->engine, &runner, &executor->arena, diag);
+    for (int i = 0; status == TN_OK && i < executor->options.pipeline_depth; i++)
+        status = tn_engine_step_init(&executor->steps[i], &executor->runner, &executor->arena, diag);
+    if (status != TN_OK) return status;
+    executor->entries = tn_arena_alloc_array(&executor->arena, (size_t)info->max_batch_size, sizeof *executor->entries);
+    executor->used_slots = tn_arena_alloc_array(&executor->arena, (size_t)info->max_batch_size, sizeof *executor->used_slots);
+    executor->num_buckets = 64;
+    executor->buckets = tn_alloc_array(&executor->allocator, executor->num_buckets, sizeof *executor->buckets);
+    if (executor->entries == NULL || executor->used_slots == NULL || executor->buckets == NULL)
+        return tn_fail_memory(diag, "the executor", executor->arena.used_bytes);
+    executor->info.num_free_blocks = info->num_blocks;
+    return TN_OK;
+}
+
+static tn_status start(tn_executor *executor, tn_engine *engine, tn_diag *diag) {
+    executor->engine = engine;
+    executor->next_id = 1;
+    tn_status status = create_locks(executor, diag);
+    if (status == TN_OK) status = read_model_info(executor, diag);
+    if (status == TN_OK) status = complete_options(executor, diag);
+    if (status == TN_OK) status = size_cache(executor, diag);
+    if (status == TN_OK) status = create_parts(executor, diag);
+    if (status != TN_OK) return status;
+    if (pthread_create(&executor->thread, NULL, tn_executor_loop, executor) != 0)
+        return tn_fail(diag, TN_UNAVAILABLE, "cannot start the executor: the system gives no thread");
+    executor->has_thread = true;
+    return TN_OK;
+}
+
+static tn_executor *allocate(const tn_executor_options *options) {
+    tn_executor *executor = tn_alloc_zero(options->allocator, sizeof *executor);
+    if (executor == NULL) return NULL;
+    executor->allocator = options->allocator != NULL ? *options->allocator : (tn_allocator){NULL, default_reallocate};
+    executor->arena.allocator = &executor->allocator;
+    executor->options = *options;
+    return executor;
+}
+
+tn_status tn_executor_create_from_engine(tn_engine *engine, const tn_executor_options *options, tn_executor **out_executor) {
+    *out_executor = NULL;
+    tn_executor_options defaults;
+    tn_executor_options_init(&defaults);
+    if (options == NULL) options = &defaults;
+    tn_executor *executor = allocate(options);
+    if (executor == NULL) return tn_fail_memory(options->diag, "the executor", sizeof *executor);
+    tn_status status = start(executor, engine, options->diag);
+    if (status != TN_OK) {
+        tn_executor_destroy(executor);
+        return status;
+    }
+    *out_executor = executor;
+    return TN_OK;
+}
+
+tn_status tn_executor_create(const char *path, const tn_executor_options *options, tn_executor **out_executor) {
+    *out_executor = NULL;
+    tn_executor_options defaults;
+    tn_executor_options_init(&defaults);
+    if (options == NULL) options = &defaults;
+    tn_executor *executor = allocate(options);
+    if (executor == NULL) return tn_fail_memory(options->diag, "the executor", sizeof *executor);
+    tn_status status = TN_OUT_OF_MEMORY;
+    char *plan_path =
+        tn_path_is_directory(path) ? tn_path_join(&executor->allocator, path, "rank0.plan") : tn_copy_string(&executor->allocator, path);
+    if (plan_path == NULL) {
+        tn_fail_memory(options->diag, "a path", strlen(path));
+        goto cleanup;
+    }
+    tn_engine_options engine_options;
+    tn_engine_options_init(&engine_options);
+    engine_options.diag = options->diag;
+    engine_options.allocator = options->allocator;
+    engine_options.device = options->device;
+    status = tn_engine_load(plan_path, &engine_options, &executor->owned_engine);
+    if (status == TN_OK) status = start(executor, executor->owned_engine, options->diag);
+
+cleanup:
+    tn_free(&executor->allocator, plan_path);
+    if (status != TN_OK) {
+        tn_executor_destroy(executor);
+        return status;
+    }
+    *out_executor = executor;
+    return TN_OK;
+}
+
+void tn_executor_shutdown(tn_executor *executor, bool drain) {
+    pthread_mutex_lock(&executor->lock);
+    executor->is_draining = drain && (!executor->is_stopping || executor->is_draining);
+    executor->is_stopping = true;
+    pthread_cond_signal(&executor->work);
+    while (executor->has_thread && !executor->is_stopped) pthread_cond_wait(&executor->progress, &executor->lock);
+    pthread_mutex_unlock(&executor->lock);
+}
+
+void tn_executor_destroy(tn_executor *executor) {
+    if (executor == NULL) return;
+    if (executor->has_thread) {
+        tn_executor_shutdown(executor, false);
+        pthread_join(executor->thread, NULL);
+    }
+    for (size_t i = 0; executor->buckets != NULL && i < executor->num_buckets; i++)
+        while (executor->buckets[i] != NULL) tn_executor_remove(executor, executor->buckets[i]);
+    tn_free(&executor->allocator, executor->buckets);
+    for (int i = 0; i < TN_MAX_PIPELINE_DEPTH; i++) tn_engine_step_deinit(&executor->steps[i]);
+    tn_step_runner_deinit(&executor->runner);
+    tn_kv_cache_destroy(executor->cache);
+    tn_engine_destroy(executor->owned_engine);
+    if (executor->has_lock) {
+        pthread_cond_destroy(&executor->work);
+        pthread_cond_destroy(&executor->progress);
+        pthread_mutex_destroy(&executor->lock);
+    }
+    tn_arena_deinit(&executor->arena);
+    tn_allocator allocator = executor->allocator;
+    tn_free(&allocator, executor);
+}
+
+void tn_executor_get_info(tn_executor *executor, tn_executor_info *out_info) {
+    pthread_mutex_lock(&executor->lock);
+    *out_info = executor->info;
+    pthread_mutex_unlock(&executor->lock);
+}

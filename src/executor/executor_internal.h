@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * executor_internal.h: the executor's parts: the table of requests (any thread, under the lock) and the loop (one thread).
+ *
+ * The lock guards requests and their members marked (lock) in sequence.h; it is never held while a step runs. The loop thread
+ * owns scheduling, blocks and the engine.
+ */
+#ifndef TN_EXECUTOR_EXECUTOR_INTERNAL_H_
+#define TN_EXECUTOR_EXECUTOR_INTERNAL_H_
+
+#include <pthread.h>
+
+#include "executor/kv_cache.h"
+#include "executor/scheduler.h"
+#include "executor/step.h"
+
+#define TN_MAX_PIPELINE_DEPTH 2
+
+struct tn_executor {
+    tn_allocator allocator;
+    tn_arena arena; /* everything with the executor's lifetime */
+    tn_executor_options options;
+    tn_executor_info info; /* (lock) counters; the limits never change */
+    tn_engine *engine;
+    tn_engine *owned_engine; /* of tn_executor_create */
+
+    pthread_t thread;
+    bool has_thread, has_lock;
+    pthread_mutex_t lock;
+    pthread_cond_t work, progress; /* work: for the loop; progress: for those who wait for responses */
+
+    /* (lock) */
+    bool is_stopping, is_draining, is_stopped;
+    uint64_t next_id;
+    tn_sequence **buckets; /* by id; num_buckets is a power of two */
+    size_t num_buckets, num_requests;
+    tn_sequence *first_queued, *last_queued; /* by priority, then arrival */
+    tn_sequence *first_ready, *last_ready;
+
+    /* (loop) */
+    tn_kv_cache *cache;
+    tn_step_runner runner;
+    tn_engine_step steps[TN_MAX_PIPELINE_DEPTH];
+    int first_step, num_steps_in_flight;
+    tn_sequence *first_active, *last_active;
+    int32_t num_active, promised_blocks;
+    tn_micro_batch_entry *entries; /* [max_batch_size] */
+    bool *used_slots;              /* [max_batch_size] */
+};
+
+/* requests.c, all under the lock */
+tn_sequence *tn_executor_find(tn_executor *executor, uint64_t id);
+void tn_executor_mark_ready(tn_executor *executor, tn_sequence *sequence);
+void tn_executor_remove(tn_executor *executor, tn_sequence *sequence);
+void tn_executor_unqueue(tn_executor *executor, tn_sequence *sequence, tn_sequence *previous);
+
+/* loop.c */
+void *tn_executor_loop(void *executor);
+
+#endif

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * step.c: filling a batch, launching it, and taking its results.
+ */
+#include "executor/step.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/report.h"
+
+/* --- runner ------------------------------------------------------------------------------------------------------------- */
+
+static tn_status find_states(tn_step_runner *runner, const tn_step_runner_options *options, tn_diag *diag) {
+    int64_t units[16];
+    int num_states = tn_engine_num_states(runner->engine);
+    runner->slots_state = -1;
+    if (num_states > 16)
+        return tn_fail(diag, TN_UNSUPPORTED, "cannot start the executor: the plan has %d states, at most 16 are possible", num_states);
+    for (int i = 0; i < num_states; i++) {
+        const tn_state_info *state = tn_engine_get_state(runner->engine, i);
+        bool is_slots = strcmp(state->kind, "slots") == 0;
+        units[i] = is_slots ? options->num_slots : options->num_blocks;
+        if (is_slots) {
+            runner->slots_state = i;
+            continue;
+        }
+        if (runner->num_groups == 8)
+            return tn_fail(diag, TN_UNSUPPORTED, "cannot start the executor: the plan has more than 8 cache groups");
+        int group = runner->num_groups++;
+        snprintf(runner->block_table_names[group], sizeof runner->block_table_names[group], "block_table.%d", group);
+    }
+    if (runner->slots_state < 0 || runner->num_groups == 0)
+        return tn_fail(diag, TN_INVALID_DATA, "cannot start the executor: the plan is no decoder: it has no slots or no cache");
+    return tn_state_set_create(runner->engine, units, diag, &runner->states);
+}
+
+static tn_status create_context(tn_step_runner *runner, const char *function, tn_diag *diag, tn_context **out_context) {
+    if (!tn_engine_has_function(runner->engine, function))
+        return tn_fail(diag, TN_INVALID_DATA, "cannot start the executor: the plan is no decoder: it has no function '%s'", function);
+    tn_context_options options;
+    tn_context_options_init(&options);
+    options.diag = runner->diag;
+    options.function = function;
+    tn_status status = tn_context_create(runner->engine, &options, out_context);
+    if (status == TN_OK) tn_context_set_states(*out_context, runner->states);
+    return status;
+}
+
+tn_status tn_step_runner_init(tn_step_runner *runner, tn_engine *engine, const tn_step_runner_options *options, tn_arena *arena,
+                              tn_diag *diag) {
+    *runner = (tn_step_runner){
+        .engine = engine,
+        .max_batch_size = options->max_batch_size,
+        .max_num_tokens = options->max_num_tokens,
+        .max_logits = options->max_num_tokens > options->max_batch_size ? options->max_num_tokens : options->max_batch_size,
+        .max_blocks = options->max_blocks,
+        .top_columns = options->top_columns,
+        .vocab_size = options->vocab_size,
+    };
+    tn_status status = tn_diag_create(arena->allocator, &runner->diag);
+    if (status != TN_OK) return tn_fail_memory(diag, "the executor", 0);
+    runner->logits_row = tn_arena_alloc_array(arena, (size_t)options->vocab_size, sizeof *runner->logits_row);
+    if (runner->logits_row == NULL) return tn_fail_memory(diag, "the executor", (size_t)options->vocab_size * sizeof(float));
+    status = find_states(runner, options, diag);
+    if (status == TN_OK) status = tn_stream_create(tn_engine_device(engine), diag, &runner->stream);
+    if (status == TN_OK) status = create_context(runner, "forward", diag, &runner->forward);
+    if (status == TN_OK) status = create_context(runner, "sample", diag, &runner->sample);
+    return status;
+}
+
+void tn_step_runner_deinit(tn_step_runner *runner) {
+    tn_context_destroy(runner->forward);
+    tn_context_destroy(runner->sample);
+    tn_stream_destroy(runner->stream);
+    tn_state_set_destroy(runner->states);
+    tn_diag_destroy(runner->diag);
+    *runner = (tn_step_runner){0};
+}
+
+tn_status tn_step_runner_write_slot(tn_step_runner *runner, const tn_sequence *sequence) {
+    return tn_state_set_write_slot(runner->states, runner->slots_state, sequence->slot, &sequence->slot_params, sequence->tokens,
+                                   sequence->num_prompt, sequence->bias, runner->stream, runner->diag);
+}
+
+/* --- filling ---------------------------------------------------------------------------------------------------------------- */
+
+tn_status tn_engine_step_init(tn_engine_step *step, const tn_step_runner *runner, tn_arena *arena, tn_diag *diag) {
+    *step = (tn_engine_step){0};
+    tn_batch *batch = &step->batch;
+    size_t tokens = (size_t)runner->max_num_tokens, seqs = (size_t)runner->max_batch_size, logits = (size_t)runner->max_logits;
+    struct {
+        int32_t **array;
+        size_t count;
+    } const arrays[] = {
+        {&batch->input_ids, tokens},
+        {&batch->positions, tokens},
+        {&batch->query_start, seqs + 1},
+        {&batch->seq_slot, seqs},
+        {&batch->kv_length, seqs},
+        {&batch->block_table, seqs * (size_t)runner->max_blocks},
+        {&batch->logits_rows, logits},
+        {&batch->sample_slot, logits},
+        {&batch->sample_position, logits},
+        {&step->next_ids, logits},
+        {&step->top_ids, logits * (size_t)runner->top_columns},
+    };
+    bool is_allocated = true;
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
+        *arrays[i].array = tn_arena_alloc_array(arena, arrays[i].count, sizeof(int32_t));
+        is_allocated = is_allocated && *arrays[i].array != NULL;
+    }
+    step->top_log_probs = tn_arena_alloc_array(arena, logits * (size_t)runner->top_columns, sizeof *step->top_log_probs);
+    step->rows = tn_arena_alloc_array(arena, seqs, sizeof *step->rows);
+    if (!is_allocated || step->top_log_probs == NULL || step->rows == NULL)
+        return tn_fail_memory(diag, "the executor's step", arena->used_bytes);
+    return tn_fence_create(runner->engine, diag, &step->fence);
+}
+
+void tn_engine_step_deinit(tn_engine_step *step) {
+    tn_fence_destroy(step->fence);
+    *step = (tn_engine_step){0};
+}
+
+void tn_engine_step_begin(tn_engine_step *step) {
+    step->num_rows = 0;
+    step->batch.num_seqs = step->batch.num_tokens = step->batch.num_logits = 0;
+    step->batch.has_draws = false;
+    step->batch.query_start[0] = 0;
+}
+
+void tn_engine_step_add(tn_engine_step *step, const tn_step_runner *runner, tn_sequence *sequence, int32_t num_tokens) {
+    tn_batch *batch = &step->batch;
+    int32_t first = sequence->num_computed, end = first + num_tokens, seq = batch->num_seqs++;
+    for (int32_t i = first; i < end; i++) {
+        batch->input_ids[batch->num_tokens] = i < sequence->num_known ? sequence->tokens[i] : -1;
+        batch->positions[batch->num_tokens] = i;
+        batch->num_tokens++;
+    }
+    batch->query_start[seq + 1] = batch->num_tokens;
+    batch->seq_slot[seq] = sequence->slot;
+    batch->kv_length[seq] = end;
+    int32_t *table = batch->block_table + (size_t)seq * (size_t)runner->max_blocks;
+    memcpy(table, sequence->blocks, (size_t)sequence->num_blocks * sizeof *table);
+    for (int32_t i = sequence->num_blocks; i < runner->max_blocks; i++) table[i] = -1;
+
+    tn_step_row *row = &step->rows[step->num_rows++];
+    bool is_context = first < sequence->num_prompt;
+    *row = (tn_step_row){.sequence = sequence, .first_token = first, .num_tokens = num_tokens, .first_logits = batch->num_logits};
+    row->draws = end >= sequence->num_prompt;
+    bool wants_prompt = is_context && (sequence->return_context_logits || sequence->return_prompt_log_probs);
+    row->num_logits = wants_prompt ? num_tokens : row->draws ? 1 : 0;
+    for (int32_t i = 0; i < row->num_logits; i++) {
+        bool is_drawn = row->draws && i == row->num_logits - 1;
+        batch->logits_rows[batch->num_logits] = batch->num_tokens - row->num_logits + i;
+        batch->sample_slot[batch->num_logits] = is_drawn ? sequence->slot : -1;
+        batch->sample_position[batch->num_logits] = is_drawn ? end : 0;
+        batch->num_logits++;
+    }
+    batch->has_draws = batch->has_draws || row->draws;
+    sequence->num_computed = end;
+    sequence->num_in_flight++;
+    if (row->draws) sequence->num_drawn = end + 1;
+}
+
+/* --- launching ------------------------------------------------------------------------------------------------------------- */
+
+static tn_status bind(tn_context *context, const char *name, tn_dims dims, void *memory) {
+    tn_status status = tn_context_set_input_shape(context, name, dims);
+    return status == TN_OK ? tn_context_set_host_address(context, name, memory) : status;
+}
+
+static tn_status launch_forward(tn_step_runner *runner, tn_batch *batch) {
+    /* A chunk that ends inside its prompt wants no logits; the function always makes at least one row. */
+    if (batch->num_logits == 0) {
+        batch->logits_rows[0] = batch->num_tokens - 1;
+        batch->sample_slot[0] = -1;
+        batch->sample_position[0] = 0;
+        batch->num_logits = 1;
+    }
+    tn_status status = bind(runner->forward, "input_ids", TN_DIMS(batch->num_tokens), batch->input_ids);
+    if (status == TN_OK) status = bind(runner->forward, "positions", TN_DIMS(batch->num_tokens), batch->positions);
+    if (status == TN_OK) status = bind(runner->forward, "query_start", TN_DIMS(batch->num_seqs + 1), batch->query_start);
+    if (status == TN_OK) status = bind(runner->forward, "seq_slot", TN_DIMS(batch->num_seqs), batch->seq_slot);
+    if (status == TN_OK) status = bind(runner->forward, "kv_length", TN_DIMS(batch->num_seqs), batch->kv_length);
+    if (status == TN_OK) status = bind(runner->forward, "logits_rows", TN_DIMS(batch->num_logits), batch->logits_rows);
+    for (int group = 0; status == TN_OK && group < runner->num_groups; group++)
+        status = bind(runner->forward, runner->block_table_names[group], TN_DIMS(batch->num_seqs, runner->max_blocks), batch->block_table);
+    return status == TN_OK ? tn_context_enqueue(runner->forward, runner->stream) : status;
+}
+
+static tn_status launch_sample(tn_step_runner *runner, tn_engine_step *step) {
+    tn_batch *batch = &step->batch;
+    void *logits = tn_context_buffer(runner->forward, "logits");
+    if (logits == NULL) return TN_INTERNAL;
+    tn_status status = tn_context_set_input_shape(runner->sample, "logits", TN_DIMS(batch->num_logits, runner->vocab_size));
+    if (status == TN_OK) status = tn_context_set_address(runner->sample, "logits", logits);
+    if (status == TN_OK) status = bind(runner->sample, "sample_slot", TN_DIMS(batch->num_logits), batch->sample_slot);
+    if (status == TN_OK) status = bind(runner->sample, "sample_position", TN_DIMS(batch->num_logits), batch->sample_position);
+    if (status == TN_OK) status = tn_context_set_host_address(runner->sample, "next_ids", step->next_ids);
+    if (status == TN_OK) status = tn_context_set_host_address(runner->sample, "top_ids", step->top_ids);
+    if (status == TN_OK) status = tn_context_set_host_address(runner->sample, "top_log_probs", step->top_log_probs);
+    return status == TN_OK ? tn_context_enqueue(runner->sample, runner->stream) : status;
+}
+
+/* Queues the copies of logits that requests asked for, while the buffer still holds this step's. */
+static tn_status read_logits(tn_step_runner *runner, const tn_step_row *row) {
+    tn_sequence *sequence = row->sequence;
+    size_t row_bytes = (size_t)runner->vocab_size * sizeof(float), offset = (size_t)row->first_logits * row_bytes;
+    tn_status status = TN_OK;
+    bool is_context = row->first_token < sequence->num_prompt;
+    if (sequence->context_logits != NULL && is_context)
+        status = tn_context_read(runner->forward, "logits", offset, (size_t)row->num_logits * row_bytes,
+                                 sequence->context_logits + (size_t)row->first_token * (size_t)runner->vocab_size, runner->stream);
+    if (status == TN_OK && sequence->generation_logits != NULL && row->draws) {
+        size_t drawn = (size_t)(row->first_token + row->num_tokens - sequence->num_prompt);
+        status = tn_context_read(runner->forward, "logits", offset + (size_t)(row->num_logits - 1) * row_bytes, row_bytes,
+                                 sequence->generation_logits + drawn * (size_t)runner->vocab_size, runner->stream);
+    }
+    return status;
+}
+
+static double log_softmax_at(const float *logits, int64_t count, int32_t id) {
+    double largest = -INFINITY, sum = 0.0;
+    for (int64_t i = 0; i < count; i++) largest = fmax(largest, (double)logits[i]);
+    for (int64_t i = 0; i < count; i++) sum += exp((double)logits[i] - largest);
+    return (double)logits[id] - largest - log(sum);
+}
+
+/* Prompt log-probabilities need one logit of each row and the row's sum: computed here from a copy. */
+static tn_status read_prompt_log_probs(tn_step_runner *runner, const tn_step_row *row) {
+    tn_sequence *sequence = row->sequence;
+    if (sequence->prompt_log_probs == NULL || row->first_token >= sequence->num_prompt) return TN_OK;
+    size_t row_bytes = (size_t)runner->vocab_size * sizeof(float);
+    for (int32_t i = 0; i < row->num_logits; i++) {
+        int32_t next = row->first_token + i + 1;
+        if (next >= sequence->num_prompt) break;
+        tn_status status = tn_context_read(runner->forward, "logits", (size_t)(row->first_logits + i) * row_bytes, row_bytes,
+                                           runner->logits_row, runner->stream);
+        if (status == TN_OK) status = tn_stream_synchronize(runner->stream, runner->diag);
+        if (status != TN_OK) return status;
+        sequence->prompt_log_probs[next - 1] = (float)log_softmax_at(runner->logits_row, runner->vocab_size, sequence->tokens[next]);
+    }
+    return TN_OK;
+}
+
+tn_status tn_step_runner_launch(tn_step_runner *runner, tn_engine_step *step) {
+    step->is_in_flight = true;
+    tn_status status = launch_forward(runner, &step->batch);
+    if (status == TN_OK && step->batch.has_draws) status = launch_sample(runner, step);
+    for (int32_t i = 0; status == TN_OK && i < step->num_rows; i++) {
+        status = read_logits(runner, &step->rows[i]);
+        if (status == TN_OK) status = read_prompt_log_probs(runner, &step->rows[i]);
+    }
+    return status == TN_OK ? tn_fence_record(step->fence, runner->stream) : status;
+}
+
+/* --- results -------------------------------------------------------------------------------------------------------------------- */
+
+static void take_log_probs(const tn_step_runner *runner, const tn_engine_step *step, const tn_step_row *row, int32_t token) {
+    tn_sequence *sequence = row->sequence;
+    if (sequence->log_probs == NULL) return;
+    size_t columns = (size_t)sequence->num_log_probs + 1;
+    tn_log_prob *out = sequence->log_probs + (size_t)(sequence->num_known - sequence->num_prompt) * columns;
+    size_t logits_row = (size_t)(row->first_logits + row->num_logits - 1) * (size_t)runner->top_columns;
+    for (size_t i = 0; i < columns; i++) out[i] = (tn_log_prob){step->top_ids[logits_row + i], step->top_log_probs[logits_row + i]};
+    out[0].id = token;
+}
+
+tn_status tn_step_runner_finish(tn_step_runner *runner, tn_engine_step *step) {
+    step->is_in_flight = false;
+    tn_status status = tn_fence_wait(step->fence, runner->diag);
+    for (int32_t i = 0; i < step->num_rows; i++) {
+        const tn_step_row *row = &step->rows[i];
+        tn_sequence *sequence = row->sequence;
+        sequence->num_in_flight--;
+        if (status != TN_OK || !row->draws || sequence->is_done) continue;
+        int32_t token = step->next_ids[row->first_logits + row->num_logits - 1];
+        take_log_probs(runner, step, row, token);
+        tn_sequence_accept_token(sequence, token);
+    }
+    return status;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * step.h: one step of the engine: which rows of which sequences run, the flat arrays that the engine reads, and its results.
+ *
+ * A tn_batch holds numbers only, no pointers, so that one rank can hand it to others. Rows of prompts come before rows of
+ * generation. A step owns its arrays: with pipeline depth 2 two steps are in flight, each with its own.
+ */
+#ifndef TN_EXECUTOR_STEP_H_
+#define TN_EXECUTOR_STEP_H_
+
+#include "executor/sequence.h"
+#include "runtime/runtime.h"
+
+typedef struct tn_batch {
+    int32_t num_seqs, num_tokens, num_logits;
+    bool has_draws;
+    int32_t *input_ids;       /* [num_tokens], −1 = the slot's last drawn token */
+    int32_t *positions;       /* [num_tokens] */
+    int32_t *query_start;     /* [num_seqs + 1] */
+    int32_t *seq_slot;        /* [num_seqs] */
+    int32_t *kv_length;       /* [num_seqs] after this step */
+    int32_t *block_table;     /* [num_seqs, max_blocks] */
+    int32_t *logits_rows;     /* [num_logits] */
+    int32_t *sample_slot;     /* [num_logits], −1 = not drawn */
+    int32_t *sample_position; /* [num_logits] */
+} tn_batch;
+
+typedef struct tn_step_row {
+    tn_sequence *sequence;
+    int32_t first_token, num_tokens;  /* of the sequence */
+    int32_t first_logits, num_logits; /* rows of logits: the last num_logits of its tokens */
+    bool draws;                       /* the last of them is drawn from */
+} tn_step_row;
+
+typedef struct tn_engine_step {
+    tn_batch batch;
+    tn_step_row *rows; /* [max_batch_size] */
+    int32_t num_rows;
+    int32_t *next_ids;    /* [max_logits] */
+    int32_t *top_ids;     /* [max_logits, 1 + K] */
+    float *top_log_probs; /* [max_logits, 1 + K] */
+    tn_fence *fence;
+    bool is_in_flight;
+} tn_engine_step;
+
+/* Runs steps on the engine: contexts of `forward` and `sample`, the states, the stream. Used by the loop thread only. */
+typedef struct tn_step_runner {
+    tn_engine *engine;
+    tn_stream *stream;
+    tn_context *forward, *sample;
+    tn_state_set *states;
+    int slots_state;
+    int num_groups;
+    char block_table_names[8][32];
+    int32_t max_batch_size, max_num_tokens, max_logits, max_blocks, top_columns;
+    int64_t vocab_size;
+    float *logits_row; /* [vocab], for log-probabilities of prompts */
+    tn_diag *diag;     /* of the step at hand; borrowed */
+} tn_step_runner;
+
+typedef struct tn_step_runner_options {
+    int32_t max_batch_size, max_num_tokens, max_blocks, num_slots, top_columns;
+    int64_t num_blocks, vocab_size;
+} tn_step_runner_options;
+
+TN_MUST_CHECK tn_status tn_step_runner_init(tn_step_runner *runner, tn_engine *engine, const tn_step_runner_options *options,
+                                            tn_arena *arena, tn_diag *diag);
+void tn_step_runner_deinit(tn_step_runner *runner);
+
+TN_MUST_CHECK tn_status tn_engine_step_init(tn_engine_step *step, const tn_step_runner *runner, tn_arena *arena, tn_diag *diag);
+void tn_engine_step_deinit(tn_engine_step *step);
+
+/* Empties the step. */
+void tn_engine_step_begin(tn_engine_step *step);
+/* Adds the next num_tokens of a sequence (its blocks must be there); advances num_computed and num_drawn. */
+void tn_engine_step_add(tn_engine_step *step, const tn_step_runner *runner, tn_sequence *sequence, int32_t num_tokens);
+/* Queues forward and sample. */
+TN_MUST_CHECK tn_status tn_step_runner_launch(tn_step_runner *runner, tn_engine_step *step);
+/* Waits, then hands results to the sequences: tokens (tn_sequence_accept_token), log-probs, logits. */
+TN_MUST_CHECK tn_status tn_step_runner_finish(tn_step_runner *runner, tn_engine_step *step);
+/* Queues the writing of a sequence's sampling slot. */
+TN_MUST_CHECK tn_status tn_step_runner_write_slot(tn_step_runner *runner, const tn_sequence *sequence);
+
+#endif
