@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * quantize.c: QUANTIZE, DEQUANTIZE (symmetric, scale per tensor, axis or block), QUANTIZE_ROWS (q15_32, q8_32).
+ */
+#include <math.h>
+
+#include "backend/ref/ref.h"
+
+/* Index in `scale` of element `index` of x: scalar, one an index of `axis`, or one a block. */
+static int64_t scale_index(const tn_ref_view *x, const tn_ref_view *scale, int64_t axis, const tn_dims *block, int64_t index) {
+    if (scale->count == 1) return 0;
+    int64_t coordinates[TN_MAX_RANK], rest = index;
+    for (int i = x->rank - 1; i >= 0; i--) {
+        coordinates[i] = rest % x->dims[i];
+        rest /= x->dims[i];
+    }
+    if (block->rank == 0) return coordinates[axis];
+    int64_t at = 0;
+    for (int i = 0; i < x->rank; i++) at = at * scale->dims[i] + coordinates[i] / (block->d[i] > 0 ? block->d[i] : x->dims[i]);
+    return at;
+}
+
+tn_status tn_ref_quantize(const tn_ref_call *call) {
+    const tn_quantize_params *params = call->problem->params;
+    tn_ref_view x = tn_ref_input(call, 0), scale = tn_ref_input(call, 1), y = tn_ref_output(call, 0);
+    for (int64_t i = 0; i < y.count; i++)
+        tn_ref_store(&y, i, tn_ref_load(&x, i) / tn_ref_load(&scale, scale_index(&x, &scale, params->axis, &params->block, i)));
+    return TN_OK;
+}
+
+tn_status tn_ref_dequantize(const tn_ref_call *call) {
+    const tn_dequantize_params *params = call->problem->params;
+    tn_ref_view x = tn_ref_input(call, 0), scale = tn_ref_input(call, 1), zero = tn_ref_input(call, 2), y = tn_ref_output(call, 0);
+    for (int64_t i = 0; i < y.count; i++) {
+        int64_t at = scale_index(&x, &scale, params->axis, &params->block, i);
+        double offset = zero.absent ? 0.0 : tn_ref_load(&zero, zero.count == 1 ? 0 : at);
+        tn_ref_store(&y, i, (tn_ref_load(&x, i) - offset) * tn_ref_load(&scale, at));
+    }
+    return TN_OK;
+}
+
+tn_status tn_ref_quantize_rows(const tn_ref_call *call) {
+    tn_ref_view x = tn_ref_input(call, 0), y = tn_ref_output(call, 0);
+    double values[TN_REF_CHUNK];
+    for (int64_t row = 0; row < y.rows; row++)
+        for (int64_t begin = 0; begin < y.columns; begin += TN_REF_CHUNK) {
+            int64_t count = y.columns - begin < TN_REF_CHUNK ? y.columns - begin : TN_REF_CHUNK;
+            tn_ref_load_columns(&x, row, begin, count, values);
+            tn_ref_store_columns(&y, row, begin, count, values);
+        }
+    return TN_OK;
+}
