@@ -138,11 +138,23 @@ int64_t tn_encoding_column_multiple(const tn_encoding *encoding) {
     return multiple > 0 ? multiple : 1;
 }
 
+bool tn_encoding_has_part(const tn_encoding *encoding, tn_weight_part part) {
+    bool scaled = encoding->kind != TN_ENCODING_PLAIN && encoding->kind != TN_ENCODING_GGUF;
+    switch (part) {
+    case TN_PART_DATA: return true;
+    case TN_PART_SCALE: return scaled;
+    case TN_PART_ZERO: return scaled && encoding->has_zero;
+    case TN_PART_SCALE2: return scaled && encoding->has_scale2;
+    case TN_PART_PERM: return scaled && encoding->has_perm;
+    default: return false;
+    }
+}
+
 bool tn_encoding_part_bytes(const tn_encoding *encoding, tn_weight_part part, int64_t rows, int64_t columns, size_t *out_bytes) {
     const tn_encoding *e = encoding;
     if (rows < 0 || columns < 0 || columns % tn_encoding_column_multiple(e) != 0) return false;
     *out_bytes = 0;
-    bool scaled = e->kind == TN_ENCODING_AFFINE || e->kind == TN_ENCODING_MX || e->kind == TN_ENCODING_NVFP4;
+    if (!tn_encoding_has_part(e, part)) return (int)part >= 0 && part < TN_NUM_WEIGHT_PARTS;
     int64_t block_rows = scale_block_rows(e), block_cols = scale_block_cols(e);
     int64_t grid_rows = rows == 0 ? 0 : block_rows > 0 ? (rows - 1) / block_rows + 1 : 1;
     int64_t grid_cols = columns == 0 ? 0 : block_cols > 0 ? columns / block_cols : 1;
@@ -155,12 +167,10 @@ bool tn_encoding_part_bytes(const tn_encoding *encoding, tn_weight_part part, in
             return tn_mul_size((size_t)rows, row_bytes, out_bytes);
         }
         return tn_dtype_matrix_bytes(e->storage, rows, columns, out_bytes);
-    case TN_PART_SCALE: return !scaled || tn_dtype_matrix_bytes(e->scale_dtype, grid_rows, grid_cols, out_bytes);
-    case TN_PART_ZERO: return !scaled || !e->has_zero || tn_dtype_matrix_bytes(e->zero_dtype, grid_rows, grid_cols, out_bytes);
-    case TN_PART_SCALE2:
-        if (scaled && e->has_scale2) *out_bytes = sizeof(float);
-        return true;
-    case TN_PART_PERM: return !scaled || !e->has_perm || tn_mul_size((size_t)columns, sizeof(int32_t), out_bytes);
+    case TN_PART_SCALE: return tn_dtype_matrix_bytes(e->scale_dtype, grid_rows, grid_cols, out_bytes);
+    case TN_PART_ZERO: return tn_dtype_matrix_bytes(e->zero_dtype, grid_rows, grid_cols, out_bytes);
+    case TN_PART_SCALE2: *out_bytes = sizeof(float); return true;
+    case TN_PART_PERM: return tn_mul_size((size_t)columns, sizeof(int32_t), out_bytes);
     default: return false;
     }
 }

@@ -71,6 +71,8 @@ tn_status tn_encoding_from_gguf(uint32_t gguf_type, tn_encoding *out_encoding);
 
 /* Columns must be a multiple of this; 1 for PLAIN. */
 int64_t tn_encoding_column_multiple(const tn_encoding *encoding);
+/* Does a weight in this encoding have the part? */
+bool tn_encoding_has_part(const tn_encoding *encoding, tn_weight_part part);
 /* Bytes of one part for `rows` rows; false on overflow or if columns does not fit the blocks. 0 if the part is absent. */
 bool tn_encoding_part_bytes(const tn_encoding *encoding, tn_weight_part part, int64_t rows, int64_t columns, size_t *out_bytes);
 /* Decodes whole rows to float32, exactly as the encoding defines them; PLAIN of any float or integer dtype too.
