@@ -69,7 +69,9 @@ static void hash_task(void *user, int64_t index, int worker) {
     uint32_t weight = batch->first + (uint32_t)index;
     if (!is_inline(batch->writer, weight)) return;
     tn_plan_weight *record = &batch->writer->weights.data[weight];
-    record->hash = tn_hash(weight_bytes(batch, weight), (size_t)record->size, 0);
+    uint8_t *bytes = weight_bytes(batch, weight);
+    record->hash = tn_hash(bytes, (size_t)record->size, 0);
+    memset(bytes + record->size, 0, (size_t)(-record->size & 63));
 }
 
 /* Ranges of about a megabyte. A small weight is one range. */
