@@ -33,10 +33,10 @@ typedef struct tn_use {
 struct tn_tensor {
     tn_network *network;
     const char *name;
-    uint32_t id; /* unique in the network; never reused */
+    uint32_t id; /* unique in the network; never reused; what HOST_VALUE symbols name */
     tn_dtype dtype;
     uint8_t rank;
-    uint8_t place; /* tn_place; set by place_on_host and the adders of shape layers */
+    uint8_t place; /* tn_place: where it is made. A device layer that reads a host tensor as data needs a copy, and vice versa */
     bool is_input, is_output, is_debug;
     int32_t input_index; /* of inputs: the number that INPUT_DIM symbols use; −1 else */
     tn_sym dims[TN_MAX_RANK];
@@ -52,9 +52,10 @@ struct tn_tensor {
 };
 
 typedef struct tn_region {
-    uint32_t id, parent;
-    tn_layer *owner; /* the CONDITION or TRIP_LIMIT layer; NULL for the top */
-    bool is_else;
+    uint32_t id, parent; /* a construct's number is the id of its first region: the branch if true, the loop's body */
+    tn_layer *owner;     /* the CONDITION or TRIP_LIMIT layer (of a count, else of a condition); NULL for the top */
+    bool is_else;        /* region construct + 1 */
+    bool is_loop;
 } tn_region;
 
 /* Signature of a functional call, recorded so that patterns can match an opaque call by its arguments (design §6). */
@@ -75,7 +76,8 @@ struct tn_layer {
     uint32_t id;
     tn_op_kind kind;
     tn_op_params params;
-    TN_ARRAY(tn_tensor *) inputs; /* NULL for an absent optional one */
+    TN_ARRAY(tn_tensor *) inputs; /* NULL for an absent optional one; all optional ones stand in the list */
+    TN_ARRAY(uint32_t) use_positions; /* of each input: where in its tensor's use-list this layer stands */
     TN_ARRAY(tn_tensor *) outputs;
     tn_epilogue epilogues[TN_MAX_EPILOGUES];
     uint32_t num_epilogues;
@@ -85,7 +87,9 @@ struct tn_layer {
     const char *metadata;
     const tn_call *call; /* the functional this layer belongs to; NULL: none */
     tn_layer *previous, *next;
-    bool is_dead; /* replaced, waiting for the sweep */
+    bool is_dead; /* replaced or unused, waiting for the sweep; uses nothing any more */
+    bool is_live, is_queued; /* scratch of the sweep and of the rewriting driver; false between */
+    tn_layer *next_retired;  /* scratch of tn_network_retire */
 };
 
 typedef struct tn_network_state {
@@ -94,7 +98,8 @@ typedef struct tn_network_state {
     tn_kv_geometry kv;               /* of kv */
     int64_t window, sink_tokens;     /* of kv: the largest any reader needs; 0 = all */
     int64_t vocab_size, max_seq_len; /* of slots */
-    tn_tensor *tensor;
+    tn_tensor *tensor;               /* the version that a step starts with */
+    tn_tensor *last;                 /* the version that it leaves behind; the same if nothing updates it */
 } tn_network_state;
 
 struct tn_network {
@@ -113,6 +118,8 @@ struct tn_network {
     uint32_t current_region; /* where adders put layers */
     tn_layer *insert_before; /* adders insert before this layer; NULL: at the end */
     const tn_call *current_call;
+    void (*layer_added)(void *user, tn_layer *layer); /* called for each new layer; the rewriting driver's. NULL: none */
+    void *layer_added_user;
     bool failed; /* an adder failed: the build refuses and the diag has the reasons */
     bool out_of_memory;
 };
@@ -135,6 +142,8 @@ void tn_tensor_set_role(tn_tensor *tensor, const char *role);
 /* All uses of `from` (also as network output, which then takes from's name and role) become uses of `to`. */
 void tn_network_replace_uses(tn_network *network, tn_tensor *from, tn_tensor *to);
 void tn_layer_set_input(tn_layer *layer, uint32_t index, tn_tensor *tensor);
+/* Marks the layer dead if nothing needs it (see sweep), and then those of its producers that nothing needs any more. */
+void tn_network_retire(tn_network *network, tn_layer *layer);
 /* Unlinks layers none of whose outputs is used, an output, debug tensor or the last version of a state; repeats. */
 void tn_network_sweep(tn_network *network);
 
@@ -144,9 +153,23 @@ TN_MUST_CHECK tn_status tn_network_verify(tn_network *network, tn_diag *diag);
 /* Text form, one line a layer; tn_network_parse reads back what tn_network_print wrote (weights by name from `source`). */
 struct tn_text;
 void tn_network_print(const tn_network *network, struct tn_text *out);
+/* "float32 [num_tokens, 576]" and one dimension of it. */
+void tn_tensor_print_type(const tn_tensor *tensor, struct tn_text *out);
+void tn_network_print_dim(const tn_network *network, tn_sym dim, struct tn_text *out);
+/* Graphviz: layers as boxes, regions as clusters. */
+void tn_network_print_dot(const tn_network *network, struct tn_text *out);
 tn_network *tn_network_parse(const char *text, tn_weight_source *source, const tn_network_options *options);
 
-/* The problem that a layer states; operands, epilogues and params live in the arena. Layouts are NULL. */
+/* Does the layer run on the host? So do layers that make host tensors, and CONDITION and TRIP_LIMIT. */
+bool tn_layer_is_on_host(const tn_layer *layer);
+/* The elements of a small integer tensor as symbols (host_syms): folded where the layers before it can be, else HOST_VALUE of
+ * a tensor that is now placed on the host, or that stays on the device and must be read back. False, without a report, if it
+ * has no fixed number of elements or too many. */
+bool tn_tensor_require_host(tn_tensor *tensor);
+
+/* The problem that a layer states; operands, epilogues and params live in the arena. Layouts are NULL. An operand's place is
+ * where the step wants it: shape inputs (reshape, start, dims …) and all operands of host layers on the host, else the device.
+ * A CONSTANT states no problem: TN_INVALID_ARGUMENT. */
 TN_MUST_CHECK tn_status tn_layer_make_problem(const tn_layer *layer, tn_arena *arena, tn_problem *out_problem, tn_diag *diag);
 
 /* The constant behind a tensor, or NULL. */
