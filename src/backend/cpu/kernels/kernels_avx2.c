@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * kernels_avx2.c: every kernel but matmul for AVX2, FMA, F16C; src/backend/CMakeLists.txt gives the flags.
+ */
+#if defined(__x86_64__)
+#include "backend/cpu/kernels/quantize_rows.h"
+#else
+typedef int tn_no_kernels_here;
+#endif

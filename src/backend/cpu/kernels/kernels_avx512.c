@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * kernels_avx512.c: every kernel but matmul for AVX-512 with VNNI; src/backend/CMakeLists.txt gives the flags.
+ */
+#if defined(__x86_64__)
+#include "backend/cpu/kernels/quantize_rows.h"
+#else
+typedef int tn_no_kernels_here;
+#endif

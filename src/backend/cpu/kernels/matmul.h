@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * matmul.h: the tile functions of MATRIX_MULTIPLY (a linear layer) and GROUPED_MATMUL over strip16 weights.
+ *
+ * A tile is a block of rows × a granule of 2 or 4 strips (1 where nothing is gated or quantised), so that gating and
+ * quantising stay inside a tile and need no barrier. Tiles of one row block stand together: its activations stay in the
+ * second-level cache while the weights pass. Inside a tile rows go by chunks of TILE_ROWS; sums are kept in float32 between
+ * blocks of K_BLOCK columns, exactly.
+ *
+ * launch constants: [0] rows a block, [1] strips a granule, [2] granules
+ */
+#ifndef TN_BACKEND_CPU_MATMUL_H_
+#define TN_BACKEND_CPU_MATMUL_H_
+
+#include "backend/cpu/kernels/epilogue.h"
+#include "backend/cpu/kernels/matmul_float.h"
+#include "backend/cpu/kernels/matmul_integer.h"
+#include "base/checked.h"
+
+#define TILE_ROWS 32
+#define K_BLOCK   1024 /* a multiple of every unit; weights beyond this of a strip leave the first-level cache */
+
+typedef struct matmul_work {
+    const uint8_t *weights; /* first strip */
+    int64_t strip_bytes, n, k;
+    tn_strip_type type;
+    tn_dtype x_dtype;
+    const char *x;
+    size_t x_row_bytes;
+    row_offsets at;
+    tile_output output;
+} matmul_work;
+
+V_INLINE matmul_work matmul_work_make(const tn_bound_step *step) {
+    const tn_problem *problem = step->problem;
+    const tn_operand *x = &problem->operands[0], *w = &problem->operands[1];
+    matmul_work work = {.weights = step->buffers[1], .x = step->buffers[0], .x_dtype = x->dtype};
+    (void)tn_strip_type_of(&w->encoding, &work.type);
+    work.k = tn_operand_dim(w, w->rank - 1, step->symbols);
+    work.n = tn_operand_dim(w, w->rank - 2, step->symbols);
+    work.strip_bytes = tn_strip_bytes(work.type, work.k);
+    if (x->dtype == TN_FLOAT32) {
+        work.x_row_bytes = (size_t)work.k * sizeof(float);
+    } else {
+        work.x_row_bytes = tn_quantized_row_bytes(x->dtype, work.k);
+        work.at = row_offsets_make(x->dtype == TN_Q15_32, work.k);
+    }
+    work.output = tile_output_make(step, work.n);
+    return work;
+}
+
+/* Output rows [row, row + num_rows) from the inputs at `rows`; strips [strip, strip + num_strips) of n. */
+static void matmul_chunk(const matmul_work *work, const char *const *rows, int64_t row, int64_t num_rows, int64_t strip, int num_strips) {
+    float y[TILE_ROWS][TILE_COLUMNS];
+    integer_strip_function run = integer_strip_for(work->type, work->x_dtype == TN_Q15_32);
+    for (int64_t r = 0; r < num_rows; r++)
+        for (int s = 0; s < num_strips; s++) v_store(&y[r][s * LANES], v_zero());
+    for (int s = 0; s < num_strips; s++) {
+        const uint8_t *weights = work->weights + (strip + s) * work->strip_bytes;
+        for (int64_t k = 0; k < work->k; k += K_BLOCK) {
+            int64_t end = k + K_BLOCK < work->k ? k + K_BLOCK : work->k;
+            if (work->x_dtype == TN_FLOAT32) {
+                float_strip(work->type, weights, rows, num_rows, k, end, &y[0][s * LANES], TILE_COLUMNS);
+            } else {
+                run(weights, rows, num_rows, &work->at, k / 32, end / 32, &y[0][s * LANES], TILE_COLUMNS);
+            }
+        }
+    }
+    for (int64_t r = 0; r < num_rows; r++) finish_row(&work->output, y[r], row + r, strip * LANES, num_strips, work->n);
+}
+
+V_INLINE int strips_of_granule(const matmul_work *work, int64_t strip, int64_t per_granule) {
+    int64_t left = tn_ceil_div(work->n, LANES) - strip;
+    return (int)(left < per_granule ? left : per_granule);
+}
+
+void TN_ISA_NAME(tn_cpu_matmul)(const tn_bound_step *step, int64_t begin, int64_t end, int worker);
+void TN_ISA_NAME(tn_cpu_matmul)(const tn_bound_step *step, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    matmul_work work = matmul_work_make(step);
+    const int64_t *constants = step->launch->constants;
+    int64_t num_rows = tn_operand_rows(&step->problem->operands[0], step->symbols);
+    for (int64_t tile = begin; tile < end; tile++) {
+        int64_t first = tile / constants[2] * constants[0], strip = tile % constants[2] * constants[1];
+        int64_t last = first + constants[0] < num_rows ? first + constants[0] : num_rows;
+        int num_strips = strips_of_granule(&work, strip, constants[1]);
+        for (int64_t row = first; row < last; row += TILE_ROWS) {
+            const char *rows[TILE_ROWS];
+            int64_t count = last - row < TILE_ROWS ? last - row : TILE_ROWS;
+            for (int64_t r = 0; r < count; r++) rows[r] = work.x + (size_t)(row + r) * work.x_row_bytes;
+            matmul_chunk(&work, rows, row, count, strip, num_strips);
+        }
+    }
+}
+
+/* A tile is an expert × a granule; its rows are known only now. */
+void TN_ISA_NAME(tn_cpu_grouped_matmul)(const tn_bound_step *step, int64_t begin, int64_t end, int worker);
+void TN_ISA_NAME(tn_cpu_grouped_matmul)(const tn_bound_step *step, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    matmul_work work = matmul_work_make(step);
+    const tn_grouped_matmul_params *params = step->problem->params;
+    const int64_t *constants = step->launch->constants;
+    const int32_t *expert_start = step->buffers[2], *order = step->buffers[3];
+    const uint8_t *weights = work.weights;
+    for (int64_t tile = begin; tile < end; tile++) {
+        int64_t expert = tile / constants[2], strip = tile % constants[2] * constants[1];
+        int num_strips = strips_of_granule(&work, strip, constants[1]);
+        work.weights = weights + expert * tn_ceil_div(work.n, LANES) * work.strip_bytes;
+        int64_t last = expert_start[expert + 1];
+        for (int64_t row = expert_start[expert]; row < last; row += TILE_ROWS) {
+            const char *rows[TILE_ROWS];
+            int64_t count = last - row < TILE_ROWS ? last - row : TILE_ROWS;
+            for (int64_t r = 0; r < count; r++) {
+                int64_t from = params->sorted ? row + r : order[row + r] / params->top_k;
+                rows[r] = work.x + (size_t)from * work.x_row_bytes;
+            }
+            matmul_chunk(&work, rows, row, count, strip, num_strips);
+        }
+    }
+}
+
+#endif

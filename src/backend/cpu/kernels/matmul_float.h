@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * matmul_float.h: y[m][n] = Σ_k x[m][k] · w[n][k] for one strip of 16 outputs, x float32, w any strip form.
+ *
+ * Shapes   x float32 [rows][k], w strip16, y float32 [rows][stride]
+ * Order    k ascending, one accumulator an output, y = fma(w, x, y): the numerics f32_ascending
+ * Method   Weights that are not float32 are decoded, 128 columns at a time, to 8 KB that stay in the first cache; then one
+ *          float32 tile for all forms.
+ * Bound    rows ≥ 8: float32 multiply-adds; fewer: the decoding
+ */
+#ifndef TN_BACKEND_CPU_MATMUL_FLOAT_H_
+#define TN_BACKEND_CPU_MATMUL_FLOAT_H_
+
+#include "backend/cpu/kernels/matmul_integer.h"
+
+#define DECODE_COLUMNS 128
+
+/* The four bytes j of each lane of an unpacked vector, as floats: columns ascending. */
+V_INLINE vf byte_lane(vb bytes, int j) {
+    vi lanes;
+    memcpy(&lanes, &bytes, sizeof lanes);
+    return v_from_int(vi_and(j == 0 ? lanes : j == 1 ? vi_shr(lanes, 8) : j == 2 ? vi_shr(lanes, 16) : vi_shr(lanes, 24), vi_set1(255)));
+}
+
+/* 32 columns of a block as the encoding defines them: (q − offset) · d, or q · d + m. The product is exact. */
+V_INLINE void decode_block(tn_strip_type type, const uint8_t *strip, int64_t b, float *out) {
+    const uint8_t *vectors = block_vectors(type, strip, b);
+    const uint16_t *scales = block_scales(type, strip, b);
+    vf d = v_load_f16(scales), m = type == TN_STRIP_Q4_1 ? v_load_f16(scales + LANES) : v_zero();
+    vf offset = v_set1(type == TN_STRIP_Q4_0 ? 8.0f : type == TN_STRIP_Q8_0 ? 128.0f : 0.0f);
+    for (int g = 0; g < 8; g++) {
+        vb bytes = vb_load(vectors + 64 * (type == TN_STRIP_Q8_0 ? g : g / 2));
+        if (type != TN_STRIP_Q8_0) bytes = g % 2 == 0 ? vb_low_nibbles(bytes) : vb_high_nibbles(bytes);
+        for (int j = 0; j < 4; j++) {
+            vf w = v_mul(v_sub(byte_lane(bytes, j), offset), d);
+            v_store(out + (4 * g + j) * LANES, type == TN_STRIP_Q4_1 ? v_add(w, m) : w);
+        }
+    }
+}
+
+/* Columns [first, first + count) of a strip as float32 [count][16]; first a multiple of DECODE_COLUMNS. */
+static void decode_strip(tn_strip_type type, const uint8_t *strip, int64_t first, int64_t count, float *out) {
+    const uint16_t *halves = (const uint16_t *)(const void *)strip;
+    switch (type) {
+    case TN_STRIP_F16:
+        for (int64_t k = 0; k < count; k++) v_store(out + k * LANES, v_load_f16(halves + (first + k) * LANES));
+        break;
+    case TN_STRIP_BF16:
+        for (int64_t k = 0; k < count; k++) {
+            vi pairs = vi_load((const int32_t *)(const void *)strip + (first + k) / 2 * LANES);
+            vi bits = k % 2 == 0 ? vi_shl(pairs, 16) : vi_and(pairs, vi_set1((int32_t)0xffff0000u));
+            v_store(out + k * LANES, v_as_float(bits));
+        }
+        break;
+    case TN_STRIP_Q4_0:
+        for (int64_t k = 0; k < count; k += 32) decode_block(TN_STRIP_Q4_0, strip, (first + k) / 32, out + k * LANES);
+        break;
+    case TN_STRIP_Q4_1:
+        for (int64_t k = 0; k < count; k += 32) decode_block(TN_STRIP_Q4_1, strip, (first + k) / 32, out + k * LANES);
+        break;
+    case TN_STRIP_Q8_0:
+        for (int64_t k = 0; k < count; k += 32) decode_block(TN_STRIP_Q8_0, strip, (first + k) / 32, out + k * LANES);
+        break;
+    default: break;
+    }
+}
+
+V_INLINE void float_tile(const int num_rows, const float *weights, const float *const *row_starts, int64_t count, float *y,
+                         int64_t stride) {
+    const float *rows[V_TILE_ROWS];
+    vf total[V_TILE_ROWS];
+    V_UNROLL for (int r = 0; r < num_rows; r++) {
+        rows[r] = row_starts[r];
+        total[r] = v_load(y + r * stride);
+    }
+    for (int64_t k = 0; k < count; k++) {
+        vf w = v_load(weights + k * LANES);
+        V_UNROLL for (int r = 0; r < num_rows; r++) total[r] = v_fma(w, v_set1(rows[r][k]), total[r]);
+    }
+    V_UNROLL for (int r = 0; r < num_rows; r++) v_store(y + r * stride, total[r]);
+}
+
+/* All rows of a chunk against columns [first, end) of one strip; adds to y. */
+static void float_strip(tn_strip_type type, const uint8_t *strip, const char *const *rows, int64_t num_rows, int64_t first, int64_t end,
+                        float *y, int64_t stride) {
+    float decoded[DECODE_COLUMNS * LANES];
+    for (int64_t k = first; k < end; k += DECODE_COLUMNS) {
+        int64_t count = end - k < DECODE_COLUMNS ? end - k : DECODE_COLUMNS;
+        const float *weights = decoded;
+        if (type == TN_STRIP_F32) {
+            weights = (const float *)(const void *)strip + k * LANES;
+        } else {
+            decode_strip(type, strip, k, count, decoded);
+        }
+        int64_t step;
+        for (int64_t r = 0; r < num_rows; r += step) {
+            const float *x[V_TILE_ROWS];
+            step = V_TILE_ROWS == 1 ? 1 : num_rows - r >= 8 ? 8 : num_rows - r >= 4 ? 4 : 1;
+            for (int64_t i = 0; i < step; i++) x[i] = (const float *)(const void *)rows[r + i] + k;
+            if (step == 8) {
+                float_tile(V_TILE_ROWS, weights, x, count, y + r * stride, stride);
+            } else if (step == 4) {
+                float_tile(V_TILE_ROWS < 4 ? V_TILE_ROWS : 4, weights, x, count, y + r * stride, stride);
+            } else {
+                float_tile(1, weights, x, count, y + r * stride, stride);
+            }
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * tactics.h: the tactics of the cpu backend. One tactic serves every instruction set level: prepare() takes the kernel of the
+ * device's level, and all levels give the same bits, so plans move between machines without retuning.
+ */
+#ifndef TN_BACKEND_CPU_TACTICS_H_
+#define TN_BACKEND_CPU_TACTICS_H_
+
+#include "backend/cpu/kernels/kernels.h"
+#include "backend/cpu/layout_strip16.h"
+#include "op/tactic.h"
+
+/* Every tactic's symbol suffix, in order of preference. */
+#define TN_CPU_TACTICS(X) \
+    X(matmul_q15)         \
+    X(matmul_q8)          \
+    X(matmul_f32)         \
+    X(grouped_q15)        \
+    X(grouped_q8)         \
+    X(grouped_f32)        \
+    X(quantize_rows)
+
+#define X(name) extern const tn_tactic tn_cpu_tactic_##name;
+TN_CPU_TACTICS(X)
+#undef X
+
+enum {
+#define X(name) TN_CPU_TACTIC_NUMBER_##name,
+    TN_CPU_TACTICS(X)
+#undef X
+        TN_NUM_CPU_TACTICS
+};
+
+extern const tn_tactic *const tn_cpu_tactics[TN_NUM_CPU_TACTICS];
+
+/* --- what the tactics share (tactics.c) ---------------------------------------------------------------------------------- */
+
+/* Writes the reason and returns false. */
+bool tn_cpu_refuse(char *reason, size_t reason_size, const char *format, ...) TN_PRINTF(3, 4);
+
+/* Every input (but absent ones) and output has the dtype; weights are plain in storage and layout. */
+bool tn_cpu_all_are(const tn_problem *problem, tn_dtype dtype, char *reason, size_t reason_size);
+
+/* Epilogue operands are float32 and shaped like their use; the kinds are those of `allowed` (bits 1 << kind). */
+bool tn_cpu_epilogues_fit(const tn_problem *problem, uint32_t allowed, char *reason, size_t reason_size);
+bool tn_cpu_has_epilogue(const tn_problem *problem, tn_epilogue_kind kind);
+
+/* One phase of tiles; the grain gives a worker at least `bytes_per_claim` bytes of work. */
+void tn_cpu_launch_tiles(tn_launch *launch, tn_tile_function run, int64_t num_tiles, int64_t bytes_per_tile, int64_t bytes_per_claim);
+
+/* Time to touch so many bytes, and to do so many float operations, with all workers; the longer of both plus a barrier. */
+double tn_cpu_estimate_us(const tn_device_info *device, double bytes, double flops);
+/* What most elementwise tactics cost: all operands pass once. */
+double tn_cpu_estimate_operands_us(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols);
+
+#endif
