@@ -29,8 +29,7 @@ void tn_bpe_init(tn_bpe *bpe, const tn_image *image, bool is_byte_level) {
         int size = tn_utf8_encode(code_point, piece);
         bpe->unit_ids[i] = is_byte_level || i < 128 ? find_model_piece(image, piece, (size_t)size) : -1;
         snprintf(piece, sizeof piece, "<0x%02X>", (unsigned)i);
-        bpe->fallback_ids[i] =
-            image->header->model_flags & TN_MODEL_BYTE_FALLBACK ? find_model_piece(image, piece, strlen(piece)) : -1;
+        bpe->fallback_ids[i] = image->header->model_flags & TN_MODEL_BYTE_FALLBACK ? find_model_piece(image, piece, strlen(piece)) : -1;
     }
 }
 

@@ -14,13 +14,13 @@ struct tn_detokenizer {
     const tn_tokenizer *tokenizer;
     tn_diag *diag;
     bool skip_special;
-    bool is_first;                 /* no token has come yet */
-    uint32_t strip_left;           /* characters that may still be stripped at the begin */
-    bool fallback;                 /* the decoder has byte fall-back */
+    bool is_first;       /* no token has come yet */
+    uint32_t strip_left; /* characters that may still be stripped at the begin */
+    bool fallback;       /* the decoder has byte fall-back */
     const tn_part *strip;
-    tn_pipeline replacements;      /* borrowed regexes of the decoder's REPLACE parts, in order */
+    tn_pipeline replacements; /* borrowed regexes of the decoder's REPLACE parts, in order */
     tn_normalizer_scratch scratch;
-    tn_text run;                   /* bytes of a run of byte tokens */
+    tn_text run; /* bytes of a run of byte tokens */
     tn_text held, out;
 };
 

@@ -125,8 +125,7 @@ static tn_status push_id(encoder *e, int32_t id) {
 static tn_status encode_word(void *user, tn_bytes word) {
     encoder *e = user;
     uintptr_t offset = (uintptr_t)word.data - (uintptr_t)e->text.data;
-    if (!e->cache || word.size > CACHE_MAX_WORD || offset >= e->text.size)
-        return tn_bpe_encode(&e->tokenizer->bpe, &e->bpe, word, &e->ids);
+    if (!e->cache || word.size > CACHE_MAX_WORD || offset >= e->text.size) return tn_bpe_encode(&e->tokenizer->bpe, &e->bpe, word, &e->ids);
     cached_word *cached = &e->cache[tn_hash(word.data, word.size, 0) & (CACHE_SLOTS - 1)];
     if (cached->size == word.size && memcmp(e->text.data + cached->offset, word.data, word.size) == 0) {
         if (!tn_array_reserve(e->allocator, &e->ids, cached->num_ids))

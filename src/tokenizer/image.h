@@ -19,13 +19,13 @@
 
 #include "tokenizer/part.h"
 
-#define TN_IMAGE_VERSION      1u
-#define TN_MAX_TOKENS         (1u << 24)
-#define TN_MAX_PIECE_SIZE     65535u /* bytes in one vocabulary entry */
-#define TN_MAX_ADDED_SIZE     1024u  /* bytes in one added token: the search for them looks this far ahead at each place */
-#define TN_MAX_PATTERN_SIZE   16384u /* bytes in one pattern */
-#define TN_MAX_TEMPLATE_SIZE  (1u << 20)
-#define TN_NO_SLOT            UINT32_MAX
+#define TN_IMAGE_VERSION     1u
+#define TN_MAX_TOKENS        (1u << 24)
+#define TN_MAX_PIECE_SIZE    65535u /* bytes in one vocabulary entry */
+#define TN_MAX_ADDED_SIZE    1024u  /* bytes in one added token: the search for them looks this far ahead at each place */
+#define TN_MAX_PATTERN_SIZE  16384u /* bytes in one pattern */
+#define TN_MAX_TEMPLATE_SIZE (1u << 20)
+#define TN_NO_SLOT           UINT32_MAX
 
 /* A string in the section STRINGS. */
 typedef struct tn_span {
@@ -66,9 +66,9 @@ typedef struct tn_part_entry {
 } tn_part_entry;
 
 enum { /* flags of the model */
-    TN_MODEL_BYTE_FALLBACK = 1,
-    TN_MODEL_FUSE_UNK = 2,
-    TN_MODEL_IGNORE_MERGES = 4, /* a word that is a token is that token */
+       TN_MODEL_BYTE_FALLBACK = 1,
+       TN_MODEL_FUSE_UNK = 2,
+       TN_MODEL_IGNORE_MERGES = 4, /* a word that is a token is that token */
 };
 
 enum {

@@ -102,8 +102,17 @@ static uint64_t merge_slots(const tn_spec *spec) {
 /* Fills offsets and counts and allocates the image. */
 static tn_status lay_out(writer *w) {
     static const size_t element_size[TN_NUM_SECTIONS] = {
-        1, sizeof(tn_token_entry), sizeof(uint32_t), sizeof(tn_merge_entry), sizeof(tn_added_entry), sizeof(tn_part_entry),
-        sizeof(tn_part_entry), sizeof(tn_part_entry), sizeof(int32_t), sizeof(int32_t), sizeof(int32_t),
+        1,
+        sizeof(tn_token_entry),
+        sizeof(uint32_t),
+        sizeof(tn_merge_entry),
+        sizeof(tn_added_entry),
+        sizeof(tn_part_entry),
+        sizeof(tn_part_entry),
+        sizeof(tn_part_entry),
+        sizeof(int32_t),
+        sizeof(int32_t),
+        sizeof(int32_t),
     };
     const tn_spec *spec = w->spec;
     size_t strings = spec->chat_template.size + strings_size_of_parts(&spec->normalizer) + strings_size_of_parts(&spec->pre_tokenizer) +

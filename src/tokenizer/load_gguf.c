@@ -11,7 +11,7 @@
 #include "tokenizer/tokenizer_internal.h"
 
 #define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-#define LLAMA3(digits)                                                                                                              \
+#define LLAMA3(digits) \
     CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 /* patterns: one split after the other, isolated. */
 typedef struct pre_tokenizer {
@@ -62,8 +62,7 @@ static tn_status read_pre_tokenizer(tn_spec *spec, const tn_gguf *gguf) {
     if (found->nfc) status = tn_spec_add_part(spec, &spec->normalizer, (tn_part){.kind = TN_PART_NFC});
     bool prefix_space = false;
     if (status == TN_OK) status = tn_gguf_get_bool_or(gguf, "tokenizer.ggml.add_space_prefix", false, spec->diag, &prefix_space);
-    if (status == TN_OK && prefix_space)
-        status = tn_spec_add_part(spec, &spec->pre_tokenizer, (tn_part){.kind = TN_PART_PREFIX_SPACE});
+    if (status == TN_OK && prefix_space) status = tn_spec_add_part(spec, &spec->pre_tokenizer, (tn_part){.kind = TN_PART_PREFIX_SPACE});
     for (size_t i = 0; status == TN_OK && i < sizeof found->patterns / sizeof *found->patterns && found->patterns[i]; i++)
         status = tn_spec_add_split(spec, found->patterns[i], TN_SPLIT_ISOLATED, false);
     return status == TN_OK ? tn_spec_add_byte_level(spec) : status;
@@ -85,7 +84,8 @@ static tn_status read_tokens(tn_spec *spec, const tn_gguf *gguf) {
         int64_t type = 0;
         if (types && !tn_gguf_integer(types, i, &type)) type = 0;
         if (!tn_utf8_is_valid(piece.data, piece.size))
-            return tn_fail(spec->diag, TN_INVALID_DATA, "cannot read %s: token %llu is not UTF-8", tn_gguf_name(gguf), (unsigned long long)i);
+            return tn_fail(spec->diag, TN_INVALID_DATA, "cannot read %s: token %llu is not UTF-8", tn_gguf_name(gguf),
+                           (unsigned long long)i);
         status = tn_spec_set_token(spec, i, (size_t)tokens->count, piece, TN_TOKEN_MODEL);
         if (status != TN_OK || (type != TYPE_UNKNOWN && type != TYPE_CONTROL && type != TYPE_USER_DEFINED)) continue;
         status = tn_spec_add_added(spec, (uint32_t)i, type == TYPE_USER_DEFINED ? 0 : TN_ADDED_SPECIAL);
@@ -118,7 +118,8 @@ static tn_status read_id(tn_spec *spec, const tn_gguf *gguf, const char *key, in
 
 /* Converters name one end id; chat models end their answers with others too, known by their strings. */
 static tn_status add_known_end_ids(tn_spec *spec) {
-    static const char *const names[] = {"<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>", "<EOT>"};
+    static const char *const names[] = {"<|im_end|>",    "<|eot_id|>",    "<|eom_id|>",      "<|end|>",
+                                        "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>", "<EOT>"};
     tn_status status = TN_OK;
     for (size_t i = 0; i < sizeof names / sizeof *names && status == TN_OK; i++) {
         int32_t id = tn_spec_find(spec, tn_bytes_of(names[i]));

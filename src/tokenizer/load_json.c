@@ -50,7 +50,8 @@ static tn_status read_merge(tn_spec *spec, const tn_json_value *value) {
     tn_bytes left, right;
     tn_status status;
     if (tn_json_kind_of(value) == TN_JSON_ARRAY) {
-        if (tn_json_count(value) != 2) return tn_json_fail(value, spec->diag, TN_INVALID_DATA, "has %zu parts, must have 2", tn_json_count(value));
+        if (tn_json_count(value) != 2)
+            return tn_json_fail(value, spec->diag, TN_INVALID_DATA, "has %zu parts, must have 2", tn_json_count(value));
         status = tn_json_to_string(tn_json_at(value, 0), spec->diag, &left.data, &left.size);
         if (status == TN_OK) status = tn_json_to_string(tn_json_at(value, 1), spec->diag, &right.data, &right.size);
         if (status != TN_OK) return status;
@@ -182,7 +183,8 @@ tn_status tn_spec_read_json(tn_spec *spec, const char *name, const char *text, s
     const tn_json_value *root = tn_json_root(json);
     status = tn_json_get_object(root, "model", spec->diag, &model);
     if (status == TN_OK)
-        status = tn_spec_check_members(spec, root, "version truncation padding added_tokens normalizer pre_tokenizer post_processor decoder model");
+        status = tn_spec_check_members(spec, root,
+                                       "version truncation padding added_tokens normalizer pre_tokenizer post_processor decoder model");
     if (status == TN_OK) status = read_model(spec, model);
     if (status == TN_OK) status = read_added_tokens(spec, root);
     if (status == TN_OK) status = tn_spec_read_normalizer(spec, tn_json_find(root, "normalizer"));

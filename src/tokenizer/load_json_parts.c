@@ -61,7 +61,8 @@ static tn_status read_one_normalizer(tn_spec *spec, const tn_json_value *value, 
     static const struct {
         const char *type;
         tn_part_kind kind;
-    } plain[] = {{"NFC", TN_PART_NFC}, {"NFD", TN_PART_NFD}, {"NFKC", TN_PART_NFKC}, {"NFKD", TN_PART_NFKD}, {"Lowercase", TN_PART_LOWERCASE}};
+    } plain[] = {
+        {"NFC", TN_PART_NFC}, {"NFD", TN_PART_NFD}, {"NFKC", TN_PART_NFKC}, {"NFKD", TN_PART_NFKD}, {"Lowercase", TN_PART_LOWERCASE}};
     tn_part part = {.kind = TN_NUM_PART_KINDS};
     tn_status status = TN_OK;
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
@@ -132,8 +133,7 @@ static tn_status read_byte_level(tn_spec *spec, const tn_json_value *value) {
     tn_status status = tn_spec_check_members(spec, value, "type add_prefix_space trim_offsets use_regex");
     if (status == TN_OK) status = tn_json_get_bool(value, "add_prefix_space", spec->diag, &prefix_space);
     if (status == TN_OK) status = tn_json_get_bool_or(value, "use_regex", true, spec->diag, &use_regex);
-    if (status == TN_OK && prefix_space)
-        status = tn_spec_add_part(spec, &spec->pre_tokenizer, (tn_part){.kind = TN_PART_PREFIX_SPACE});
+    if (status == TN_OK && prefix_space) status = tn_spec_add_part(spec, &spec->pre_tokenizer, (tn_part){.kind = TN_PART_PREFIX_SPACE});
     if (status == TN_OK && use_regex) status = tn_spec_add_split(spec, tn_gpt2_pattern, TN_SPLIT_ISOLATED, false);
     return status == TN_OK ? tn_spec_add_byte_level(spec) : status;
 }
@@ -154,7 +154,8 @@ static tn_status read_one_pre_tokenizer(tn_spec *spec, const tn_json_value *valu
         return tn_spec_add_split(spec, "\\p{N}", individual ? TN_SPLIT_ISOLATED : TN_SPLIT_CONTIGUOUS, false);
     }
     if (strcmp(type, "Whitespace") == 0) {
-        static const char word[] = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]+|[^\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}\\s]+";
+        static const char word[] =
+            "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]+|[^\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}\\s]+";
         status = tn_spec_check_members(spec, value, "type");
         return status == TN_OK ? tn_spec_add_split(spec, word, TN_SPLIT_REMOVED, true) : status;
     }
@@ -212,7 +213,8 @@ static tn_status read_template(tn_spec *spec, const tn_json_value *value) {
             const char *id;
             seen_text = true;
             status = tn_json_get_string(text, "id", spec->diag, &id, NULL);
-            if (status == TN_OK && strcmp(id, "A") != 0) status = tn_json_fail(text, spec->diag, TN_UNSUPPORTED, "is not supported: only A is");
+            if (status == TN_OK && strcmp(id, "A") != 0)
+                status = tn_json_fail(text, spec->diag, TN_UNSUPPORTED, "is not supported: only A is");
         } else {
             status = tn_json_fail(piece, spec->diag, TN_UNSUPPORTED, "is not supported: one Sequence and SpecialTokens are");
         }

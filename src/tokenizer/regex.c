@@ -57,7 +57,8 @@ static tn_status compile(tn_regex *regex, tn_bytes pattern, bool is_literal, tn_
     char quoted[TN_QUOTE_SIZE];
     PCRE2_UCHAR reason[128] = "";
     (void)pcre2_get_error_message(error, reason, sizeof reason);
-    return tn_fail(diag, TN_INVALID_DATA, "cannot use the pattern '%s': %s", tn_quote(shown.data, shown.size, quoted), (const char *)reason);
+    return tn_fail(diag, TN_INVALID_DATA, "cannot use the pattern '%s': %s", tn_quote(shown.data, shown.size, quoted),
+                   (const char *)reason);
 }
 
 tn_status tn_regex_create(tn_bytes pattern, bool is_literal, const tn_allocator *allocator, tn_diag *diag, tn_regex **out_regex) {

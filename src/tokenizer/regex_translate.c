@@ -79,15 +79,46 @@ static tn_status translate_code_point(reader *r, char letter) {
 /* The name of a property as PCRE2 writes it; scripts with "sc:", since \p{Greek} would also match what Greek borrows. */
 static void append_property(tn_text *out, const char *name, size_t size) {
     static const char *const pairs[][2] = {
-        {"letter", "L"},     {"uppercase_letter", "Lu"}, {"lowercase_letter", "Ll"}, {"titlecase_letter", "Lt"}, {"modifier_letter", "Lm"},
-        {"other_letter", "Lo"}, {"mark", "M"},           {"nonspacing_mark", "Mn"},  {"spacing_mark", "Mc"},     {"enclosing_mark", "Me"},
-        {"number", "N"},     {"decimal_number", "Nd"},   {"letter_number", "Nl"},    {"other_number", "No"},     {"punctuation", "P"},
-        {"symbol", "S"},     {"math_symbol", "Sm"},      {"currency_symbol", "Sc"},  {"modifier_symbol", "Sk"},  {"other_symbol", "So"},
-        {"separator", "Z"},  {"space_separator", "Zs"},  {"other", "C"},             {"control", "Cc"},          {"format", "Cf"},
-        {"alpha", "Alphabetic"}, {"alphabetic", "Alphabetic"}, {"space", "White_Space"}, {"white_space", "White_Space"},
-        {"digit", "Nd"},     {"upper", "Uppercase"},     {"uppercase", "Uppercase"}, {"lower", "Lowercase"},     {"lowercase", "Lowercase"},
-        {"any", "Any"},      {"emoji", "Emoji"},         {"extended_pictographic", "Extended_Pictographic"},
-        {"ideographic", "Ideographic"}, {"join_control", "Join_Control"}, {"ascii", "ASCII"},
+        {"letter", "L"},
+        {"uppercase_letter", "Lu"},
+        {"lowercase_letter", "Ll"},
+        {"titlecase_letter", "Lt"},
+        {"modifier_letter", "Lm"},
+        {"other_letter", "Lo"},
+        {"mark", "M"},
+        {"nonspacing_mark", "Mn"},
+        {"spacing_mark", "Mc"},
+        {"enclosing_mark", "Me"},
+        {"number", "N"},
+        {"decimal_number", "Nd"},
+        {"letter_number", "Nl"},
+        {"other_number", "No"},
+        {"punctuation", "P"},
+        {"symbol", "S"},
+        {"math_symbol", "Sm"},
+        {"currency_symbol", "Sc"},
+        {"modifier_symbol", "Sk"},
+        {"other_symbol", "So"},
+        {"separator", "Z"},
+        {"space_separator", "Zs"},
+        {"other", "C"},
+        {"control", "Cc"},
+        {"format", "Cf"},
+        {"alpha", "Alphabetic"},
+        {"alphabetic", "Alphabetic"},
+        {"space", "White_Space"},
+        {"white_space", "White_Space"},
+        {"digit", "Nd"},
+        {"upper", "Uppercase"},
+        {"uppercase", "Uppercase"},
+        {"lower", "Lowercase"},
+        {"lowercase", "Lowercase"},
+        {"any", "Any"},
+        {"emoji", "Emoji"},
+        {"extended_pictographic", "Extended_Pictographic"},
+        {"ideographic", "Ideographic"},
+        {"join_control", "Join_Control"},
+        {"ascii", "ASCII"},
     };
     char lower[40];
     size_t i = 0;
@@ -176,8 +207,13 @@ static tn_status translate_escape(reader *r, bool in_class) {
 
 static tn_status translate_posix(reader *r) {
     static const char *const names[][2] = {
-        {"[:alpha:]", "\\p{Alphabetic}"}, {"[:digit:]", "\\p{Nd}"},    {"[:space:]", "\\p{White_Space}"}, {"[:upper:]", "\\p{Uppercase}"},
-        {"[:lower:]", "\\p{Lowercase}"},  {"[:xdigit:]", "0-9A-Fa-f"}, {"[:word:]", WORD},
+        {"[:alpha:]", "\\p{Alphabetic}"},
+        {"[:digit:]", "\\p{Nd}"},
+        {"[:space:]", "\\p{White_Space}"},
+        {"[:upper:]", "\\p{Uppercase}"},
+        {"[:lower:]", "\\p{Lowercase}"},
+        {"[:xdigit:]", "0-9A-Fa-f"},
+        {"[:word:]", WORD},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (next_is(r, names[i][0])) {
@@ -293,7 +329,10 @@ static tn_status translate_one(reader *r) {
         r->can_repeat = c != '$';
         tn_text_append_char(r->out, *r->at++);
         return TN_OK;
-    default: r->can_repeat = true; copy_literal(r); return TN_OK;
+    default:
+        r->can_repeat = true;
+        copy_literal(r);
+        return TN_OK;
     }
 }
 

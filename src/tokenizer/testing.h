@@ -62,17 +62,18 @@ static inline void assert_mentions(const tn_diag *diag, const char *words) {
 /* A byte-level tokenizer.json without byte tokens but a few: small enough to cut at every byte. */
 #define SMALL_JSON                                                                                                                  \
     "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":["                                                  \
-    "{\"id\":0,\"content\":\"<s>\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,\"special\":true},"   \
-    "{\"id\":9,\"content\":\"<pad>\",\"single_word\":true,\"lstrip\":true,\"rstrip\":true,\"normalized\":true,\"special\":false}],"   \
-    "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},{\"type\":\"Lowercase\"}]},"                           \
-    "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":["                                                                    \
-    "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\p{N}\"},\"behavior\":\"MergedWithPrevious\",\"invert\":false},"                 \
-    "{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":true}]},"                                 \
-    "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}},"               \
-    "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"pair\":[],\"special_tokens\":{\"<s>\":{\"id\":\"<s>\",\"ids\":[0],"               \
-    "\"tokens\":[\"<s>\"]}}},\"decoder\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"dropout\":null,"                      \
-    "\"unk_token\":null,\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":false,\"vocab\":{\"<s>\":0,\"a\":1,\"b\":2,"     \
-    "\"c\":3,\"\xC4\xA0\":4,\"ab\":5,\"abc\":6,\"\xC4\xA0" "a\":7,\"1\":8},"                                                          \
+    "{\"id\":0,\"content\":\"<s>\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,\"special\":true}," \
+    "{\"id\":9,\"content\":\"<pad>\",\"single_word\":true,\"lstrip\":true,\"rstrip\":true,\"normalized\":true,\"special\":false}]," \
+    "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},{\"type\":\"Lowercase\"}]},"                         \
+    "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":["                                                                  \
+    "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\p{N}\"},\"behavior\":\"MergedWithPrevious\",\"invert\":false},"               \
+    "{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":true}]},"                                \
+    "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}},"            \
+    "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"pair\":[],\"special_tokens\":{\"<s>\":{\"id\":\"<s>\",\"ids\":[0],"             \
+    "\"tokens\":[\"<s>\"]}}},\"decoder\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"dropout\":null,"                    \
+    "\"unk_token\":null,\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":false,\"vocab\":{\"<s>\":0,\"a\":1,\"b\":2,"   \
+    "\"c\":3,\"\xC4\xA0\":4,\"ab\":5,\"abc\":6,\"\xC4\xA0"                                                                          \
+    "a\":7,\"1\":8},"                                                                                                               \
     "\"merges\":[\"a b\",[\"ab\",\"c\"],\"\xC4\xA0 a\"]}}"
 
 static inline tn_tokenizer *load_small(void) {

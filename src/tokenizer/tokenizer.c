@@ -60,7 +60,8 @@ static tn_status set_up(tn_tokenizer *t, const void *data, size_t size, bool che
     if (status != TN_OK) return status;
     const tn_image *image = &t->image;
     status = add_parts(t, &t->normalizer, TN_PIPELINE_NORMALIZER, image->normalizer, image->num_normalizer, diag);
-    if (status == TN_OK) status = add_parts(t, &t->pre_tokenizer, TN_PIPELINE_PRE_TOKENIZER, image->pre_tokenizer, image->num_pre_tokenizer, diag);
+    if (status == TN_OK)
+        status = add_parts(t, &t->pre_tokenizer, TN_PIPELINE_PRE_TOKENIZER, image->pre_tokenizer, image->num_pre_tokenizer, diag);
     if (status == TN_OK) status = add_parts(t, &t->decoder, TN_PIPELINE_DECODER, image->decoder, image->num_decoder, diag);
     if (status != TN_OK) return status;
     const tn_pipeline *pre = &t->pre_tokenizer;
@@ -118,11 +119,13 @@ static tn_status open_memory(const void *data, size_t size, bool check_checksum,
     return TN_OK;
 }
 
-tn_status tn_tokenizer_load_compiled(const void *data, size_t size_bytes, const tn_tokenizer_options *options, tn_tokenizer **out_tokenizer) {
+tn_status tn_tokenizer_load_compiled(const void *data, size_t size_bytes, const tn_tokenizer_options *options,
+                                     tn_tokenizer **out_tokenizer) {
     return open_memory(data, size_bytes, true, options, out_tokenizer);
 }
 
-tn_status tn_tokenizer_open_unsealed(const void *data, size_t size_bytes, const tn_tokenizer_options *options, tn_tokenizer **out_tokenizer) {
+tn_status tn_tokenizer_open_unsealed(const void *data, size_t size_bytes, const tn_tokenizer_options *options,
+                                     tn_tokenizer **out_tokenizer) {
     return open_memory(data, size_bytes, false, options, out_tokenizer);
 }
 
@@ -178,8 +181,7 @@ static tn_status read_magic(const char *path, const tn_tokenizer_options *option
     memset(magic, 0, 8);
     tn_file file = {.descriptor = -1};
     tn_status status = tn_file_open(path, options->allocator, options->diag, &file);
-    if (status == TN_OK)
-        status = tn_file_read_at(&file, 0, magic, file.size_bytes < 8 ? file.size_bytes : 8, options->diag);
+    if (status == TN_OK) status = tn_file_read_at(&file, 0, magic, file.size_bytes < 8 ? file.size_bytes : 8, options->diag);
     tn_file_close(&file);
     return status;
 }
