@@ -50,6 +50,8 @@ TN_API void tn_device_destroy(tn_device *device); /* accepts NULL */
 /* "Intel(R) Xeon(R) … (avx512_vnni, 2 threads)". Borrowed from the device. */
 TN_API const char *tn_device_description(const tn_device *device);
 
+TN_API int tn_device_num_threads(const tn_device *device); /* workers that compute, the caller's thread among them */
+
 /* A queue of work in order. NULL stands for a context's own, which makes calls synchronous. */
 TN_API TN_MUST_CHECK tn_status tn_stream_create(tn_device *device, tn_diag *diag, tn_stream **out_stream);
 TN_API void tn_stream_destroy(tn_stream *stream); /* waits for its work; accepts NULL */

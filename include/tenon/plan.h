@@ -15,6 +15,8 @@ extern "C" {
 
 typedef struct tn_plan tn_plan;
 
+/* Opens a plan file to look at it or to retune it. Checks every table; errors as tn_engine_load. allocator by malloc. */
+TN_API TN_MUST_CHECK tn_status tn_plan_load(const char *path, tn_diag *diag, tn_plan **out_plan);
 TN_API void tn_plan_destroy(tn_plan *plan); /* accepts NULL; engines made from it keep what they need */
 
 /* Writes the plan to a file: temporary file, fsync, rename. */

@@ -71,6 +71,10 @@ const char *tn_device_description(const tn_device *device) {
     return device->description;
 }
 
+int tn_device_num_threads(const tn_device *device) {
+    return device->info.num_workers;
+}
+
 tn_status tn_stream_create(tn_device *device, tn_diag *diag, tn_stream **out_stream) {
     *out_stream = NULL;
     if (device == NULL) return tn_fail(diag, TN_INVALID_ARGUMENT, "cannot create a stream: no device given");

@@ -386,3 +386,7 @@ tn_status tn_plan_verify_weights(const tn_plan *plan, tn_diag *diag) {
     }
     return TN_OK;
 }
+
+tn_status tn_plan_load(const char *path, tn_diag *diag, tn_plan **out_plan) {
+    return tn_plan_open_file(path, NULL, diag, out_plan);
+}
