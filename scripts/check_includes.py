@@ -5,7 +5,7 @@
 #
 # A module may include itself, the modules named behind it here, and all that those may include. What a folder must not know,
 # it cannot come to depend on: runtime, executor and server never see network, passes, builder or model; only cli joins both
-# halves. Programs beside the code (_test.c, _fuzz.c, _bench.c) and their testing.h may include any module: nothing includes them.
+# halves. Programs beside the code (_test.c, _fuzz.c, _bench.c) and their test headers may include any module: nothing includes them.
 import pathlib
 import re
 import sys
@@ -52,7 +52,7 @@ CUDA = re.compile(r"^(cuda|cublas|cudnn|nvrtc|nvToolsExt|nccl|cooperative_groups
 STANDARD = set("assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg stdatomic "
                "stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar wctype".split())
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]', re.MULTILINE)
-PROGRAM = re.compile(r"(_(test|fuzz|bench)\.c|(^|_)testing\.h)$")
+PROGRAM = re.compile(r"(_(test|fuzz|bench)\.c|(^|_)test(ing)?(_\w+)?\.h)$")
 
 
 def reachable(module):

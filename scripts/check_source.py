@@ -31,7 +31,7 @@ MEMORY = {name: "base/memory.h" for name in ("malloc", "calloc", "realloc", "fre
 TOKEN = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
 CALL = re.compile(r"(?<![\w.>])(" + "|".join(sorted({*BANNED, *BANNED_IN_LIBRARY, *MEMORY}, key=len, reverse=True)) + r")\s*\(")
 STDOUT = re.compile(r"(?<!\w)stdout(?!\w)")
-PROGRAM = re.compile(r"(_(test|fuzz|bench)\.c|(^|_)testing\.h)$")
+PROGRAM = re.compile(r"(_(test|fuzz|bench)\.c|(^|_)test(ing)?(_\w+)?\.h)$")
 
 
 def blank(match):
@@ -64,9 +64,8 @@ def functions(code):
 def banned_here(path):
     relative = path.relative_to(ROOT).as_posix()
     rules = dict(BANNED)
-    if relative.startswith("src/") and not PROGRAM.search(path.name):
-        if not relative.startswith("src/cli/"):
-            rules.update(BANNED_IN_LIBRARY)
+    if relative.startswith("src/") and not relative.startswith("src/cli/") and not PROGRAM.search(path.name):
+        rules.update(BANNED_IN_LIBRARY)
         # tensor memory of a device is the device's own business (tenon/allocator.h)
         if relative != "src/base/memory.c" and not re.fullmatch(r"src/backend/\w+/device\.c", relative):
             rules.update(MEMORY)
