@@ -9,7 +9,7 @@
 #include "format/quote.h"
 #include "tokenizer/regex.h"
 
-#define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}" /* the last six: from its table for Latin-1 */
 
 typedef struct reader {
     const char *at, *end;

@@ -395,6 +395,7 @@ bool tn_jinja_compare(tn_jinja *j, const tn_jinja_value *a, const tn_jinja_value
 
 bool tn_jinja_contains(tn_jinja *j, const tn_jinja_value *container, const tn_jinja_value *item_value, bool *out) {
     *out = false;
+    if (container->kind == TN_JINJA_UNDEFINED) return true; /* as empty */
     if (container->kind == TN_JINJA_STRING && item_value->kind == TN_JINJA_STRING) {
         *out = item_value->string.size == 0 ||
                memmem(container->string.data, container->string.size, item_value->string.data, item_value->string.size) != NULL;
