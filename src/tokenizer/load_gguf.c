@@ -16,7 +16,7 @@
 /* patterns: one split after the other, isolated. */
 typedef struct pre_tokenizer {
     const char *names; /* between spaces */
-    const char *patterns[4];
+    const char *patterns[5];
     bool ignore_merges, nfc;
 } pre_tokenizer;
 
@@ -27,6 +27,11 @@ static const pre_tokenizer pre_tokenizers[] = {
     {"dbrx smaug-bpe", {LLAMA3("\\p{N}{1,3}")}, false, false},
     {"qwen2", {LLAMA3("\\p{N}")}, false, true},
     {"deepseek-r1-qwen stablelm2", {LLAMA3("\\p{N}")}, false, false},
+    {"deepseek-coder",
+     {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", "[\\u4E00-\\u9FA5\\u0800-\\u4E00\\uAC00-\\uD7FF]+", "\\p{N}"},
+     false,
+     false},
+    {"falcon", {"[\\p{P}$+<=>^~|`]+", tn_gpt2_pattern, "[0-9][0-9][0-9]"}, false, false},
     {"deepseek-v3",
      {"\\p{N}{1,3}", "[\\u4E00-\\u9FA5\\u3040-\\u309F\\u30A0-\\u30FF]+",
       "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|"

@@ -229,12 +229,18 @@ static bool filter_unique(tn_jinja *j, const tn_jinja_value *input, const tn_jin
     return true;
 }
 
+/* What map and select walk over: nothing where the input is false, None among it. */
+static bool items_if_true(tn_jinja *j, const tn_jinja_value *input, const tn_jinja_list **out_items) {
+    static const tn_jinja_value nothing = {.kind = TN_JINJA_UNDEFINED};
+    return tn_jinja_items(j, tn_jinja_is_true(input) ? input : &nothing, out_items);
+}
+
 /* map(attribute="x"), map("filter", …) */
 static bool filter_map(tn_jinja *j, const tn_jinja_value *input, const tn_jinja_arguments *arguments, tn_jinja_value *out) {
     const tn_jinja_list *items;
     const tn_jinja_value *attribute = tn_jinja_argument(arguments, SIZE_MAX, "attribute"), *name = tn_jinja_argument(arguments, 0, NULL);
     char filter_name[32];
-    if (!tn_jinja_items(j, input, &items) || !tn_jinja_list_create(j, 0, out)) return false;
+    if (!items_if_true(j, input, &items) || !tn_jinja_list_create(j, 0, out)) return false;
     if (!attribute && (!name || name->kind != TN_JINJA_STRING || name->string.size >= sizeof filter_name))
         return tn_jinja_fail(j, TN_INVALID_DATA, "map needs a filter's name or an attribute");
     tn_jinja_arguments rest = *arguments;
@@ -262,7 +268,7 @@ static bool choose(tn_jinja *j, const tn_jinja_value *input, const tn_jinja_argu
     const tn_jinja_value *attribute = has_attribute ? tn_jinja_argument(arguments, 0, NULL) : NULL;
     const tn_jinja_value *test = tn_jinja_argument(arguments, skip, NULL);
     char name[32] = "";
-    if (!tn_jinja_items(j, input, &items) || !tn_jinja_list_create(j, 0, out)) return false;
+    if (!items_if_true(j, input, &items) || !tn_jinja_list_create(j, 0, out)) return false;
     if (has_attribute && !attribute) return tn_jinja_fail(j, TN_INVALID_DATA, "selectattr and rejectattr need an attribute");
     tn_jinja_arguments rest = *arguments;
     if (test) {
@@ -352,7 +358,6 @@ bool tn_jinja_filter(tn_jinja *j, const char *name, const tn_jinja_value *input,
         {"selectattr", filter_selectattr},
         {"rejectattr", filter_rejectattr},
         {"indent", filter_indent},
-        {"safe", filter_string},
     };
     if (!tn_jinja_charge(j, 1)) return false;
     for (size_t i = 0; i < sizeof filters / sizeof *filters; i++)
