@@ -31,6 +31,7 @@ struct tn_executor {
 
     /* (lock) */
     bool is_stopping, is_draining, is_stopped;
+    bool has_cancellations; /* some request was cancelled since the loop looked last */
     uint64_t next_id;
     tn_sequence **buckets; /* by id; num_buckets is a power of two */
     size_t num_buckets, num_requests;
@@ -42,6 +43,7 @@ struct tn_executor {
     tn_step_runner runner;
     tn_engine_step steps[TN_MAX_PIPELINE_DEPTH];
     int first_step, num_steps_in_flight;
+    int64_t num_steps;
     tn_sequence *first_active, *last_active;
     int32_t num_active, promised_blocks;
     tn_micro_batch_entry *entries; /* [max_batch_size] */

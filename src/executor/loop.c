@@ -34,9 +34,9 @@ static bool ensure_blocks(tn_executor *executor, tn_sequence *sequence, int32_t 
 
 /* Blocks whose tokens the host knows and whose keys and values are computed may be shared from now on. */
 static void commit_blocks(tn_executor *executor, tn_sequence *sequence) {
-    if (!executor->options.enable_block_reuse || sequence->num_in_flight > 0 || sequence->status != TN_OK) return;
+    if (!executor->options.enable_block_reuse || sequence->status != TN_OK) return;
     int32_t tokens_per_block = executor->info.tokens_per_block;
-    int32_t complete = sequence->num_computed < sequence->num_known ? sequence->num_computed : sequence->num_known;
+    int32_t complete = sequence->num_finished < sequence->num_known ? sequence->num_finished : sequence->num_known;
     for (int32_t i = sequence->num_committed_blocks; (i + 1) * tokens_per_block <= complete; i++) {
         tn_kv_cache_commit(executor->cache, sequence->cache_salt, sequence->tokens + i * tokens_per_block,
                            i > 0 ? sequence->blocks[i - 1] : -1, sequence->blocks[i]);
@@ -78,7 +78,7 @@ static void match_prefix(tn_executor *executor, tn_sequence *sequence) {
     sequence->num_blocks =
         tn_kv_cache_match(executor->cache, sequence->cache_salt, sequence->tokens, sequence->num_prompt - 1, most, sequence->blocks);
     sequence->num_committed_blocks = sequence->num_blocks;
-    sequence->num_computed = sequence->num_reused_tokens = sequence->num_blocks * executor->info.tokens_per_block;
+    sequence->num_computed = sequence->num_finished = sequence->num_reused_tokens = sequence->num_blocks * executor->info.tokens_per_block;
 }
 
 /* Under the lock. Admission decides on the blocks that are there beside the promised ones; matched cached blocks stop being
@@ -89,7 +89,8 @@ static bool start_sequence(tn_executor *executor, tn_sequence *sequence) {
     int32_t needed = sequence->max_blocks - sequence->num_blocks;
     if (!tn_capacity_admits(tn_kv_cache_num_available(executor->cache), executor->promised_blocks, needed)) {
         for (int32_t i = sequence->num_blocks - 1; i >= 0; i--) tn_kv_cache_release(executor->cache, sequence->blocks[i]);
-        sequence->num_blocks = sequence->num_committed_blocks = sequence->num_computed = sequence->num_reused_tokens = 0;
+        sequence->num_blocks = sequence->num_committed_blocks = 0;
+        sequence->num_computed = sequence->num_finished = sequence->num_reused_tokens = 0;
         return false;
     }
     executor->promised_blocks += needed;
@@ -108,6 +109,8 @@ static bool start_sequence(tn_executor *executor, tn_sequence *sequence) {
 /* Under the lock. */
 static void take_cancellations(tn_executor *executor) {
     bool cancels_all = executor->is_stopping && !executor->is_draining;
+    if (!executor->has_cancellations && !cancels_all) return;
+    executor->has_cancellations = false;
     tn_sequence *previous = NULL, *next;
     for (tn_sequence *sequence = executor->first_queued; sequence != NULL; sequence = next) {
         next = sequence->next_queued;
@@ -146,6 +149,7 @@ static void publish(tn_executor *executor) {
     }
     executor->last_active = last;
     executor->info.num_active = executor->num_active;
+    executor->info.num_steps = executor->num_steps;
     executor->info.num_free_blocks = tn_kv_cache_num_available(executor->cache);
     executor->info.num_cached_blocks = tn_kv_cache_num_cached(executor->cache);
     pthread_cond_broadcast(&executor->progress);
@@ -182,7 +186,15 @@ static int32_t schedule(tn_executor *executor) {
     return tn_micro_batch_schedule(executor->entries, count, &limits);
 }
 
-static tn_status add_rows(tn_executor *executor, tn_engine_step *step, bool is_context) {
+/* The reason that the engine gave last. */
+static void fail_with_report(tn_executor *executor, tn_sequence *sequence, tn_status status) {
+    tn_diag_entry entry = {.message = "the step failed"};
+    size_t count = tn_diag_num_entries(executor->runner.diag);
+    if (count > 0 && tn_diag_get(executor->runner.diag, count - 1, &entry) != TN_OK) entry.message = "the step failed";
+    fail_sequence(sequence, status, entry.message);
+}
+
+static void add_rows(tn_executor *executor, tn_engine_step *step, bool is_context) {
     int32_t index = 0;
     for (tn_sequence *sequence = executor->first_active; sequence != NULL; sequence = sequence->next_active, index++) {
         const tn_micro_batch_entry *entry = &executor->entries[index];
@@ -194,18 +206,19 @@ static tn_status add_rows(tn_executor *executor, tn_engine_step *step, bool is_c
         bool is_first = sequence->num_computed == sequence->num_reused_tokens;
         if (is_first && is_context) {
             tn_status status = tn_step_runner_write_slot(&executor->runner, sequence);
-            if (status != TN_OK) return status;
+            if (status != TN_OK) {
+                fail_with_report(executor, sequence, status);
+                tn_diag_clear(executor->runner.diag);
+                continue;
+            }
         }
         tn_engine_step_add(step, &executor->runner, sequence, entry->num_scheduled);
     }
-    return TN_OK;
 }
 
 static void fail_rows(tn_executor *executor, const tn_engine_step *step, tn_status status) {
-    tn_diag_entry entry = {.message = "the step failed"};
-    size_t count = tn_diag_num_entries(executor->runner.diag);
-    if (count > 0) tn_diag_get(executor->runner.diag, count - 1, &entry);
-    for (int32_t i = 0; i < step->num_rows; i++) fail_sequence(step->rows[i].sequence, status, entry.message);
+    for (int32_t i = 0; i < step->num_rows; i++)
+        if (!step->rows[i].sequence->is_done) fail_with_report(executor, step->rows[i].sequence, status);
     tn_diag_clear(executor->runner.diag);
 }
 
@@ -215,10 +228,12 @@ static bool launch_step(tn_executor *executor) {
     int depth = executor->options.pipeline_depth;
     tn_engine_step *step = &executor->steps[(executor->first_step + executor->num_steps_in_flight) % depth];
     tn_engine_step_begin(step);
-    tn_status status = add_rows(executor, step, true);
-    if (status == TN_OK) status = add_rows(executor, step, false);
-    if (status == TN_OK && step->num_rows > 0) status = tn_step_runner_launch(&executor->runner, step);
+    add_rows(executor, step, true);
+    add_rows(executor, step, false);
+    if (step->num_rows == 0) return true; /* all of them failed */
+    tn_status status = tn_step_runner_launch(&executor->runner, step);
     executor->num_steps_in_flight++;
+    executor->num_steps++;
     if (status != TN_OK) fail_rows(executor, step, status);
     return true;
 }
@@ -244,7 +259,6 @@ void *tn_executor_loop(void *argument) {
             pthread_cond_wait(&executor->work, &executor->lock);
             continue;
         }
-        executor->info.num_steps++;
         pthread_mutex_unlock(&executor->lock);
         bool is_launched = executor->num_steps_in_flight < executor->options.pipeline_depth && launch_step(executor);
         if (executor->num_steps_in_flight == executor->options.pipeline_depth || !is_launched)

@@ -11,24 +11,6 @@
 #include "base/thread.h"
 #include "executor/executor_internal.h"
 
-void tn_request_init(tn_request *request, const int32_t *input_ids, size_t num_input_ids, int32_t max_tokens) {
-    *request = (tn_request){
-        .struct_size = sizeof *request,
-        .input_ids = input_ids,
-        .num_input_ids = num_input_ids,
-        .max_tokens = max_tokens,
-        .sampling = {.top_p_min = 1e-6f,
-                     .top_p_decay = 1.0f,
-                     .top_p_reset_id = -1,
-                     .temperature = 1.0f,
-                     .min_tokens = 1,
-                     .repetition_penalty = 1.0f},
-        .end_id = -1,
-        .num_log_probs = -1,
-        .priority = 0.5f,
-    };
-}
-
 /* --- the table -------------------------------------------------------------------------------------------------------------- */
 
 static tn_sequence **bucket_of(tn_executor *executor, uint64_t id) {
@@ -126,13 +108,20 @@ void tn_executor_unqueue(tn_executor *executor, tn_sequence *sequence, tn_sequen
 
 tn_status tn_executor_enqueue_diag(tn_executor *executor, const tn_request *request, tn_diag *diag, uint64_t *out_id) {
     *out_id = 0;
+    const tn_executor_options *options = &executor->options;
+    if (!options->enable_chunked_context && request->num_input_ids > (size_t)options->max_num_tokens) {
+        tn_where where = {.subject = "input_ids", .hint = "enable chunked context, or start the executor with more max_num_tokens"};
+        return tn_fail_at(diag, TN_INVALID_ARGUMENT, &where,
+                          "cannot take the request: the prompt has %zu tokens, a step holds %d and prompts are not read in chunks",
+                          request->num_input_ids, (int)options->max_num_tokens);
+    }
     tn_sequence *sequence;
     tn_status status = tn_sequence_create(request, &executor->info, &executor->allocator, diag, &sequence);
     if (status != TN_OK) return status;
     pthread_mutex_lock(&executor->lock);
     if (executor->is_stopping) {
         status = tn_fail(diag, TN_UNAVAILABLE, "cannot take the request: the executor is shutting down");
-    } else if (executor->options.max_queue_size > 0 && executor->info.num_queued >= executor->options.max_queue_size) {
+    } else if (options->max_queue_size > 0 && executor->info.num_queued >= options->max_queue_size) {
         status = tn_fail(diag, TN_UNAVAILABLE, "cannot take the request: %d requests are waiting, which is the queue's limit",
                          (int)executor->info.num_queued);
     } else if (!grow_table(executor)) {
@@ -158,7 +147,7 @@ void tn_executor_cancel(tn_executor *executor, uint64_t id) {
     pthread_mutex_lock(&executor->lock);
     tn_sequence *sequence = tn_executor_find(executor, id);
     if (sequence != NULL && !sequence->is_finished) {
-        sequence->is_cancelled = true;
+        sequence->is_cancelled = executor->has_cancellations = true;
         pthread_cond_signal(&executor->work);
     }
     pthread_mutex_unlock(&executor->lock);

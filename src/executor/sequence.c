@@ -11,6 +11,24 @@
 #include "base/report.h"
 #include "base/thread.h"
 
+void tn_request_init(tn_request *request, const int32_t *input_ids, size_t num_input_ids, int32_t max_tokens) {
+    *request = (tn_request){
+        .struct_size = sizeof *request,
+        .input_ids = input_ids,
+        .num_input_ids = num_input_ids,
+        .max_tokens = max_tokens,
+        .sampling = {.top_p_min = 1e-6f,
+                     .top_p_decay = 1.0f,
+                     .top_p_reset_id = -1,
+                     .temperature = 1.0f,
+                     .min_tokens = 1,
+                     .repetition_penalty = 1.0f},
+        .end_id = -1,
+        .num_log_probs = -1,
+        .priority = 0.5f,
+    };
+}
+
 static tn_status bad_field(tn_diag *diag, const char *field, const char *rule, double value) {
     tn_where where = {.subject = field};
     return tn_fail_at(diag, TN_INVALID_ARGUMENT, &where, "cannot take the request: %s is %g, must be %s", field, value, rule);
@@ -20,8 +38,8 @@ static tn_status check_sampling(const tn_sampling_config *sampling, tn_diag *dia
     if (sampling->top_k < 0) return bad_field(diag, "top_k", "0 or more", sampling->top_k);
     if (!(sampling->top_p >= 0.0f && sampling->top_p <= 1.0f))
         return bad_field(diag, "top_p", "above 0 and at most 1 (0 = off)", (double)sampling->top_p);
-    if (!(sampling->top_p_min > 0.0f && sampling->top_p_min <= 1.0f))
-        return bad_field(diag, "top_p_min", "above 0 and at most 1", (double)sampling->top_p_min);
+    if (!(sampling->top_p_min >= 0.0f && sampling->top_p_min <= 1.0f))
+        return bad_field(diag, "top_p_min", "0 to 1", (double)sampling->top_p_min);
     if (!(sampling->top_p_decay > 0.0f && sampling->top_p_decay <= 1.0f))
         return bad_field(diag, "top_p_decay", "above 0 and at most 1", (double)sampling->top_p_decay);
     if (sampling->top_p_reset_id < -1) return bad_field(diag, "top_p_reset_id", "an id (-1 = none)", sampling->top_p_reset_id);
@@ -37,7 +55,7 @@ static tn_status check_sampling(const tn_sampling_config *sampling, tn_diag *dia
         return bad_field(diag, "frequency_penalty", "a finite number", (double)sampling->frequency_penalty);
     if (sampling->prompt_ignore_length < 0) return bad_field(diag, "prompt_ignore_length", "0 or more", sampling->prompt_ignore_length);
     if (sampling->no_repeat_ngram_size < 0)
-        return bad_field(diag, "no_repeat_ngram_size", "above 0 (0 = off)", sampling->no_repeat_ngram_size);
+        return bad_field(diag, "no_repeat_ngram_size", "0 or more (0 = off)", sampling->no_repeat_ngram_size);
     return TN_OK;
 }
 

@@ -9,7 +9,7 @@
  *     tokens:  | prompt … | generated …        |
  *              0          num_prompt  num_known      num_drawn         max_total
  *                                    (host has them) (being drawn too: depth 2)
- *     num_computed: tokens whose keys and values are in the cache or in flight
+ *     num_finished ≤ num_computed: tokens whose keys and values are in the cache; and in flight
  */
 #ifndef TN_EXECUTOR_SEQUENCE_H_
 #define TN_EXECUTOR_SEQUENCE_H_
@@ -45,7 +45,7 @@ struct tn_sequence {
 
     /* (loop) */
     int32_t slot;
-    int32_t num_known, num_drawn, num_computed, num_blocks, num_committed_blocks, num_reused_tokens, num_in_flight;
+    int32_t num_known, num_drawn, num_computed, num_finished, num_blocks, num_committed_blocks, num_reused_tokens, num_in_flight;
     bool is_done; /* nothing more will be drawn */
     tn_finish_reason done_reason;
     int64_t queued_ns, first_token_ns, last_token_ns; /* since enqueue */

@@ -253,7 +253,13 @@ tn_status tn_step_runner_launch(tn_step_runner *runner, tn_engine_step *step) {
         status = read_logits(runner, &step->rows[i]);
         if (status == TN_OK) status = read_prompt_log_probs(runner, &step->rows[i]);
     }
-    return status == TN_OK ? tn_fence_record(step->fence, runner->stream) : status;
+    if (status == TN_OK) status = tn_fence_record(step->fence, runner->stream);
+    /* What was queued before the failure reads the step's arrays, which the next step may overwrite. */
+    if (status != TN_OK) {
+        tn_status waited = tn_stream_synchronize(runner->stream, runner->diag);
+        if (waited != TN_OK) status = waited;
+    }
+    return status;
 }
 
 /* --- results -------------------------------------------------------------------------------------------------------------------- */
@@ -275,7 +281,9 @@ tn_status tn_step_runner_finish(tn_step_runner *runner, tn_engine_step *step) {
         const tn_step_row *row = &step->rows[i];
         tn_sequence *sequence = row->sequence;
         sequence->num_in_flight--;
-        if (status != TN_OK || !row->draws || sequence->is_done) continue;
+        if (status != TN_OK || sequence->is_done) continue;
+        sequence->num_finished = row->first_token + row->num_tokens;
+        if (!row->draws) continue;
         int32_t token = step->next_ids[row->first_logits + row->num_logits - 1];
         take_log_probs(runner, step, row, token);
         tn_sequence_accept_token(sequence, token);
