@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * chat_fuzz.c: any bytes as a chat template, rendered; whatever it does, special strings of the message give no control id.
+ * covers: chat.c jinja/parse.c jinja/expression.c jinja/evaluate.c jinja/filters.c jinja/strings.c jinja/functions.c jinja/value.c
  */
 #include <stdlib.h>
 #include <string.h>

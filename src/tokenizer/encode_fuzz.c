@@ -2,6 +2,7 @@
  *
  * encode_fuzz.c: any bytes as text for a byte-level tokenizer with all its machines. First byte: which options. Ids must
  * decode, one by one as at once.
+ * covers: encode.c added.c bpe.c code_point.c
  */
 #include <stdio.h>
 #include <stdlib.h>

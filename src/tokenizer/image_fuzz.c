@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * image_fuzz.c: any bytes as a compiled form, its checksum not looked at; what opens is used.
+ * covers: image_open.c
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * load_json_fuzz.c: any bytes as tokenizer.json; what loads is used.
+ * covers: load_json.c load_json_parts.c regex_translate.c normalizer.c pre_tokenizer.c decode.c
  */
 #include <stdlib.h>
 #include <string.h>
