@@ -10,8 +10,10 @@
 #include "base/memory.h"
 #include "format/quote.h"
 
-/* Of the interpreter's counting; the JIT counts otherwise, by about as much. A word of real text needs some dozens. */
+/* Steps for one match, and further ones for each byte of its piece: a long run of spaces is walked over more than once.
+ * The JIT counts otherwise than the interpreter, by about as much. A word of real text needs some dozens. */
 #define MATCH_LIMIT    2000000u
+#define STEPS_PER_BYTE 16u
 #define HEAP_LIMIT_KIB 65536u
 
 struct tn_regex {
@@ -122,7 +124,6 @@ tn_status tn_regex_scratch_create(const tn_allocator *allocator, tn_diag *diag, 
         tn_regex_scratch_destroy(scratch);
         return tn_fail_memory(diag, "matching", sizeof *scratch);
     }
-    pcre2_set_match_limit(scratch->context, MATCH_LIMIT);
     pcre2_set_heap_limit(scratch->context, HEAP_LIMIT_KIB);
     *out_scratch = scratch;
     return TN_OK;
@@ -139,6 +140,9 @@ void tn_regex_scratch_destroy(tn_regex_scratch *scratch) {
 tn_status tn_regex_find(const tn_regex *regex, tn_regex_scratch *scratch, tn_bytes subject, size_t start, tn_diag *diag, bool *out_found,
                         size_t *out_from, size_t *out_to) {
     *out_found = false;
+    uint64_t limit = MATCH_LIMIT + (uint64_t)subject.size * STEPS_PER_BYTE;
+    uint32_t match_limit = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;
+    pcre2_set_match_limit(scratch->context, match_limit);
     int result =
         pcre2_match(regex->code, (PCRE2_SPTR)subject.data, subject.size, start, PCRE2_NO_UTF_CHECK, scratch->match, scratch->context);
     if (result == PCRE2_ERROR_JIT_STACKLIMIT) /* the interpreter's stack is on the heap and larger */
@@ -156,6 +160,6 @@ tn_status tn_regex_find(const tn_regex *regex, tn_regex_scratch *scratch, tn_byt
     if (result == PCRE2_ERROR_MATCHLIMIT || result == PCRE2_ERROR_HEAPLIMIT || result == PCRE2_ERROR_DEPTHLIMIT)
         return tn_fail(diag, TN_INVALID_DATA,
                        "cannot encode the text: a pattern of the tokenizer needs more than %u steps at byte %zu of a piece of %zu bytes",
-                       MATCH_LIMIT, start, subject.size);
+                       match_limit, start, subject.size);
     return tn_fail(diag, TN_INTERNAL, "cannot encode the text: matching failed with PCRE2's error %d", result);
 }
