@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cases_matmul.c: linear layers in every pairing of activations and weights, with every epilogue; expert groups; products of
+ * two activations.
+ */
+#include <string.h>
+
+#include "backend/conformance/conformance.h"
+
+/* Epilogue operands in order, then the list. Rows of y stand in the case's rows. */
+static void add_epilogues(tn_case_build *build, tn_problem_builder *b, int64_t rows, int64_t bias_rows) {
+    const tn_case *from = build->from;
+    int64_t columns = from->n;
+    for (uint32_t i = 0; i < from->num_epilogues; i++) {
+        tn_epilogue epilogue = from->epilogues[i];
+        epilogue.operand = -1;
+        if (epilogue.kind == TN_EPILOGUE_GATED_ACTIVATION) columns /= 2;
+        if (epilogue.kind == TN_EPILOGUE_BIAS || epilogue.kind == TN_EPILOGUE_ADD) {
+            epilogue.operand = (int32_t)b->problem.num_inputs;
+            if (epilogue.kind == TN_EPILOGUE_ADD)
+                (void)tn_case_input(build, TN_FLOAT32, TN_DIMS(rows, columns), true);
+            else if (bias_rows > 1)
+                (void)tn_case_input(build, TN_FLOAT32, TN_DIMS(bias_rows, columns), false);
+            else
+                (void)tn_case_input(build, TN_FLOAT32, TN_DIMS(columns), false);
+        }
+        tn_build_epilogue(b, epilogue);
+    }
+    tn_case_output(build, from->y, TN_DIMS(rows, columns));
+}
+
+static void make_linear(tn_case_build *build) {
+    const tn_case *from = build->from;
+    tn_problem_builder *b = tn_case_begin(build, TN_OP_MATRIX_MULTIPLY);
+    tn_case_params(build)->matrix_multiply.op_b = TN_MATRIX_TRANSPOSE;
+    (void)tn_case_input(build, from->a, TN_DIMS(build->num_rows, from->k), true);
+    tn_case_weight(build, &from->encoding, TN_DIMS(from->n, from->k));
+    add_epilogues(build, b, build->num_rows, 1);
+}
+
+/* Four experts; the third gets nothing. `option`: rows come sorted already. */
+static void make_grouped(tn_case_build *build) {
+    const tn_case *from = build->from;
+    enum { EXPERTS = 4, TOP_K = 2 };
+    int64_t tokens = from->rows / TOP_K, rows = tokens * TOP_K;
+    int32_t start[EXPERTS + 1] = {0}, order[64];
+    int32_t at = 0;
+    for (int32_t expert = 0; expert < EXPERTS; expert++) {
+        start[expert] = at;
+        for (int32_t i = 0; i < rows && expert != 2; i++) {
+            int32_t chosen = i % TOP_K == 0 ? (i / TOP_K % 3 == 0 ? 0 : 1) : 3;
+            if (chosen == expert) order[at++] = i;
+        }
+    }
+    start[EXPERTS] = at;
+    tn_problem_builder *b = tn_case_begin(build, TN_OP_GROUPED_MATMUL);
+    tn_grouped_matmul_params *params = &tn_case_params(build)->grouped_matmul;
+    params->top_k = TOP_K;
+    params->sorted = from->option != 0;
+    (void)tn_case_input(build, from->a, TN_DIMS(params->sorted ? rows : tokens, from->k), false);
+    tn_case_weight(build, &from->encoding, TN_DIMS(EXPERTS, from->n, from->k));
+    tn_case_given(build, TN_INT32, start, sizeof start, TN_DIMS(EXPERTS + 1));
+    tn_case_given(build, TN_INT32, order, (size_t)rows * sizeof *order, TN_DIMS(rows));
+    add_epilogues(build, b, rows, EXPERTS);
+}
+
+/* Both operands are activations. variant: bit 0 transposes a, bit 1 b; option 1: a is a vector, 2: b is one, 3: batches. */
+static void make_product(tn_case_build *build) {
+    const tn_case *from = build->from;
+    int64_t m = 5, n = from->n, k = from->k;
+    (void)tn_case_begin(build, TN_OP_MATRIX_MULTIPLY);
+    tn_matrix_multiply_params *params = &tn_case_params(build)->matrix_multiply;
+    bool ta = (from->variant & 1) != 0, tb = (from->variant & 2) != 0;
+    params->op_a = from->option == 1 ? TN_MATRIX_VECTOR : ta ? TN_MATRIX_TRANSPOSE : TN_MATRIX_NONE;
+    params->op_b = from->option == 2 ? TN_MATRIX_VECTOR : tb ? TN_MATRIX_TRANSPOSE : TN_MATRIX_NONE;
+    tn_dims a = ta ? TN_DIMS(k, m) : TN_DIMS(m, k), b = tb ? TN_DIMS(n, k) : TN_DIMS(k, n), y = TN_DIMS(m, n);
+    if (from->option == 1) a = TN_DIMS(k), y = TN_DIMS(n);
+    if (from->option == 2) b = TN_DIMS(k), y = TN_DIMS(m);
+    if (from->option == 3) {
+        a = ta ? TN_DIMS(2, 1, k, m) : TN_DIMS(2, 1, m, k);
+        b = tb ? TN_DIMS(3, n, k) : TN_DIMS(3, k, n);
+        y = TN_DIMS(2, 3, m, n);
+    }
+    (void)tn_case_input(build, from->a, a, false);
+    (void)tn_case_input(build, from->a, b, false);
+    tn_case_output(build, from->y, y);
+}
+
+#define NUM_WEIGHTS 6
+static void list_encodings(tn_encoding list[NUM_WEIGHTS]) {
+    static const uint32_t types[] = {0, 1, 30, TN_GGUF_Q4_0, TN_GGUF_Q4_1, TN_GGUF_Q8_0};
+    for (int i = 0; i < NUM_WEIGHTS; i++) (void)tn_encoding_from_gguf(types[i], &list[i]);
+}
+
+/* Epilogue lists as they come out of the passes, and each kind alone. */
+#define ACT(type) \
+    { .kind = TN_EPILOGUE_ACTIVATION, .activation = TN_ACTIVATION_##type }
+#define GATE(type) \
+    { .kind = TN_EPILOGUE_GATED_ACTIVATION, .activation = TN_ACTIVATION_##type }
+#define BIAS \
+    { .kind = TN_EPILOGUE_BIAS }
+#define ADD \
+    { .kind = TN_EPILOGUE_ADD }
+#define SCALE \
+    { .kind = TN_EPILOGUE_SCALE, .value = 0.375 }
+#define SOFT_CAP \
+    { .kind = TN_EPILOGUE_SOFT_CAP, .value = 3.0 }
+#define Q15 \
+    { .kind = TN_EPILOGUE_QUANTIZE, .dtype = TN_Q15_32 }
+#define Q8 \
+    { .kind = TN_EPILOGUE_QUANTIZE, .dtype = TN_Q8_32 }
+static const struct {
+    const char *name;
+    uint32_t count;
+    tn_epilogue list[TN_CASE_MAX_EPILOGUES];
+} epilogue_lists[] = {
+    {"", 0, {{0}}},
+    {" bias", 1, {BIAS}},
+    {" add", 1, {ADD}},
+    {" scale", 1, {SCALE}},
+    {" soft_cap", 1, {SOFT_CAP}},
+    {" none", 1, {ACT(NONE)}},
+    {" relu", 1, {ACT(RELU)}},
+    {" sigmoid", 1, {ACT(SIGMOID)}},
+    {" tanh", 1, {ACT(TANH)}},
+    {" silu", 1, {ACT(SILU)}},
+    {" gelu_erf", 1, {ACT(GELU_ERF)}},
+    {" gelu_tanh", 1, {ACT(GELU_TANH)}},
+    {" gelu_quick", 1, {ACT(GELU_QUICK)}},
+    {" gated none", 1, {GATE(NONE)}},
+    {" gated relu", 1, {GATE(RELU)}},
+    {" gated sigmoid", 1, {GATE(SIGMOID)}},
+    {" gated tanh", 1, {GATE(TANH)}},
+    {" gated silu", 1, {GATE(SILU)}},
+    {" gated gelu_erf", 1, {GATE(GELU_ERF)}},
+    {" gated gelu_tanh", 1, {GATE(GELU_TANH)}},
+    {" gated gelu_quick", 1, {GATE(GELU_QUICK)}},
+    {" bias add", 2, {BIAS, ADD}},
+    {" bias gelu_tanh q15", 3, {BIAS, ACT(GELU_TANH), Q15}},
+    {" bias silu add", 3, {BIAS, ACT(SILU), ADD}},
+    {" gated silu q15", 2, {GATE(SILU), Q15}},
+    {" gated silu q8", 2, {GATE(SILU), Q8}},
+    {" bias gated silu", 2, {BIAS, GATE(SILU)}},
+    {" bias gated silu q15", 3, {BIAS, GATE(SILU), Q15}},
+    {" q15", 1, {Q15}},
+    {" q8", 1, {Q8}},
+};
+
+static bool is_gated(const tn_epilogue *list, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        if (list[i].kind == TN_EPILOGUE_GATED_ACTIVATION) return true;
+    return false;
+}
+
+static void add_linear(tn_case_list *list, tn_dtype a, const tn_encoding *encoding, size_t epilogue, bool is_grouped, int64_t rows,
+                       int64_t n, int64_t k) {
+    char name[64];
+    uint32_t count = epilogue_lists[epilogue].count;
+    const tn_epilogue *epilogues = epilogue_lists[epilogue].list;
+    if (is_gated(epilogues, count)) n = (n + 31) / 32 * 32;
+    tn_case *added = tn_cases_add(list, is_grouped ? TN_OP_GROUPED_MATMUL : TN_OP_MATRIX_MULTIPLY, is_grouped ? make_grouped : make_linear,
+                                  "%s x %s %lldx%lldx%lld%s", tn_dtype_name(a), tn_encoding_name(encoding, name), (long long)rows,
+                                  (long long)n, (long long)k, epilogue_lists[epilogue].name);
+    added->a = a, added->encoding = *encoding, added->rows = rows, added->n = n, added->k = k;
+    added->has_windows = !is_grouped;
+    added->num_epilogues = count;
+    memcpy(added->epilogues, epilogues, sizeof added->epilogues);
+    if (count > 0 && epilogues[count - 1].kind == TN_EPILOGUE_QUANTIZE) added->y = epilogues[count - 1].dtype;
+}
+
+void tn_cases_add_matmul(tn_case_list *list) {
+    static const tn_dtype activations[] = {TN_FLOAT32, TN_Q15_32, TN_Q8_32};
+    tn_encoding encodings[NUM_WEIGHTS];
+    list_encodings(encodings);
+    for (size_t a = 0; a < 3; a++)
+        for (size_t w = 0; w < NUM_WEIGHTS; w++) {
+            for (size_t e = 0; e < sizeof epilogue_lists / sizeof epilogue_lists[0]; e++) {
+                add_linear(list, activations[a], &encodings[w], e, false, 7, 96, 96);
+                add_linear(list, activations[a], &encodings[w], e, true, 22, 64, 64);
+            }
+            for (int special = 0; special < 2; special++) {
+                static const int64_t shapes[][3] = {{1, 16, 32}, {33, 50, 160}, {70, 200, 64}, {2, 1, 96}, {5, 130, 1120}};
+                for (size_t s = 0; s < 5; s++) {
+                    add_linear(list, activations[a], &encodings[w], 0, false, shapes[s][0], shapes[s][1], shapes[s][2]);
+                    list->data[list->count - 1].has_special_values = special != 0;
+                }
+            }
+            add_linear(list, activations[a], &encodings[w], 0, true, 22, 64, 64);
+            list->data[list->count - 1].option = 1;
+        }
+    for (int variant = 0; variant < 4; variant++)
+        for (int option = 0; option < 4; option++) {
+            if ((option == 1 && (variant & 1) != 0) || (option == 2 && (variant & 2) != 0)) continue;
+            static const char *const options[] = {"", " vector a", " vector b", " batches"};
+            tn_case *added = tn_cases_add(list, TN_OP_MATRIX_MULTIPLY, make_product, "activations %s %s%s", (variant & 1) != 0 ? "aT" : "a",
+                                          (variant & 2) != 0 ? "bT" : "b", options[option]);
+            added->variant = variant, added->option = option, added->n = 19, added->k = 75;
+        }
+}

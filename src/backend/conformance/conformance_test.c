@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * conformance_test.c: runs the table. See conformance.h.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/conformance/conformance.h"
+#include "base/memory.h"
+
+#define MAX_DEVICES  12
+#define MAX_FAILURES 60
+
+typedef struct tested_device {
+    tn_device *device;
+    char label[64];
+    size_t num_compared;
+} tested_device;
+
+typedef struct suite {
+    tested_device devices[MAX_DEVICES];
+    size_t num_devices;
+    tn_coverage *coverage;
+    const char *filter;
+    tn_diag *diag;
+    size_t num_compared, num_windows, num_failed;
+} suite;
+
+static void fail(suite *s, const char *label, const tn_tactic *tactic, const char *layout, const tn_case *c, const char *message) {
+    if (s->num_failed++ < MAX_FAILURES) printf("FAIL %s %s (%s) %s: %s\n", label, tactic->name, layout, c->name, message);
+}
+
+static const char *last_message(suite *s) {
+    static tn_diag_entry entry;
+    size_t count = tn_diag_num_entries(s->diag);
+    return count > 0 && tn_diag_get(s->diag, count - 1, &entry) == TN_OK ? entry.message : "no message";
+}
+
+/* --- devices ---------------------------------------------------------------------------------------------------------------------- */
+
+static void add_device(suite *s, const char *backend, const char *isa, int num_threads, bool is_async) {
+    tn_device_options options;
+    tn_device_options_init(&options);
+    options.isa = isa, options.num_threads = num_threads, options.async = is_async, options.async_seed = 1, options.diag = s->diag;
+    tested_device *added = &s->devices[s->num_devices];
+    (void)snprintf(added->label, sizeof added->label, "%s%s%s%s", backend, is_async ? "-async" : "", isa != NULL ? "-" : "",
+                   isa != NULL ? isa : "");
+    if (tn_backend_find(backend) == NULL) {
+        printf("SKIP %s: not in this build\n", added->label);
+        return;
+    }
+    if (num_threads > 0) (void)snprintf(added->label + strlen(added->label), 16, "-%dt", num_threads);
+    if (tn_device_create(backend, &options, &added->device) == TN_OK)
+        s->num_devices++;
+    else
+        printf("SKIP %s: %s\n", added->label, last_message(s));
+}
+
+static void add_devices(suite *s) {
+    add_device(s, "ref", NULL, 0, false);
+    add_device(s, "ref", NULL, 0, true);
+    static const char *const levels[] = {"c", "avx2", "avx512_vnni"};
+    for (size_t i = 0; i < 3; i++) add_device(s, "cpu", levels[i], 1, false);
+    add_device(s, "cpu", NULL, 3, false);
+    printf("SKIP null: does no arithmetic\n");
+}
+
+/* --- one case --------------------------------------------------------------------------------------------------------------------- */
+
+static void make_case(const tn_case *c, tn_arena *arena, int64_t first_row, int64_t num_rows, tn_case_build *out) {
+    memset(out, 0, sizeof *out);
+    out->from = c, out->arena = arena, out->first_row = first_row, out->num_rows = num_rows;
+    c->make(out);
+    for (int p = 0; p < out->num_problems; p++) out->problems[p].builder.problem.params = &out->problems[p].params;
+}
+
+static tn_problem_builder *subject(tn_case_build *build) {
+    return &build->problems[build->num_problems - 1].builder;
+}
+
+/* NON_ZERO leaves the rest of its buffer alone. */
+static void clear_rest(tn_problem_builder *builder, tn_case_result *result) {
+    if (builder->problem.op != TN_OP_NON_ZERO) return;
+    int64_t n;
+    memcpy(&n, result->outputs[2], sizeof n);
+    size_t used = (size_t)(n * builder->symbols[builder->operands[1].dims[0]]) * sizeof n, size = tn_case_output_bytes(builder, 1);
+    if (used < size) memset((char *)result->outputs[1] + used, 0, size - used);
+}
+
+/* What earlier runs of a numerics gave for this case. */
+typedef struct seen_result {
+    bool is_there;
+    tn_case_result result;
+    char label[128];
+} seen_result;
+
+static bool has_other_bits(tn_problem_builder *builder, size_t state_bytes, const tn_case_result *a, const tn_case_result *b) {
+    for (uint32_t i = builder->problem.num_inputs; i < builder->problem.num_operands; i++)
+        if (a->outputs[i] != NULL && memcmp(a->outputs[i], b->outputs[i], tn_case_output_bytes(builder, i)) != 0) return true;
+    return a->state != NULL && b->state != NULL && memcmp(a->state, b->state, state_bytes) != 0;
+}
+
+/* Rows [first, first + 1) alone give the bits that they have among the others. */
+static void compare_window(suite *s, const tested_device *d, const tn_tactic *tactic, const char *layout, const tn_case *c, int64_t first,
+                           int64_t count, tn_case_build *whole, const tn_case_result *whole_result) {
+    tn_arena arena = {0};
+    static tn_case_build window, before;
+    tn_case_result result;
+    make_case(c, &arena, first, count, &window);
+    if (first > 0) make_case(c, &arena, 0, first, &before);
+    tn_status status = tn_case_run(&window, d->device, tactic, layout, &result, s->diag);
+    if (status != TN_OK) fail(s, d->label, tactic, layout, c, last_message(s));
+    tn_problem_builder *b = subject(&window);
+    for (uint32_t i = b->problem.num_inputs; i < b->problem.num_operands && status == TN_OK; i++) {
+        if (result.outputs[i] == NULL) continue;
+        size_t offset = first > 0 ? tn_case_output_bytes(subject(&before), i) : 0;
+        if (memcmp(result.outputs[i], (const char *)whole_result->outputs[i] + offset, tn_case_output_bytes(b, i)) == 0) continue;
+        fail(s, d->label, tactic, layout, c, "rows alone have other bits than among others");
+        break;
+    }
+    (void)whole;
+    s->num_windows++;
+    tn_arena_deinit(&arena);
+}
+
+static void compare_one(suite *s, tested_device *d, const tn_tactic *tactic, const char *layout, const tn_case *c, tn_case_build *build,
+                        const tn_case_result *expected, seen_result seen[TN_NUM_NUMERICS]) {
+    tn_case_result result;
+    char message[256];
+    tn_problem_builder *b = subject(build);
+    tn_status status = tn_case_run(build, d->device, tactic, layout, &result, s->diag);
+    if (status == TN_NOT_FOUND) {
+        static char told[128];
+        if (strcmp(told, d->label) != 0) printf("SKIP %s %s: nothing of this backend fills the cache\n", d->label, tactic->name);
+        (void)snprintf(told, sizeof told, "%s", d->label);
+        return;
+    }
+    if (status != TN_OK) {
+        fail(s, d->label, tactic, layout, c, last_message(s));
+        return;
+    }
+    clear_rest(b, &result);
+    d->num_compared++;
+    s->num_compared++;
+    tn_coverage_add(s->coverage, d->device, tactic, tn_build_problem(b));
+    double factor = c->tolerance_factor > 0.0 ? c->tolerance_factor : 1.0;
+    for (uint32_t i = b->problem.num_inputs; i < b->problem.num_operands; i++)
+        if (result.outputs[i] != NULL && tn_case_differs(&b->problem, i, b->symbols, tactic->numerics, factor, expected->outputs[i],
+                                                         result.outputs[i], message, sizeof message)) {
+            fail(s, d->label, tactic, layout, c, message);
+            return;
+        }
+    if (result.state != NULL && memcmp(result.state, expected->state, build->state_bytes) != 0)
+        fail(s, d->label, tactic, layout, c, "the state has other bytes than ref's");
+    seen_result *earlier = &seen[tactic->numerics];
+    if (earlier->is_there && has_other_bits(b, build->state_bytes, &earlier->result, &result)) {
+        (void)snprintf(message, sizeof message, "other bits than %s, of equal numerics %s", earlier->label,
+                       tn_numerics_name(tactic->numerics));
+        fail(s, d->label, tactic, layout, c, message);
+    }
+    if (!earlier->is_there) {
+        *earlier = (seen_result){.is_there = true, .result = result};
+        (void)snprintf(earlier->label, sizeof earlier->label, "%s %s (%s)", d->label, tactic->name, layout);
+    }
+    if (!c->has_windows || c->rows < 2) return;
+    compare_window(s, d, tactic, layout, c, c->rows / 2, 1, build, &result);
+    if (c->rows > 3) compare_window(s, d, tactic, layout, c, 1, c->rows - 2, build, &result);
+}
+
+static bool is_wanted(const suite *s, const char *label, const tn_tactic *tactic, const tn_case *c) {
+    char line[256];
+    (void)snprintf(line, sizeof line, "%s %s %s", label, tactic->name, c->name);
+    return s->filter == NULL || strstr(line, s->filter) != NULL;
+}
+
+static void run_case(suite *s, const tn_case *c) {
+    static const char *const plain[] = {TN_LAYOUT_PLAIN, NULL};
+    static tn_case_build build;
+    static seen_result seen[TN_NUM_NUMERICS];
+    char reason[128];
+    tn_arena arena = {0};
+    tn_case_result expected = {{NULL}, NULL};
+    bool has_expected = false;
+    memset(seen, 0, sizeof seen);
+    make_case(c, &arena, 0, c->rows, &build);
+    tn_problem_builder *b = subject(&build);
+    tn_case_set_layout(b, TN_LAYOUT_PLAIN);
+    if (!tn_ref_supports(tn_build_problem(b), reason, sizeof reason)) {
+        tn_arena_deinit(&arena);
+        return;
+    }
+    for (size_t i = 0; i < s->num_devices; i++) {
+        tested_device *d = &s->devices[i];
+        for (size_t t = 0; t < d->device->backend->num_tactics; t++) {
+            const tn_tactic *tactic = d->device->backend->tactics[t];
+            if (tactic->op != c->op || !is_wanted(s, d->label, tactic, c)) continue;
+            for (const char *const *layout = tactic->layouts != NULL ? tactic->layouts : plain; *layout != NULL; layout++) {
+                tn_case_set_layout(b, *layout);
+                if (!tactic->supports(&d->device->info, tn_build_problem(b), reason, sizeof reason)) continue;
+                if (!has_expected && tn_case_run_ref(&build, &expected, s->diag) != TN_OK) {
+                    fail(s, "ref", tactic, *layout, c, last_message(s));
+                    tn_arena_deinit(&arena);
+                    return;
+                }
+                if (!has_expected) clear_rest(b, &expected);
+                has_expected = true;
+                tn_case_set_layout(b, *layout);
+                compare_one(s, d, tactic, *layout, c, &build, &expected, seen);
+            }
+        }
+    }
+    tn_arena_deinit(&arena);
+}
+
+/* Ref is the oracle: its own table of types is wider than the cases. */
+static void walk_coverage(suite *s, const tn_case_list *list) {
+    for (size_t i = 0; i < s->num_devices; i++) {
+        const tested_device *d = &s->devices[i];
+        if (strcmp(d->device->backend->name, "ref") == 0) continue;
+        for (size_t c = 0; c < list->count; c++) {
+            static tn_case_build build;
+            tn_arena arena = {0};
+            make_case(&list->data[c], &arena, 0, list->data[c].rows, &build);
+            tn_case_set_layout(subject(&build), TN_LAYOUT_PLAIN);
+            for (size_t t = 0; t < d->device->backend->num_tactics; t++)
+                if (d->device->backend->tactics[t]->op == list->data[c].op)
+                    s->num_failed += tn_coverage_walk(s->coverage, d->device, d->device->backend->tactics[t], subject(&build));
+            tn_arena_deinit(&arena);
+        }
+    }
+}
+
+int main(int argc, char **argv) {
+    static suite s;
+    tn_case_list list = {NULL, 0, 0};
+    s.filter = argc > 1 ? argv[1] : NULL;
+    s.coverage = tn_coverage_create();
+    if (tn_diag_create(NULL, &s.diag) != TN_OK || s.coverage == NULL || !tn_cases_make(&list)) {
+        printf("FAIL out of memory\n");
+        return 1;
+    }
+    add_devices(&s);
+    for (size_t i = 0; i < list.count; i++) {
+        run_case(&s, &list.data[i]);
+        tn_diag_clear(s.diag);
+    }
+    if (s.filter == NULL) walk_coverage(&s, &list);
+    for (size_t i = 0; i < s.num_devices; i++) {
+        printf("%-24s %zu comparisons\n", s.devices[i].label, s.devices[i].num_compared);
+        if (s.devices[i].num_compared == 0 && s.filter == NULL)
+            printf("FAIL %s was compared with nothing\n", s.devices[i].label), s.num_failed++;
+        tn_device_destroy(s.devices[i].device);
+    }
+    printf("%zu cases, %zu comparisons, %zu windows, %zu failed\n", list.count, s.num_compared, s.num_windows, s.num_failed);
+    tn_array_deinit(NULL, &list);
+    tn_coverage_destroy(s.coverage);
+    tn_diag_destroy(s.diag);
+    return s.num_failed == 0 ? 0 : 1;
+}
