@@ -60,6 +60,8 @@ TN_API void tn_builder_config_set_batch_invariant(tn_builder_config *config, boo
 TN_API void tn_builder_config_set_external_weights(tn_builder_config *config, bool external);
 TN_API void tn_builder_config_set_strip(tn_builder_config *config, bool strip); /* leave weight data out; refill by recipe */
 TN_API void tn_builder_config_set_refit(tn_builder_config *config, bool refit); /* keep recipes; default true */
+/* Layers that the device has no tactic for run on the host, with copies around them, instead of failing the build. Default false. */
+TN_API void tn_builder_config_set_host_fallback(tn_builder_config *config, bool host_fallback);
 TN_API void tn_builder_config_set_progress(tn_builder_config *config, const tn_progress *progress); /* copied */
 /* Peak bytes that build and engine may need; 0 (default): what the machine has. The build stops before work if it is less. */
 TN_API void tn_builder_config_set_memory_limit(tn_builder_config *config, size_t limit_bytes);

@@ -79,14 +79,16 @@ static bool weight_matches(const tn_plan_view *view, const tn_plan_weight *weigh
            is_named(view, weight->encoding, tn_encoding_name(&operand->encoding, name)) && is_named(view, weight->layout, operand->layout);
 }
 
-static bool tensor_matches(const step_checker *checker, const tn_plan_step *step, const tn_plan_ref *ref, const tn_operand *operand) {
+static bool tensor_matches(const step_checker *checker, const tn_plan_step *step, tn_op_kind op, const tn_plan_ref *ref,
+                           const tn_operand *operand) {
     const tn_plan_tensor *tensor = tensor_at(checker, ref->id);
     if (tn_dtype_find(checker->reader->view->strings + tensor->dtype) != operand->dtype) return false;
     if (is_on_host(tensor) != (operand->place == TN_PLACE_HOST)) return false;
-    return step->device == 1 || operand->place == TN_PLACE_HOST;
+    bool reads_dims_only = op == TN_OP_SHAPE && operand->role == TN_ROLE_INPUT;
+    return step->device == 1 || operand->place == TN_PLACE_HOST || reads_dims_only;
 }
 
-static tn_status check_operand(step_checker *checker, uint32_t local, uint32_t index, const tn_operand *operand) {
+static tn_status check_operand(step_checker *checker, uint32_t local, uint32_t index, tn_op_kind op, const tn_operand *operand) {
     const tn_plan_view *view = checker->reader->view;
     const tn_plan_step *step = &view->steps[checker->function->first_step + local];
     const tn_plan_ref *ref = &view->refs[step->first_ref + index];
@@ -100,7 +102,7 @@ static tn_status check_operand(step_checker *checker, uint32_t local, uint32_t i
     else if (operand->role == TN_ROLE_STATE)
         fits = ref->space == TN_SPACE_STATE && step->device == 1;
     else if (is_tensor_space(ref->space))
-        fits = !(operand->role == TN_ROLE_OUTPUT && ref->space == TN_SPACE_INPUT) && tensor_matches(checker, step, ref, operand);
+        fits = !(operand->role == TN_ROLE_OUTPUT && ref->space == TN_SPACE_INPUT) && tensor_matches(checker, step, op, ref, operand);
     return fits ? TN_OK
                 : FAIL_STEP(checker, local, "operand %" PRIu32 " of '%s' is not what the problem says", index, view->strings + step->name);
 }
@@ -124,7 +126,7 @@ static tn_status check_launch(step_checker *checker, uint32_t local) {
     if ((step->num_variants == 0) != (step->device == 0))
         return FAIL_STEP(checker, local, "'%s' has %" PRIu32 " variants on device %" PRIu32, view->strings + step->name, step->num_variants,
                          step->device);
-    for (uint32_t i = 0; i < problem.num_operands && status == TN_OK; i++) status = check_operand(checker, local, i, &problem.operands[i]);
+    for (uint32_t i = 0; i < problem.num_operands && status == TN_OK; i++) status = check_operand(checker, local, i, problem.op, &problem.operands[i]);
     return status;
 }
 

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * select.h: what select.c and choice.c share: the ranges of each function, and the decision for one problem.
+ */
+#ifndef TN_BUILDER_SELECT_H_
+#define TN_BUILDER_SELECT_H_
+
+#include "base/progress.h"
+#include "builder/builder_internal.h"
+
+/* A range of the bucket symbol in one profile, with the symbols' values where it is judged and at its largest. */
+typedef struct selector_range {
+    uint32_t profile;
+    int64_t min, max;
+    int64_t *point_values, *max_values;
+} selector_range;
+
+typedef struct selector_function {
+    TN_ARRAY(selector_range) ranges;
+} selector_function;
+
+/* What was decided for a problem: a tactic and its time for each range of the function. */
+typedef struct choice {
+    const char *key;
+    bool is_possible;
+    const tn_tactic **tactics; /* [ranges] */
+    double *us;                /* [ranges] */
+    const char *reasons;       /* why it is not possible */
+} choice;
+
+typedef struct selector {
+    tn_draft *draft;
+    const tn_select_options *options;
+    selector_function *functions;
+    tn_timing_cache *cache; /* the caller's, or one of our own */
+    bool owns_cache;
+    choice **slots; /* by hash of the key */
+    size_t num_slots, num_choices;
+    int64_t deadline_ns; /* 0: none */
+    tn_text text;        /* scratch */
+} selector;
+
+TN_MUST_CHECK tn_status choice_start(selector *s);
+void choice_finish(selector *s);
+/* The decision for a step's problem with the layouts as they stand. measure false: by estimates. Notes refused tactics for the
+ * inspector when measure is true. */
+TN_MUST_CHECK tn_status choice_make(selector *s, uint32_t function, const tn_draft_step *step, bool measure, const choice **out_choice);
+size_t choice_workspace(const selector *s, const tn_tactic *tactic, const tn_draft_step *step, const selector_range *range);
+
+#endif
