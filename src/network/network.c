@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "network/network_internal.h"
-#include "op/slot.h"
 
 void tn_network_options_init(tn_network_options *options) {
     *options = (tn_network_options){.struct_size = sizeof *options};
@@ -386,11 +385,10 @@ static tn_tensor *add_state(tn_network *network, const char *name, const char *k
     tn_tensor *tensor = state->name != NULL ? tn_network_make_tensor(network, state->name, dtype) : NULL;
     if (tensor == NULL) return NULL;
     tensor->state = state->name;
-    tensor->rank = 2;
-    tensor->dims[0] = tn_sym_host_value(network->symbols, tensor->id, 0);
-    tensor->dims[1] = tn_sym_host_value(network->symbols, tensor->id, 1);
+    tensor->rank = 1; /* its extent is the runtime's; no kernel reads it */
+    tensor->dims[0] = TN_SYM_ONE;
     state->tensor = state->last = tensor;
-    if (tensor->dims[1] == TN_SYM_INVALID || !tn_array_push(network->allocator, &network->states, *state)) {
+    if (!tn_array_push(network->allocator, &network->states, *state)) {
         tn_network_fail_memory(network);
         return NULL;
     }
@@ -424,9 +422,5 @@ tn_tensor *tn_network_add_slots_state(tn_network *network, int64_t vocab_size, i
         return NULL;
     }
     tn_network_state state = {.vocab_size = vocab_size, .max_seq_len = max_seq_len};
-    tn_tensor *tensor = add_state(network, "slots", "slots", &state, TN_UINT8);
-    if (tensor == NULL) return NULL;
-    tensor->dims[1] = tn_sym_const(network->symbols, (int64_t)tn_slot_layout_make(vocab_size, max_seq_len).row_bytes);
-    if (tensor->dims[1] == TN_SYM_INVALID) tn_network_fail_memory(network);
-    return tensor;
+    return add_state(network, "slots", "slots", &state, TN_UINT8);
 }

@@ -76,7 +76,7 @@ struct tn_layer {
     uint32_t id;
     tn_op_kind kind;
     tn_op_params params;
-    TN_ARRAY(tn_tensor *) inputs; /* NULL for an absent optional one; all optional ones stand in the list */
+    TN_ARRAY(tn_tensor *) inputs;     /* NULL for an absent optional one; all optional ones stand in the list */
     TN_ARRAY(uint32_t) use_positions; /* of each input: where in its tensor's use-list this layer stands */
     TN_ARRAY(tn_tensor *) outputs;
     tn_epilogue epilogues[TN_MAX_EPILOGUES];
@@ -87,7 +87,7 @@ struct tn_layer {
     const char *metadata;
     const tn_call *call; /* the functional this layer belongs to; NULL: none */
     tn_layer *previous, *next;
-    bool is_dead; /* replaced or unused, waiting for the sweep; uses nothing any more */
+    bool is_dead;            /* replaced or unused, waiting for the sweep; uses nothing any more */
     bool is_live, is_queued; /* scratch of the sweep and of the rewriting driver; false between */
     tn_layer *next_retired;  /* scratch of tn_network_retire */
 };
@@ -133,7 +133,7 @@ tn_layer *tn_network_add_fused_layer(tn_network *network, tn_op_kind kind, const
                                      uint32_t num_inputs, const tn_epilogue *epilogues, uint32_t num_epilogues, const char *name);
 /* A constant from a recipe. */
 tn_tensor *tn_network_add_weights(tn_network *network, const tn_weights *weights, const char *name);
-/* States: kv dims are [num_blocks, block] with both sizes the runtime's; the tensor is the version that a step starts with. */
+/* States: dims are [1], since the extent is the runtime's; the tensor is the version that a step starts with. */
 tn_tensor *tn_network_add_kv_state(tn_network *network, const char *name, const tn_kv_geometry *geometry, int64_t window,
                                    int64_t sink_tokens);
 tn_tensor *tn_network_add_slots_state(tn_network *network, int64_t vocab_size, int64_t max_seq_len);

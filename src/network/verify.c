@@ -13,7 +13,8 @@
 typedef struct verifier {
     tn_network *network;
     tn_diag *diag;
-    uint32_t *positions; /* of layers in the list, by id; 0: not in it */
+    uint32_t *positions;   /* of layers in the list, by id; 0: not in it */
+    uint8_t *region_marks; /* by id */
     size_t num_errors;
 } verifier;
 
@@ -99,33 +100,41 @@ static void verify_version(verifier *v, const tn_tensor *version) {
 
 /* --- regions ---------------------------------------------------------------------------------------------------------------- */
 
+enum { REGION_USED = 1, REGION_LEFT = 2 };
+
+/* Marks the regions around `from` that do not hold `to`. */
+static void leave_regions(verifier *v, uint32_t from, uint32_t to) {
+    for (; from != 0 && !tn_region_contains(v->network, from, to); from = v->network->regions.data[from].parent)
+        v->region_marks[from] |= REGION_LEFT;
+}
+
+/* A region's layers stand together: what comes between is inside. False if one that was left is entered again. */
+static bool enter_regions(verifier *v, uint32_t region) {
+    bool is_new = true;
+    for (; region != 0; region = v->network->regions.data[region].parent) {
+        v->region_marks[region] |= REGION_USED;
+        if ((v->region_marks[region] & REGION_LEFT) != 0) is_new = false;
+    }
+    return is_new;
+}
+
 static void verify_regions(verifier *v) {
+    uint32_t present = 0;
+    for (const tn_layer *layer = v->network->first_layer; layer != NULL; layer = layer->next) {
+        if (layer->region == present || layer->is_dead) continue;
+        leave_regions(v, present, layer->region);
+        if (!enter_regions(v, layer->region))
+            REPORT(v, layer, "layer '%s' stands apart from the others of its loop or conditional", layer->name);
+        present = layer->region;
+    }
     for (size_t i = 1; i < v->network->regions.count; i++) {
         const tn_region *region = &v->network->regions.data[i];
-        bool is_used = false;
-        for (const tn_layer *layer = v->network->first_layer; layer != NULL && !is_used; layer = layer->next)
-            is_used = layer->region == region->id;
-        if (!is_used || (region->owner != NULL && position_of(v, region->owner) != 0)) continue;
+        if ((v->region_marks[i] & REGION_USED) == 0 || (region->owner != NULL && position_of(v, region->owner) != 0)) continue;
         v->num_errors++;
         (void)tn_fail(v->diag, TN_INVALID_ARGUMENT,
                       region->is_loop ? "loop %" PRIu32 " has neither a count nor a condition and would never stop"
                                       : "conditional %" PRIu32 " has no condition",
                       region->id);
-    }
-}
-
-/* A region's layers stand together: another region may come between only if it is inside. */
-static void verify_region_order(verifier *v) {
-    const tn_layer *previous = NULL;
-    for (const tn_layer *layer = v->network->first_layer; layer != NULL; previous = layer, layer = layer->next) {
-        if (previous == NULL || layer->region == previous->region || tn_region_contains(v->network, layer->region, previous->region))
-            continue;
-        /* Entering `layer->region`: it must not have been left before. */
-        for (const tn_layer *before = v->network->first_layer; before != layer; before = before->next) {
-            if (!tn_region_contains(v->network, layer->region, before->region)) continue;
-            REPORT(v, layer, "layer '%s' stands apart from the others of its loop or conditional", layer->name);
-            break;
-        }
     }
 }
 
@@ -147,30 +156,37 @@ static void verify_outputs_of_network(verifier *v) {
     }
     for (size_t i = 0; i < network->inputs.count; i++) {
         const tn_tensor *input = network->inputs.data[i];
-        bool names_a_dim = input->rank > 0 && !tn_sym_is_const(network->symbols, input->dims[0], NULL);
-        if (input->uses.count == 0 && !names_a_dim)
+        if (input->uses.count == 0 && input->role == NULL) /* the executor's contract has its inputs whether a model reads them or not */
             tn_warn(v->diag, &(tn_where){.subject = input->name}, "input '%s' is read by nothing", input->name);
     }
+}
+
+static tn_status verify_all(verifier *v) {
+    const tn_network *network = v->network;
+    uint32_t position = 0;
+    for (const tn_layer *layer = network->first_layer; layer != NULL; layer = layer->next) v->positions[layer->id] = ++position;
+    if (network->failed) v->num_errors++; /* the adders said what */
+    for (const tn_layer *layer = network->first_layer; layer != NULL; layer = layer->next) {
+        if (layer->is_dead) continue;
+        for (uint32_t i = 0; i < layer->inputs.count; i++) verify_input(v, layer, i);
+        verify_outputs(v, layer);
+    }
+    for (size_t i = 0; i < network->tensors.count; i++)
+        if (network->tensors.data[i]->state != NULL) verify_version(v, network->tensors.data[i]);
+    verify_regions(v);
+    verify_outputs_of_network(v);
+    return v->num_errors == 0 ? TN_OK : TN_INVALID_ARGUMENT;
 }
 
 tn_status tn_network_verify(tn_network *network, tn_diag *diag) {
     if (network->out_of_memory) return TN_OUT_OF_MEMORY;
     verifier v = {.network = network, .diag = diag};
     v.positions = tn_alloc_array(network->allocator, network->next_id, sizeof *v.positions);
-    if (v.positions == NULL) return tn_fail_memory(diag, "verifying a network", network->next_id * sizeof *v.positions);
-    uint32_t position = 0;
-    for (const tn_layer *layer = network->first_layer; layer != NULL; layer = layer->next) v.positions[layer->id] = ++position;
-    if (network->failed) v.num_errors++; /* the adders said what */
-    for (const tn_layer *layer = network->first_layer; layer != NULL; layer = layer->next) {
-        if (layer->is_dead) continue;
-        for (uint32_t i = 0; i < layer->inputs.count; i++) verify_input(&v, layer, i);
-        verify_outputs(&v, layer);
-    }
-    for (size_t i = 0; i < network->tensors.count; i++)
-        if (network->tensors.data[i]->state != NULL) verify_version(&v, network->tensors.data[i]);
-    verify_regions(&v);
-    verify_region_order(&v);
-    verify_outputs_of_network(&v);
+    v.region_marks = tn_alloc_array(network->allocator, network->regions.count, sizeof *v.region_marks);
+    tn_status status = v.positions != NULL && v.region_marks != NULL
+                           ? verify_all(&v)
+                           : tn_fail_memory(diag, "verifying a network", network->next_id * sizeof *v.positions);
     tn_free(network->allocator, v.positions);
-    return v.num_errors == 0 ? TN_OK : TN_INVALID_ARGUMENT;
+    tn_free(network->allocator, v.region_marks);
+    return status;
 }
