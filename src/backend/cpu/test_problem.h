@@ -29,7 +29,7 @@ typedef struct test_problem {
     tn_op_params params;
     tn_operand operands[TEST_MAX_OPERANDS];
     tn_epilogue epilogues[TN_MAX_EPILOGUES];
-    int64_t values[TEST_MAX_VALUES]; /* a symbol for each dimension; 0 is the constant 1 */
+    int64_t values[TEST_MAX_VALUES]; /* a symbol for each number; 0 is the constant 1 */
     uint32_t num_values;
     void *buffers[TEST_MAX_OPERANDS + 1];
     void *workspace;
@@ -54,8 +54,10 @@ static inline tn_operand *test_add(test_problem *t, tn_dtype dtype, tn_operand_r
     operand->role = (uint8_t)role;
     operand->rank = (uint8_t)dims.rank;
     for (int i = 0; i < dims.rank; i++) {
-        t->values[t->num_values] = dims.d[i];
-        operand->dims[i] = t->num_values++;
+        uint32_t symbol = 0;
+        while (symbol < t->num_values && t->values[symbol] != dims.d[i]) symbol++;
+        if (symbol == t->num_values) t->values[t->num_values++] = dims.d[i];
+        operand->dims[i] = symbol;
     }
     t->buffers[t->problem.num_operands++] = buffer;
     return operand;

@@ -12,7 +12,20 @@
 #define TN_CPU_KERNELS(X) \
     X(matmul)             \
     X(grouped_matmul)     \
-    X(quantize_rows)
+    X(quantize_rows)      \
+    X(normalization)      \
+    X(rotary)             \
+    X(kv_cache_update)    \
+    X(qkv_cache)          \
+    X(attention)          \
+    X(attention_merge)    \
+    X(elementwise)        \
+    X(unary)              \
+    X(softmax)            \
+    X(sample)             \
+    X(route)              \
+    X(combine_places)     \
+    X(combine)
 
 typedef enum tn_cpu_kernel {
 #define X(name) TN_KERNEL_##name,

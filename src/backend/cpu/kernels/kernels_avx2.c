@@ -3,7 +3,13 @@
  * kernels_avx2.c: every kernel but matmul for AVX2, FMA, F16C; src/backend/CMakeLists.txt gives the flags.
  */
 #if defined(__x86_64__)
+#include "backend/cpu/kernels/attention.h"
+#include "backend/cpu/kernels/elementwise.h"
+#include "backend/cpu/kernels/experts.h"
+#include "backend/cpu/kernels/norm.h"
 #include "backend/cpu/kernels/quantize_rows.h"
+#include "backend/cpu/kernels/rotary.h"
+#include "backend/cpu/kernels/sample.h"
 #else
 typedef int tn_no_kernels_here;
 #endif

@@ -2,10 +2,10 @@
  *
  * matmul.h: the tile functions of MATRIX_MULTIPLY (a linear layer) and GROUPED_MATMUL over strip16 weights.
  *
- * A tile is a block of rows × a granule of 2 or 4 strips (1 where nothing is gated or quantised), so that gating and
- * quantising stay inside a tile and need no barrier. Tiles of one row block stand together: its activations stay in the
- * second-level cache while the weights pass. Inside a tile rows go by chunks of TILE_ROWS; sums are kept in float32 between
- * blocks of K_BLOCK columns, exactly.
+ * A tile is a block of rows × a granule of up to 4 strips (1 for a few rows where nothing is gated or quantised), so that
+ * gating and quantising stay inside a tile and need no barrier. Tiles of one row block stand together: its activations stay
+ * in the second-level cache while the weights pass. Inside a tile rows go by chunks of TILE_ROWS, their activations gathered
+ * once for all strips; sums are kept in float32 between blocks of columns, exactly.
  *
  * launch constants: [0] rows a block, [1] strips a granule, [2] granules
  */
@@ -17,8 +17,11 @@
 #include "backend/cpu/kernels/matmul_integer.h"
 #include "base/checked.h"
 
-#define TILE_ROWS 32
-#define K_BLOCK   1024 /* a multiple of every unit; weights beyond this of a strip leave the first-level cache */
+enum {
+    TILE_ROWS = 32,
+    K_BLOCK = 1024,                            /* with 8 rows, what activations and weights of a block leave of the first cache */
+    GATHERED_BLOCKS = TILE_ROWS * K_BLOCK / 32 /* row × block pairs that a chunk gathers */
+};
 
 typedef struct matmul_work {
     const uint8_t *weights; /* first strip */
@@ -27,7 +30,6 @@ typedef struct matmul_work {
     tn_dtype x_dtype;
     const char *x;
     size_t x_row_bytes;
-    row_offsets at;
     tile_output output;
 } matmul_work;
 
@@ -43,26 +45,45 @@ V_INLINE matmul_work matmul_work_make(const tn_bound_step *step) {
         work.x_row_bytes = (size_t)work.k * sizeof(float);
     } else {
         work.x_row_bytes = tn_quantized_row_bytes(x->dtype, work.k);
-        work.at = row_offsets_make(x->dtype == TN_Q15_32, work.k);
     }
     work.output = tile_output_make(step, work.n);
     return work;
 }
 
-/* Output rows [row, row + num_rows) from the inputs at `rows`; strips [strip, strip + num_strips) of n. */
-static void matmul_chunk(const matmul_work *work, const char *const *rows, int64_t row, int64_t num_rows, int64_t strip, int num_strips) {
+/* Rows of one chunk; what is gathered of them stays for the next tile that has the same rows. */
+typedef struct matmul_chunk {
+    const char *rows[TILE_ROWS];
+    int64_t num_rows;
+    int64_t gathered_blocks; /* 0: nothing yet, or not all columns at once */
+    _Alignas(64) char tiles[GATHERED_BLOCKS * 72];
+} matmul_chunk;
+
+/* Columns that are gathered at once: all if they fit, else even shares of at most K_BLOCK, whole units of 64. */
+V_INLINE int64_t columns_at_once(int64_t k, int64_t num_rows) {
+    if (k / 32 * num_rows <= GATHERED_BLOCKS && (num_rows < 8 || k <= K_BLOCK)) return k;
+    return tn_round_up(tn_ceil_div(k, tn_ceil_div(k, K_BLOCK)), 128);
+}
+
+/* Output rows [row, row + chunk rows); strips [strip, strip + num_strips) of n. */
+static void matmul_run_chunk(const matmul_work *work, matmul_chunk *chunk, int64_t row, int64_t strip, int num_strips) {
     float y[TILE_ROWS][TILE_COLUMNS];
+    bool integer = work->x_dtype != TN_FLOAT32;
     integer_strip_function run = integer_strip_for(work->type, work->x_dtype == TN_Q15_32);
+    int64_t num_rows = chunk->num_rows, step = columns_at_once(work->k, num_rows);
     for (int64_t r = 0; r < num_rows; r++)
         for (int s = 0; s < num_strips; s++) v_store(&y[r][s * LANES], v_zero());
-    for (int s = 0; s < num_strips; s++) {
-        const uint8_t *weights = work->weights + (strip + s) * work->strip_bytes;
-        for (int64_t k = 0; k < work->k; k += K_BLOCK) {
-            int64_t end = k + K_BLOCK < work->k ? k + K_BLOCK : work->k;
-            if (work->x_dtype == TN_FLOAT32) {
-                float_strip(work->type, weights, rows, num_rows, k, end, &y[0][s * LANES], TILE_COLUMNS);
+    for (int64_t k = 0; k < work->k; k += step) {
+        int64_t end = k + step < work->k ? k + step : work->k;
+        if (integer && chunk->gathered_blocks == 0) {
+            gather_tiles(work->x_dtype, work->type, work->k, chunk->rows, num_rows, k / 32, end / 32, chunk->tiles);
+            if (step == work->k) chunk->gathered_blocks = end / 32;
+        }
+        for (int s = 0; s < num_strips; s++) {
+            const uint8_t *weights = work->weights + (strip + s) * work->strip_bytes;
+            if (integer) {
+                run(weights, chunk->tiles, num_rows, k / 32, end / 32, &y[0][s * LANES], TILE_COLUMNS);
             } else {
-                run(weights, rows, num_rows, &work->at, k / 32, end / 32, &y[0][s * LANES], TILE_COLUMNS);
+                float_strip(work->type, weights, chunk->rows, num_rows, k, end, &y[0][s * LANES], TILE_COLUMNS);
             }
         }
     }
@@ -79,16 +100,20 @@ void TN_ISA_NAME(tn_cpu_matmul)(const tn_bound_step *step, int64_t begin, int64_
     (void)worker;
     matmul_work work = matmul_work_make(step);
     const int64_t *constants = step->launch->constants;
-    int64_t num_rows = tn_operand_rows(&step->problem->operands[0], step->symbols);
+    int64_t num_rows = tn_operand_rows(&step->problem->operands[0], step->symbols), gathered_row = -1;
+    matmul_chunk chunk;
     for (int64_t tile = begin; tile < end; tile++) {
         int64_t first = tile / constants[2] * constants[0], strip = tile % constants[2] * constants[1];
         int64_t last = first + constants[0] < num_rows ? first + constants[0] : num_rows;
         int num_strips = strips_of_granule(&work, strip, constants[1]);
         for (int64_t row = first; row < last; row += TILE_ROWS) {
-            const char *rows[TILE_ROWS];
-            int64_t count = last - row < TILE_ROWS ? last - row : TILE_ROWS;
-            for (int64_t r = 0; r < count; r++) rows[r] = work.x + (size_t)(row + r) * work.x_row_bytes;
-            matmul_chunk(&work, rows, row, count, strip, num_strips);
+            if (row != gathered_row) {
+                chunk.num_rows = last - row < TILE_ROWS ? last - row : TILE_ROWS;
+                chunk.gathered_blocks = 0;
+                for (int64_t r = 0; r < chunk.num_rows; r++) chunk.rows[r] = work.x + (size_t)(row + r) * work.x_row_bytes;
+                gathered_row = row;
+            }
+            matmul_run_chunk(&work, &chunk, row, strip, num_strips);
         }
     }
 }
@@ -102,19 +127,20 @@ void TN_ISA_NAME(tn_cpu_grouped_matmul)(const tn_bound_step *step, int64_t begin
     const int64_t *constants = step->launch->constants;
     const int32_t *expert_start = step->buffers[2], *order = step->buffers[3];
     const uint8_t *weights = work.weights;
+    matmul_chunk chunk;
     for (int64_t tile = begin; tile < end; tile++) {
         int64_t expert = tile / constants[2], strip = tile % constants[2] * constants[1];
         int num_strips = strips_of_granule(&work, strip, constants[1]);
         work.weights = weights + expert * tn_ceil_div(work.n, LANES) * work.strip_bytes;
         int64_t last = expert_start[expert + 1];
         for (int64_t row = expert_start[expert]; row < last; row += TILE_ROWS) {
-            const char *rows[TILE_ROWS];
-            int64_t count = last - row < TILE_ROWS ? last - row : TILE_ROWS;
-            for (int64_t r = 0; r < count; r++) {
+            chunk.num_rows = last - row < TILE_ROWS ? last - row : TILE_ROWS;
+            chunk.gathered_blocks = 0;
+            for (int64_t r = 0; r < chunk.num_rows; r++) {
                 int64_t from = params->sorted ? row + r : order[row + r] / params->top_k;
-                rows[r] = work.x + (size_t)from * work.x_row_bytes;
+                chunk.rows[r] = work.x + (size_t)from * work.x_row_bytes;
             }
-            matmul_chunk(&work, rows, row, count, strip, num_strips);
+            matmul_run_chunk(&work, &chunk, row, strip, num_strips);
         }
     }
 }

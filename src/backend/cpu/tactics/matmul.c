@@ -9,7 +9,7 @@
 #include "op/quantized_rows.h"
 
 /* A claim of less than this costs more in claiming than it gains in balance. */
-enum { BYTES_PER_CLAIM = 8 << 10 };
+enum { BYTES_PER_CLAIM = 8 << 10, MAX_BLOCK_ROWS = 128 /* enough to reuse the weights, tiles small enough to share */ };
 
 static bool weight_fits(const tn_problem *problem, bool integer, int rank, char *reason, size_t reason_size) {
     const tn_operand *w = &problem->operands[1];
@@ -57,6 +57,7 @@ static double estimate(const tn_device_info *device, const tn_problem *problem, 
 /* Rows of activations that half of the second-level cache holds, in whole chunks. */
 static int64_t rows_per_block(const tn_device_info *device, size_t row_bytes, int64_t num_rows) {
     int64_t rows = (int64_t)(device->l2_bytes / 2 / row_bytes) / 32 * 32;
+    if (rows > MAX_BLOCK_ROWS) rows = MAX_BLOCK_ROWS;
     return rows < 32 ? 32 : rows > num_rows ? num_rows : rows;
 }
 
@@ -72,7 +73,7 @@ static tn_status prepare(const tn_device_info *device, const tn_problem *problem
     if (!tn_strip_type_of(&w->encoding, &type)) return TN_INTERNAL;
 
     int64_t per_granule = quantized && gated ? 4 : quantized || gated ? 2 : 1;
-    if (num_rows > 32 && per_granule < 2) per_granule = 2;
+    if (num_rows > 32) per_granule = 4; /* gathering the rows once for four strips costs 5 % */
     int64_t granules = tn_ceil_div(num_strips, per_granule), block = rows_per_block(device, row_bytes, num_rows), num_tiles;
     if (kernel == TN_KERNEL_grouped_matmul) {
         num_tiles = tn_operand_dim(w, 0, symbols) * granules;

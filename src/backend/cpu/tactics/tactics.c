@@ -22,19 +22,27 @@ bool tn_cpu_refuse(char *reason, size_t reason_size, const char *format, ...) {
     return false;
 }
 
+static bool is_plain(const tn_problem *problem, uint32_t i, tn_dtype dtype, char *reason, size_t reason_size) {
+    const tn_operand *operand = &problem->operands[i];
+    if (operand->absent) return true;
+    if (operand->dtype != dtype)
+        return tn_cpu_refuse(reason, reason_size, "%s operands only, operand %u is %s", tn_dtype_name(dtype), i,
+                             tn_dtype_name(operand->dtype));
+    if (operand->role != TN_ROLE_WEIGHT) return true;
+    if (operand->encoding.kind != TN_ENCODING_PLAIN || operand->encoding.storage != dtype)
+        return tn_cpu_refuse(reason, reason_size, "weights stored as %s only", tn_dtype_name(dtype));
+    if (operand->layout != NULL && strcmp(operand->layout, TN_LAYOUT_PLAIN) != 0)
+        return tn_cpu_refuse(reason, reason_size, "weights in the plain layout only");
+    return true;
+}
+
+bool tn_cpu_is_plain_f32(const tn_problem *problem, uint32_t operand, char *reason, size_t reason_size) {
+    return is_plain(problem, operand, TN_FLOAT32, reason, reason_size);
+}
+
 bool tn_cpu_all_are(const tn_problem *problem, tn_dtype dtype, char *reason, size_t reason_size) {
-    for (uint32_t i = 0; i < problem->num_operands; i++) {
-        const tn_operand *operand = &problem->operands[i];
-        if (operand->absent) continue;
-        if (operand->dtype != dtype)
-            return tn_cpu_refuse(reason, reason_size, "%s operands only, operand %u is %s", tn_dtype_name(dtype), i,
-                                 tn_dtype_name(operand->dtype));
-        if (operand->role != TN_ROLE_WEIGHT) continue;
-        if (operand->encoding.kind != TN_ENCODING_PLAIN || operand->encoding.storage != dtype)
-            return tn_cpu_refuse(reason, reason_size, "weights stored as %s only", tn_dtype_name(dtype));
-        if (operand->layout != NULL && strcmp(operand->layout, TN_LAYOUT_PLAIN) != 0)
-            return tn_cpu_refuse(reason, reason_size, "weights in the plain layout only");
-    }
+    for (uint32_t i = 0; i < problem->num_operands; i++)
+        if (!is_plain(problem, i, dtype, reason, reason_size)) return false;
     return true;
 }
 

@@ -8,6 +8,7 @@
 
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/layout_strip16.h"
+#include "op/kv_geometry.h"
 #include "op/tactic.h"
 
 /* Every tactic's symbol suffix, in order of preference. */
@@ -18,7 +19,22 @@
     X(grouped_q15)        \
     X(grouped_q8)         \
     X(grouped_f32)        \
-    X(quantize_rows)
+    X(quantize_rows)      \
+    X(normalization)      \
+    X(rotary)             \
+    X(kv_cache_update)    \
+    X(qkv_cache)          \
+    X(attention)          \
+    X(elementwise)        \
+    X(unary)              \
+    X(activation)         \
+    X(softmax)            \
+    X(gather)             \
+    X(token_ids)          \
+    X(rotary_table)       \
+    X(sample)             \
+    X(route)              \
+    X(combine)
 
 #define X(name) extern const tn_tactic tn_cpu_tactic_##name;
 TN_CPU_TACTICS(X)
@@ -40,6 +56,12 @@ bool tn_cpu_refuse(char *reason, size_t reason_size, const char *format, ...) TN
 
 /* Every input (but absent ones) and output has the dtype; weights are plain in storage and layout. */
 bool tn_cpu_all_are(const tn_problem *problem, tn_dtype dtype, char *reason, size_t reason_size);
+
+/* One operand is absent, or float32 with plain storage and layout. */
+bool tn_cpu_is_plain_f32(const tn_problem *problem, uint32_t operand, char *reason, size_t reason_size);
+
+/* The paged cache has a form that the kernels know; operand `first` is the cache, lengths and block table follow it. */
+bool tn_cpu_cache_fits(const tn_problem *problem, const tn_kv_geometry *geometry, uint32_t first, char *reason, size_t reason_size);
 
 /* Epilogue operands are float32 and shaped like their use; the kinds are those of `allowed` (bits 1 << kind). */
 bool tn_cpu_epilogues_fit(const tn_problem *problem, uint32_t allowed, char *reason, size_t reason_size);
