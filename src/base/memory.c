@@ -22,7 +22,7 @@ void *tn_alloc(const tn_allocator *allocator, size_t size_bytes) {
 
 void *tn_alloc_zero(const tn_allocator *allocator, size_t size_bytes) {
     /* calloc gets fresh pages that the system zeroes when they are touched: large tables cost only what is used of them */
-    if (allocator == NULL) return calloc(1, at_least_one(size_bytes));
+    if (allocator == NULL || allocator->reallocate == NULL) return calloc(1, at_least_one(size_bytes));
     void *block = tn_alloc(allocator, size_bytes);
     if (block != NULL) memset(block, 0, size_bytes);
     return block;
@@ -36,13 +36,13 @@ void *tn_alloc_array(const tn_allocator *allocator, size_t count, size_t element
 
 void *tn_realloc(const tn_allocator *allocator, void *block, size_t new_size_bytes) {
     size_t size_bytes = at_least_one(new_size_bytes);
-    if (allocator == NULL) return realloc(block, size_bytes);
+    if (allocator == NULL || allocator->reallocate == NULL) return realloc(block, size_bytes);
     return allocator->reallocate(allocator->user, block, size_bytes);
 }
 
 void tn_free(const tn_allocator *allocator, void *block) {
     if (block == NULL) return;
-    if (allocator == NULL) {
+    if (allocator == NULL || allocator->reallocate == NULL) {
         free(block);
     } else {
         (void)allocator->reallocate(allocator->user, block, 0);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * memory.h: host memory through a tn_allocator; every allocation of the library goes through here, so that tests can make
- * each one fail in turn. NULL allocator = malloc, realloc, free.
+ * each one fail in turn. NULL allocator, or a zeroed one = malloc, realloc, free:
+ * an object copies its options' allocator, or stays zeroed.
  *
  * All of these return NULL when there is no memory or the size overflows; the caller reports (tn_fail_memory).
  * tn_array_* grow a {data, count, capacity} triple by doubling; on failure the triple is unchanged.

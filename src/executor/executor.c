@@ -23,11 +23,6 @@ void tn_executor_options_init(tn_executor_options *options) {
     };
 }
 
-static void *default_reallocate(void *user, void *block, size_t new_size) {
-    (void)user;
-    return tn_realloc(NULL, block, new_size);
-}
-
 static tn_status bad_option(tn_diag *diag, const char *name, int64_t value, int64_t max) {
     tn_where where = {.subject = name};
     return tn_fail_at(diag, TN_INVALID_ARGUMENT, &where, "cannot start the executor: %s is %lld, must be 0 (default) or 1 to %lld", name,
@@ -159,7 +154,7 @@ static tn_status start(tn_executor *executor, tn_engine *engine, tn_diag *diag) 
 static tn_executor *allocate(const tn_executor_options *options) {
     tn_executor *executor = tn_alloc_zero(options->allocator, sizeof *executor);
     if (executor == NULL) return NULL;
-    executor->allocator = options->allocator != NULL ? *options->allocator : (tn_allocator){NULL, default_reallocate};
+    if (options->allocator != NULL) executor->allocator = *options->allocator;
     executor->arena.allocator = &executor->allocator;
     executor->options = *options;
     return executor;

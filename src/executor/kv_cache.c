@@ -23,7 +23,6 @@ typedef struct kv_block {
 
 struct tn_kv_cache {
     tn_allocator allocator;
-    bool has_allocator;
     int32_t num_blocks, tokens_per_block, num_free, num_cached;
     int32_t first_free, oldest, newest;
     int32_t num_buckets; /* power of two */
@@ -37,7 +36,6 @@ tn_status tn_kv_cache_create(int32_t num_blocks, int32_t tokens_per_block, const
     *out_cache = NULL;
     tn_kv_cache *cache = tn_alloc_zero(allocator, sizeof *cache);
     if (cache == NULL) return tn_fail_memory(diag, "the block manager", sizeof *cache);
-    cache->has_allocator = allocator != NULL;
     if (allocator != NULL) cache->allocator = *allocator;
     cache->num_blocks = num_blocks;
     cache->tokens_per_block = tokens_per_block;
@@ -62,11 +60,10 @@ tn_status tn_kv_cache_create(int32_t num_blocks, int32_t tokens_per_block, const
 void tn_kv_cache_destroy(tn_kv_cache *cache) {
     if (cache == NULL) return;
     tn_allocator allocator = cache->allocator;
-    const tn_allocator *used = cache->has_allocator ? &allocator : NULL;
-    tn_free(used, cache->buckets);
-    tn_free(used, cache->blocks);
-    tn_free(used, cache->tokens);
-    tn_free(used, cache);
+    tn_free(&allocator, cache->buckets);
+    tn_free(&allocator, cache->blocks);
+    tn_free(&allocator, cache->tokens);
+    tn_free(&allocator, cache);
 }
 
 /* --- the list of cached blocks ------------------------------------------------------------------------------------------ */

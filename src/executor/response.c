@@ -11,7 +11,6 @@ struct tn_response {
     tn_arena arena;
     tn_arena results; /* of a final response: the sequence's own arena, taken over with its large arrays */
     tn_allocator allocator;
-    bool has_allocator;
     uint64_t id, client_id;
     bool is_final;
     tn_finish_reason finish_reason;
@@ -62,9 +61,8 @@ tn_status tn_sequence_take_response(tn_sequence *sequence, const tn_allocator *a
     *out_response = NULL;
     tn_response *response = tn_alloc_zero(allocator, sizeof *response);
     if (response == NULL) return TN_OUT_OF_MEMORY;
-    response->has_allocator = allocator != NULL;
     if (allocator != NULL) response->allocator = *allocator;
-    response->arena.allocator = response->has_allocator ? &response->allocator : NULL;
+    response->arena.allocator = &response->allocator;
     int32_t generated = sequence->num_visible - sequence->num_prompt;
     int32_t first = sequence->streaming ? sequence->num_delivered : 0;
     int32_t count = generated - first;
@@ -103,7 +101,7 @@ void tn_response_destroy(tn_response *response) {
     tn_arena_deinit(&response->arena);
     tn_arena_deinit(&response->results);
     tn_allocator allocator = response->allocator;
-    tn_free(response->has_allocator ? &allocator : NULL, response);
+    tn_free(&allocator, response);
 }
 
 uint64_t tn_response_id(const tn_response *response) {

@@ -187,15 +187,15 @@ static tn_status launch_forward(tn_step_runner *runner, tn_batch *batch) {
     if (status == TN_OK) status = bind(runner->forward, "logits_rows", TN_DIMS(batch->num_logits), batch->logits_rows);
     for (int group = 0; status == TN_OK && group < runner->num_groups; group++)
         status = bind(runner->forward, runner->block_table_names[group], TN_DIMS(batch->num_seqs, runner->max_blocks), batch->block_table);
-    return status == TN_OK ? tn_context_enqueue(runner->forward, runner->stream) : status;
+    if (status != TN_OK) return status;
+    runner->logits = tn_context_buffer(runner->forward, "logits");
+    return runner->logits != NULL ? tn_context_enqueue(runner->forward, runner->stream) : TN_OUT_OF_MEMORY;
 }
 
 static tn_status launch_sample(tn_step_runner *runner, tn_engine_step *step) {
     tn_batch *batch = &step->batch;
-    void *logits = tn_context_buffer(runner->forward, "logits");
-    if (logits == NULL) return TN_INTERNAL;
     tn_status status = tn_context_set_input_shape(runner->sample, "logits", TN_DIMS(batch->num_logits, runner->vocab_size));
-    if (status == TN_OK) status = tn_context_set_address(runner->sample, "logits", logits);
+    if (status == TN_OK) status = tn_context_set_address(runner->sample, "logits", runner->logits);
     if (status == TN_OK) status = bind(runner->sample, "sample_slot", TN_DIMS(batch->num_logits), batch->sample_slot);
     if (status == TN_OK) status = bind(runner->sample, "sample_position", TN_DIMS(batch->num_logits), batch->sample_position);
     if (status == TN_OK) status = tn_context_set_host_address(runner->sample, "next_ids", step->next_ids);

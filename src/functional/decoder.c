@@ -59,9 +59,7 @@ static void add_cache(tn_decoder *decoder, int group) {
     snprintf(name, sizeof name, "kv.%d", group);
     decoder->cache[group] = tn_network_add_kv_state(decoder->network, name, &geometry, decoder->group_windows[group], options->sink_tokens);
     snprintf(name, sizeof name, "block_table.%d", group);
-    char blocks_name[32];
-    snprintf(blocks_name, sizeof blocks_name, "max_blocks.%d", group);
-    decoder->block_table[group] = add_input(decoder->network, name, TN_DIMS(-1, -1), "num_seqs", blocks_name);
+    decoder->block_table[group] = add_input(decoder->network, name, TN_DIMS(-1, -1), "num_seqs", "max_blocks");
 }
 
 void tn_decoder_begin(tn_network *network, const tn_decoder_options *options, tn_decoder *out_decoder) {

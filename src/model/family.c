@@ -108,8 +108,10 @@ const tn_weights *tn_model_linear(tn_model_builder *builder, const char *pattern
     return as_matrix(builder, weights);
 }
 
-const tn_weights *tn_model_bias(tn_model_builder *builder, const char *pattern, int64_t layer) {
-    return as_float32(builder, load(builder, pattern, layer, 0, "bias", false));
+const tn_weights *tn_model_bias(tn_model_builder *builder, const char *pattern, int64_t layer, tn_bias_rule rule, int64_t size) {
+    if (rule == TN_BIAS_NONE) return NULL;
+    const tn_weights *bias = load(builder, pattern, layer, 0, "bias", rule == TN_BIAS_REQUIRED);
+    return tn_model_expect(builder, as_float32(builder, bias), TN_DIMS(size));
 }
 
 const tn_weights *tn_model_experts(tn_model_builder *builder, const char *pattern, int64_t layer) {

@@ -55,7 +55,8 @@ const tn_family *const *tn_families(void); /* NULL-terminated */
  * [out, in]. NULL patterns give NULL. */
 const tn_weights *tn_model_weight(tn_model_builder *builder, const char *pattern, int64_t layer, const char *suffix, bool is_required);
 const tn_weights *tn_model_linear(tn_model_builder *builder, const char *pattern, int64_t layer);
-const tn_weights *tn_model_bias(tn_model_builder *builder, const char *pattern, int64_t layer); /* NULL where the file has none */
+/* A linear's bias [size] by the rule; NULL: it has none. */
+const tn_weights *tn_model_bias(tn_model_builder *builder, const char *pattern, int64_t layer, tn_bias_rule rule, int64_t size);
 /* All experts' [n, k] as one [E, n, k]. */
 const tn_weights *tn_model_experts(tn_model_builder *builder, const char *pattern, int64_t layer);
 /* Checks a weight's shape against what the config says; reports and returns NULL if it differs. */

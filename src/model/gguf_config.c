@@ -3,6 +3,7 @@
  * gguf_config.c: a model's configuration from GGUF metadata ("<architecture>.<key>", gguf specification). A key of the
  * architecture that is not in the tables below could change results, so it is refused.
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -81,7 +82,7 @@ static tn_status read_rope(gguf_reader *reader, tn_model_config *out, const tn_f
     tn_rope *rope = &out->rope;
     if (family->gguf_rotary == NULL) return TN_OK;
     *rope = (tn_rope){.type = family->gguf_rotary(reader->architecture), .factor = 1.0, .beta_fast = 32.0, .beta_slow = 1.0};
-    tn_status status = get_number_or(reader, "rope.freq_base", 1.0, 1e12, 10000.0, &rope->theta);
+    tn_status status = get_number_or(reader, "rope.freq_base", 1.001, 1e12, 10000.0, &rope->theta);
     if (status == TN_OK) status = get_integer_or(reader, "rope.dimension_count", 2, 1024, out->head_dim, &rope->dim);
     if (status == TN_OK) status = get_number_or(reader, "rope.scaling.factor", 1e-3, 1e6, 1.0, &rope->factor);
     if (status == TN_OK) status = get_number_or(reader, "rope.scaling.attn_factor", 1e-6, 1e6, 0.0, &rope->attention_factor);
@@ -117,7 +118,7 @@ static tn_status read_frequency_factors(gguf_reader *reader, tn_arena *arena, tn
     if (factors == NULL) return tn_fail_memory(reader->diag, "rotary factors", tensor->size_bytes);
     tn_status status = tn_gguf_read(reader->gguf, tensor, 0, factors, tensor->size_bytes, reader->diag);
     for (int64_t i = 0; status == TN_OK && i < rope->dim / 2; i++)
-        if (!(factors[i] > 0.0f))
+        if (!(factors[i] > 0.0f) || isinf(factors[i]))
             status = tn_fail(reader->diag, TN_INVALID_DATA, "cannot read %s: 'rope_freqs.weight' holds %g at %lld, must be above 0",
                              tn_gguf_name(reader->gguf), (double)factors[i], (long long)i);
     rope->frequency_factors = factors;
@@ -133,7 +134,11 @@ static tn_status read_ids(gguf_reader *reader, tn_model_config *out) {
     if (status != TN_OK) return status;
     out->bos_id = (int32_t)bos_id;
     if (end_id >= 0) out->end_ids[out->num_end_ids++] = (int32_t)end_id;
-    return TN_OK;
+    /* End of turn: ends an answer too where it differs. */
+    int64_t turn_id;
+    status = tn_gguf_get_integer_or(reader->gguf, "tokenizer.ggml.eot_token_id", 0, out->vocab_size - 1, -1, reader->diag, &turn_id);
+    if (status == TN_OK && turn_id >= 0 && turn_id != end_id) out->end_ids[out->num_end_ids++] = (int32_t)turn_id;
+    return status;
 }
 
 static tn_status read_sizes(gguf_reader *reader, tn_model_config *out) {
@@ -142,9 +147,15 @@ static tn_status read_sizes(gguf_reader *reader, tn_model_config *out) {
     if (status == TN_OK) status = get_integer(reader, "embedding_length", 1, 1 << 24, &out->hidden_size);
     if (status == TN_OK) status = get_integer(reader, "feed_forward_length", 1, 1 << 24, &out->intermediate_size);
     if (status == TN_OK) status = get_integer(reader, "attention.head_count", 1, 65536, &out->num_heads);
+    if (status == TN_OK) out->max_scaled_positions = out->max_positions;
     if (status == TN_OK) status = get_integer_or(reader, "attention.head_count_kv", 1, 65536, out->num_heads, &out->num_kv_heads);
-    if (status == TN_OK)
-        status = get_integer_or(reader, "attention.key_length", 1, 1 << 16, out->hidden_size / out->num_heads, &out->head_dim);
+    if (status == TN_OK) status = get_integer_or(reader, "attention.key_length", 1, 1 << 16, 0, &out->head_dim);
+    if (status == TN_OK && out->head_dim == 0) {
+        out->head_dim = out->hidden_size / out->num_heads;
+        if (out->hidden_size % out->num_heads != 0)
+            return tn_fail(reader->diag, TN_INVALID_DATA, "cannot read %s: %lld attention heads do not divide an embedding length of %lld",
+                           tn_gguf_name(reader->gguf), (long long)out->num_heads, (long long)out->hidden_size);
+    }
     int64_t value_length = 0, window = 0;
     if (status == TN_OK) status = get_integer_or(reader, "attention.value_length", 1, 1 << 16, out->head_dim, &value_length);
     if (status == TN_OK && value_length != out->head_dim)
@@ -183,6 +194,9 @@ tn_status tn_model_config_from_gguf(const tn_gguf *gguf, tn_arena *arena, tn_dia
     if (embedding == NULL || embedding->dims.rank != 2)
         return tn_fail(diag, TN_INVALID_DATA, "cannot read %s: there is no matrix 'token_embd.weight'", tn_gguf_name(gguf));
     out_config->vocab_size = embedding->dims.d[0];
+    if (out_config->vocab_size > 1 << 24)
+        return tn_fail(diag, TN_INVALID_DATA, "cannot read %s: 'token_embd.weight' has %lld rows, at most %d tokens are supported",
+                       tn_gguf_name(gguf), (long long)out_config->vocab_size, 1 << 24);
     out_config->tie_embeddings = tn_gguf_find_tensor(gguf, "output.weight") == NULL;
     out_config->has_qk_norm = strcmp(out_config->architecture, "qwen3") == 0;
 

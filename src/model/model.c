@@ -25,11 +25,6 @@ struct tn_model {
     char *tokenizer_path; /* NULL: none */
 };
 
-static void *default_reallocate(void *user, void *block, size_t new_size) {
-    (void)user;
-    return tn_realloc(NULL, block, new_size);
-}
-
 static tn_status open_gguf(tn_model *model, const char *path, tn_diag *diag) {
     tn_status status = tn_gguf_open(path, &model->allocator, diag, &model->gguf);
     if (status != TN_OK) return status;
@@ -59,7 +54,7 @@ tn_status tn_model_open(const char *path, const tn_allocator *allocator, tn_diag
     *out_model = NULL;
     tn_model *model = tn_alloc_zero(allocator, sizeof *model);
     if (model == NULL) return tn_fail_memory(diag, "a model", sizeof *model);
-    model->allocator = allocator != NULL ? *allocator : (tn_allocator){NULL, default_reallocate};
+    if (allocator != NULL) model->allocator = *allocator;
     model->arena.allocator = &model->allocator;
     tn_status status = tn_path_is_directory(path) ? open_directory(model, path, diag) : open_gguf(model, path, diag);
     if (status != TN_OK) {
@@ -152,7 +147,7 @@ static tn_status complete_options(const tn_model *model, const tn_model_options 
     if ((out->tokens_per_block & (out->tokens_per_block - 1)) != 0)
         return tn_fail(diag, TN_INVALID_ARGUMENT, "cannot build the network: tokens_per_block is %lld, must be a power of two",
                        (long long)out->tokens_per_block);
-    tn_status status = check_range(diag, "max_seq_len", out->max_seq_len, 1, config->max_positions);
+    tn_status status = check_range(diag, "max_seq_len", out->max_seq_len, 1, config->max_scaled_positions);
     if (status == TN_OK) status = check_range(diag, "max_num_tokens", out->max_num_tokens, 1, 1 << 20);
     if (status == TN_OK) status = check_range(diag, "max_batch_size", out->max_batch_size, 1, 1 << 16);
     if (status == TN_OK) status = check_range(diag, "tokens_per_block", out->tokens_per_block, 16, 256);
@@ -234,11 +229,7 @@ void tn_model_set_profile(const tn_model *model, const tn_model_options *options
     tn_profile_set_dim(profile, "num_seqs", 1, 1, batch);
     tn_profile_set_dim(profile, "num_seqs_plus_1", 2, 2, batch + 1);
     tn_profile_set_dim(profile, "num_logits", 1, 1, tokens > batch ? tokens : batch);
-    for (int group = 0; group < TN_MAX_KV_GROUPS; group++) {
-        char name[32];
-        snprintf(name, sizeof name, "max_blocks.%d", group);
-        tn_profile_set_dim(profile, name, 1, blocks < 8 ? blocks : 8, blocks);
-    }
+    tn_profile_set_dim(profile, "max_blocks", 1, blocks < 8 ? blocks : 8, blocks);
 }
 
 char *tn_model_info_text(const tn_model_config *config, const tn_model_options *options, const tn_allocator *allocator) {

@@ -14,8 +14,9 @@ tn_status tn_model_config_check(const tn_model_config *config, const char *file,
     if (config->head_dim < 1 || config->head_dim > 1024 || config->head_dim % 2 != 0)
         return tn_fail_at(diag, TN_INVALID_DATA, &where, "%s: the head size is %lld, must be even and 2 to 1024", file,
                           (long long)config->head_dim);
-    if (config->rope.dim < 0 || config->rope.dim % 2 != 0 || config->rope.dim > config->head_dim)
-        return tn_fail_at(diag, TN_INVALID_DATA, &where, "%s: the rotated part of a head is %lld of %lld, must be even", file,
+    bool is_rotated = config->rope.theta > 0.0;
+    if ((is_rotated && config->rope.dim < 2) || config->rope.dim % 2 != 0 || config->rope.dim > config->head_dim)
+        return tn_fail_at(diag, TN_INVALID_DATA, &where, "%s: the rotated part of a head is %lld of %lld, must be even and not 0", file,
                           (long long)config->rope.dim, (long long)config->head_dim);
     if (config->rope.scaling == TN_ROPE_DYNAMIC && config->rope.dim <= 2)
         return tn_fail_at(diag, TN_INVALID_DATA, &where, "%s: dynamic rotary scaling needs a rotated part above 2", file);

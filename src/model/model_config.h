@@ -11,18 +11,23 @@
 
 #define TN_MAX_END_IDS 16
 
+/* Which linears have biases. GGUF does not say: there the file's tensors decide. */
+typedef enum tn_bias_rule { TN_BIAS_AS_STORED = 0, TN_BIAS_NONE, TN_BIAS_REQUIRED } tn_bias_rule;
+
 typedef struct tn_model_config {
     const char *architecture; /* "LlamaForCausalLM", "llama" */
     const char *name;         /* for people; may be "" */
     int64_t vocab_size, hidden_size, intermediate_size, num_layers;
     int64_t num_heads, num_kv_heads, head_dim;
-    int64_t max_positions; /* the longest sequence the model was made for */
+    int64_t max_positions;        /* the longest sequence the model was made for */
+    int64_t max_scaled_positions; /* and what its rotary scaling stretches that to; at least max_positions */
     double norm_epsilon;
     tn_activation_type activation;
     bool tie_embeddings;
     bool has_qk_norm;     /* RMS norms on the heads of q and k: Qwen3 */
     bool scale_by_layer;  /* GPT-2: attention scores of layer i are divided by i + 1 */
     bool scale_attention; /* scores are divided by √head_dim */
+    tn_bias_rule qkv_bias, o_bias, mlp_bias;
     tn_rope rope;
     const int64_t *layer_windows; /* [num_layers], 0 = all; NULL: all 0 */
     int64_t num_experts, experts_per_token;

@@ -16,9 +16,15 @@ static bool is_float_type(tn_dtype dtype) {
     return dtype == TN_FLOAT32 || dtype == TN_FLOAT16 || dtype == TN_BFLOAT16;
 }
 
+/* Masks and position ids, which no network reads. */
+static bool is_table_type(tn_dtype dtype) {
+    return dtype == TN_BOOL || dtype == TN_UINT8 || dtype == TN_INT64;
+}
+
 static tn_status safetensors_find(tn_weight_source *source, const char *name, tn_weight_desc *out_desc) {
     const tn_safetensors_tensor *tensor = tn_safetensors_find(((safetensors_source *)source)->files, name);
     if (tensor == NULL) return TN_NOT_FOUND;
+    if (!is_float_type(tensor->dtype)) return TN_UNSUPPORTED;
     *out_desc = (tn_weight_desc){
         .dtype = TN_FLOAT32,
         .encoding = tn_encoding_plain(tensor->dtype),
@@ -55,7 +61,7 @@ tn_status tn_safetensors_source_create(tn_safetensors *files, const tn_allocator
     *out_source = NULL;
     for (size_t i = 0; i < tn_safetensors_num_tensors(files); i++) {
         const tn_safetensors_tensor *tensor = tn_safetensors_at(files, i);
-        if (tensor->dims.rank < 2 || is_float_type(tensor->dtype)) continue;
+        if (tensor->dims.rank < 2 || is_float_type(tensor->dtype) || is_table_type(tensor->dtype)) continue;
         tn_where where = {.subject = tensor->name, .file = tn_safetensors_file_path(files, tensor->file)};
         return tn_fail_at(diag, TN_UNSUPPORTED, &where,
                           "cannot use %s: tensor '%s' is %s; float32, float16 and bfloat16 weights are supported", where.file, tensor->name,

@@ -18,10 +18,10 @@ static tn_tensor *add_attention(tn_model_builder *builder, tn_tensor *x, int64_t
         .k = tn_model_expect(builder, tn_model_linear(builder, names->k, layer), TN_DIMS(kv_size, hidden)),
         .v = tn_model_expect(builder, tn_model_linear(builder, names->v, layer), TN_DIMS(kv_size, hidden)),
         .o = tn_model_expect(builder, tn_model_linear(builder, names->o, layer), TN_DIMS(hidden, q_size)),
-        .q_bias = tn_model_expect(builder, tn_model_bias(builder, names->q, layer), TN_DIMS(q_size)),
-        .k_bias = tn_model_expect(builder, tn_model_bias(builder, names->k, layer), TN_DIMS(kv_size)),
-        .v_bias = tn_model_expect(builder, tn_model_bias(builder, names->v, layer), TN_DIMS(kv_size)),
-        .o_bias = tn_model_expect(builder, tn_model_bias(builder, names->o, layer), TN_DIMS(hidden)),
+        .q_bias = tn_model_bias(builder, names->q, layer, config->qkv_bias, q_size),
+        .k_bias = tn_model_bias(builder, names->k, layer, config->qkv_bias, kv_size),
+        .v_bias = tn_model_bias(builder, names->v, layer, config->qkv_bias, kv_size),
+        .o_bias = tn_model_bias(builder, names->o, layer, config->o_bias, hidden),
     };
     if (config->has_qk_norm) {
         weights.q_norm =
@@ -42,16 +42,20 @@ static tn_tensor *add_dense_mlp(tn_model_builder *builder, tn_tensor *x, int64_t
     const tn_weights *gate = tn_model_expect(builder, tn_model_linear(builder, names->gate, layer), TN_DIMS(intermediate, hidden));
     const tn_weights *up = tn_model_expect(builder, tn_model_linear(builder, names->up, layer), TN_DIMS(intermediate, hidden));
     const tn_weights *down = tn_model_expect(builder, tn_model_linear(builder, names->down, layer), TN_DIMS(hidden, intermediate));
-    const tn_weights *down_bias = tn_model_bias(builder, names->down, layer);
-    if (tn_model_bias(builder, names->gate, layer) == NULL && down_bias == NULL)
-        return tn_fn_gated_mlp(builder->network, x, gate, up, down, config->activation, name);
-    /* mlp_bias: the same with biases, written out */
+    const tn_weights *gate_bias = tn_model_bias(builder, names->gate, layer, config->mlp_bias, intermediate);
+    const tn_weights *up_bias = tn_model_bias(builder, names->up, layer, config->mlp_bias, intermediate);
+    const tn_weights *down_bias = tn_model_bias(builder, names->down, layer, config->mlp_bias, hidden);
     tn_network *network = builder->network;
-    tn_tensor *gated = tn_fn_activation(network, tn_fn_linear(network, x, gate, tn_model_bias(builder, names->gate, layer), "mlp.gate"),
-                                        config->activation, NULL);
-    tn_tensor *product =
-        tn_fn_multiply(network, gated, tn_fn_linear(network, x, up, tn_model_bias(builder, names->up, layer), "mlp.up"), NULL);
-    return tn_fn_linear(network, product, down, down_bias, "mlp.down");
+    if (gate_bias == NULL && up_bias == NULL && down_bias == NULL)
+        return tn_fn_gated_mlp(network, x, gate, up, down, config->activation, name);
+    /* the same with biases, written out */
+    char part[80];
+    snprintf(part, sizeof part, "%s.gate", name);
+    tn_tensor *gated = tn_fn_activation(network, tn_fn_linear(network, x, gate, gate_bias, part), config->activation, NULL);
+    snprintf(part, sizeof part, "%s.up", name);
+    tn_tensor *product = tn_fn_multiply(network, gated, tn_fn_linear(network, x, up, up_bias, part), NULL);
+    snprintf(part, sizeof part, "%s.down", name);
+    return tn_fn_linear(network, product, down, down_bias, part);
 }
 
 static tn_tensor *add_experts(tn_model_builder *builder, tn_tensor *x, int64_t layer, const char *name) {

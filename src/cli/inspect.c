@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * inspect.c: `tenon inspect MODEL|ENGINE`: what a plan holds: functions, steps with their tactics, weights, memory.
+ */
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "cli/session.h"
+#include "plan/plan.h"
+
+typedef struct inspect_args {
+    tn_engine_args engine;
+    bool is_json, shows_why;
+} inspect_args;
+
+enum { OPTION_JSON = 1024, OPTION_WHY };
+
+static const struct argp_option options[] = {
+    {"why", OPTION_WHY, 0, 0, "the tactics that were refused, and why", 0},
+    {"json", OPTION_JSON, 0, 0, "everything, as one JSON object", 0},
+    {0},
+};
+
+static error_t parse_option(int key, char *value, struct argp_state *state) {
+    inspect_args *args = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT: state->child_inputs[0] = &args->engine; return 0;
+    case OPTION_JSON: args->is_json = true; return 0;
+    case OPTION_WHY: args->shows_why = true; return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num > 0) argp_error(state, "too many arguments");
+        args->engine.path = value;
+        return 0;
+    case ARGP_KEY_END:
+        if (args->engine.path == NULL) argp_error(state, "MODEL is missing");
+        return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const char *step_kind(uint32_t kind) {
+    switch (kind) {
+    case TN_STEP_LAUNCH: return "launch";
+    case TN_STEP_COPY: return "copy";
+    case TN_STEP_READ_SYMBOL: return "read_symbol";
+    case TN_STEP_LOOP: return "loop";
+    default: return "?";
+    }
+}
+
+static void print_variants(const tn_plan_view *view, const tn_plan_step *step) {
+    for (uint32_t i = 0; i < step->num_variants; i++) {
+        const tn_plan_variant *variant = &view->variants[step->first_variant + i];
+        char bytes[32];
+        printf("        %lld..%lld  %s v%u", (long long)variant->bucket_min, (long long)variant->bucket_max, tn_plan_string(view, variant->tactic),
+               variant->tactic_version);
+        if (variant->workspace_bytes > 0) printf("  (workspace %s)", tn_format_bytes(variant->workspace_bytes, bytes));
+        putchar('\n');
+    }
+}
+
+static void print_function(const tn_plan_view *view, const tn_plan_function *function) {
+    printf("\nfunction %s: %u steps\n", tn_plan_string(view, function->name), function->num_steps);
+    for (uint32_t i = 0; i < function->num_tensors; i++) {
+        const tn_plan_tensor *tensor = &view->tensors[function->first_tensor + i];
+        if (tensor->space != TN_SPACE_INPUT && tensor->space != TN_SPACE_OUTPUT) continue;
+        printf("  %-6s %s %s, rank %u\n", tensor->space == TN_SPACE_INPUT ? "input" : "output", tn_plan_string(view, tensor->name),
+               tn_plan_string(view, tensor->dtype), tensor->rank);
+    }
+    for (uint32_t i = 0; i < function->num_steps; i++) {
+        const tn_plan_step *step = &view->steps[function->first_step + i];
+        printf("  %4u %-6s %s%s\n        %s\n", i, step_kind(step->kind), tn_plan_string(view, step->name), step->device == 0 ? " (host)" : "",
+               tn_plan_string(view, step->problem));
+        print_variants(view, step);
+    }
+}
+
+static void print_weights(const tn_plan_view *view) {
+    uint64_t total = 0;
+    puts("\nweights");
+    for (uint32_t i = 0; i < view->num_weights; i++) {
+        const tn_plan_weight *weight = &view->weights[i];
+        char bytes[32];
+        printf("  %-40s %s, layout %s v%u, %s%s\n", tn_plan_string(view, weight->name), tn_plan_string(view, weight->encoding),
+               tn_plan_string(view, weight->layout), weight->layout_version, tn_format_bytes(weight->size, bytes),
+               weight->storage == TN_WEIGHT_EXTERNAL ? ", in the model file" : weight->storage == TN_WEIGHT_STRIPPED ? ", stripped" : "");
+        total += weight->size;
+    }
+    char bytes[32];
+    printf("  %u weights, %s\n", view->num_weights, tn_format_bytes(total, bytes));
+}
+
+static void print_states(const tn_plan_view *view) {
+    for (uint32_t i = 0; i < view->num_states; i++) {
+        const tn_plan_state *state = &view->states[i];
+        if (strcmp(tn_plan_string(view, state->kind), "kv") == 0)
+            printf("state %s: cache of %lld layers, %lld heads of %lld and %lld, %s, blocks of %lld tokens\n", tn_plan_string(view, state->name),
+                   (long long)state->num_layers, (long long)state->num_kv_heads, (long long)state->k_dim, (long long)state->v_dim,
+                   tn_plan_string(view, state->dtype), (long long)state->tokens_per_block);
+        else
+            printf("state %s: %s of %lld tokens, vocabulary %lld\n", tn_plan_string(view, state->name), tn_plan_string(view, state->kind),
+                   (long long)state->max_seq_len, (long long)state->vocab_size);
+    }
+}
+
+static bool inspect(const tn_plan *plan, const inspect_args *args) {
+    if (args->is_json) {
+        char *json;
+        if (tn_plan_inspect(plan, NULL, &json) != TN_OK) return false;
+        puts(json);
+        tn_string_free(json);
+        return true;
+    }
+    const tn_plan_view *view = tn_plan_get_view(plan);
+    if (args->shows_why) return tn_inspect_print_refusals(view->meta);
+    char bytes[32];
+    printf("plan for %s, built by tenon %s, %s\n", view->header->backend, view->header->builder_version,
+           tn_format_bytes(view->header->file_bytes, bytes));
+    print_states(view);
+    for (uint32_t i = 0; i < view->num_functions; i++) print_function(view, &view->functions[i]);
+    print_weights(view);
+    return true;
+}
+
+/* An engine directory's plan as it is; a model is built first (or taken from the cache). */
+static tn_plan *open_plan(tn_session *session, const inspect_args *args) {
+    char *plan_path = tn_path_join(NULL, args->engine.path, "rank0.plan");
+    tn_plan *plan = NULL;
+    bool is_engine = plan_path != NULL && tn_path_exists(plan_path);
+    if (is_engine) {
+        if (tn_plan_load(plan_path, NULL, &plan) != TN_OK) plan = NULL;
+    } else if (tn_session_open_device(session, &args->engine) && !tn_session_build(session, NULL, &plan)) {
+        plan = NULL;
+    }
+    tn_free(NULL, plan_path);
+    return plan;
+}
+
+int tn_verb_inspect(int argc, char **argv) {
+    static const struct argp_child children[] = {{&tn_engine_argp, 0, 0, 0}, {0}};
+    static const struct argp argp = {options, parse_option, "MODEL|ENGINE", "Show what a plan holds.", children, 0, 0};
+    inspect_args args = {0};
+    tn_engine_args_init(&args.engine);
+    argp_parse(&argp, argc, argv, 0, 0, &args);
+    tn_session session = {0};
+    tn_plan *plan = open_plan(&session, &args);
+    bool is_ok = plan != NULL && inspect(plan, &args);
+    tn_plan_destroy(plan);
+    tn_session_close(&session);
+    return is_ok ? TN_EXIT_OK : TN_EXIT_FAILED;
+}
