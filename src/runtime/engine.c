@@ -146,6 +146,8 @@ static tn_status fill_engine(tn_engine *engine, const tn_engine_options *options
     if (status != TN_OK) return status;
     if (pthread_mutex_init(&engine->mutex, NULL) != 0) return tn_fail_memory(diag, "a lock", sizeof engine->mutex);
     engine->has_mutex = true;
+    if (pthread_mutex_init(&engine->refit_mutex, NULL) != 0) return tn_fail_memory(diag, "a lock", sizeof engine->refit_mutex);
+    engine->has_refit_mutex = true;
     status = find_model_info(engine, diag);
     if (status == TN_OK) status = read_states(engine, diag);
     if (status == TN_OK) status = tn_engine_make_weight_forms(engine, diag);
@@ -221,6 +223,7 @@ void tn_engine_destroy(tn_engine *engine) {
     tn_engine_stop_verifier(engine);
     tn_weight_set_release(engine->present);
     if (engine->has_mutex) (void)pthread_mutex_destroy(&engine->mutex);
+    if (engine->has_refit_mutex) (void)pthread_mutex_destroy(&engine->refit_mutex);
     tn_arena_deinit(&engine->arena);
     if (engine->owns_device) tn_device_destroy(engine->device);
     tn_plan_destroy(engine->plan);

@@ -121,8 +121,9 @@ struct tn_engine {
     tn_state_info *states;   /* [view->num_states] */
     const char *model_info;
 
-    pthread_mutex_t mutex; /* of `present` */
-    bool has_mutex;
+    pthread_mutex_t mutex;       /* of `present` */
+    pthread_mutex_t refit_mutex; /* held from reading `present` to changing it */
+    bool has_mutex, has_refit_mutex;
     tn_weight_set *present;
     atomic_uint weights_generation; /* changes with `present`, so that contexts notice without the lock */
 
