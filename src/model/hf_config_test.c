@@ -163,7 +163,9 @@ static void generation_config_has_the_last_word_on_end_ids(void **state) {
     }
     static const struct {
         const char *text, *message;
-    } bad[] = {{"[]", "must be an object"}, {"{\"eos_token_id\": 320}", "'eos_token_id' is 320, must be 0 to 319"}, {"{", "the text ends too early"}};
+    } bad[] = {{"[]", "must be an object"},
+               {"{\"eos_token_id\": 320}", "'eos_token_id' is 320, must be 0 to 319"},
+               {"{", "the text ends too early"}};
     for (size_t i = 0; i < 3; i++) {
         write_file(folder, "generation_config.json", bad[i].text, strlen(bad[i].text));
         loaded it = {0};
@@ -229,9 +231,10 @@ static void all_rotary_scalings_are_read(void **state) {
     assert_int_equal(it.config.rope.original_max_positions, 512); /* transformers compares with max_position_embeddings */
     assert_int_equal(it.config.max_scaled_positions, 1024);
     tn_arena_deinit(&it.arena);
-    it = taken_in(*state, "llama-gqa", from,
-                  "\"rope_type\": \"yarn\", \"factor\": 4.0, \"original_max_position_embeddings\": 256, \"beta_fast\": 16, \"truncate\": false,"
-                  " \"attention_factor\": 1.5");
+    it = taken_in(
+        *state, "llama-gqa", from,
+        "\"rope_type\": \"yarn\", \"factor\": 4.0, \"original_max_position_embeddings\": 256, \"beta_fast\": 16, \"truncate\": false,"
+        " \"attention_factor\": 1.5");
     assert_int_equal(it.config.rope.scaling, TN_ROPE_YARN);
     assert_int_equal(it.config.rope.original_max_positions, 256);
     assert_true(it.config.rope.beta_fast == 16.0 && it.config.rope.beta_slow == 1.0 && it.config.rope.attention_factor == 1.5);
@@ -284,7 +287,8 @@ static void zero_negative_and_huge_sizes_are_refused(void **state) {
     refused(*state, "\"head_dim\": 16", "\"head_dim\": 4096", TN_INVALID_DATA, "the head size is 4096, must be even and 2 to 1024");
     refused_in(*state, "gpt2", "\"n_embd\": 64", "\"n_embd\": 0", TN_INVALID_DATA, "'n_embd' is 0, must be 1 to 16777216");
     refused_in(*state, "gpt2", "\"n_positions\": 512", "\"n_positions\": -1", TN_INVALID_DATA, "'n_positions' is -1, must be");
-    refused_in(*state, "mixtral", "\"num_local_experts\": 4", "\"num_local_experts\": 0", TN_INVALID_DATA, "'num_local_experts' is 0, must");
+    refused_in(*state, "mixtral", "\"num_local_experts\": 4", "\"num_local_experts\": 0", TN_INVALID_DATA,
+               "'num_local_experts' is 0, must");
     refused_in(*state, "mixtral", "\"num_experts_per_tok\": 2", "\"num_experts_per_tok\": 5", TN_INVALID_DATA,
                "'num_experts_per_tok' is 5, must be 1 to 4");
 }
@@ -355,11 +359,13 @@ static void unknown_rotary_scalings_and_their_fields_are_refused_by_name(void **
             "'rope_parameters' has type 'longrope', a rotary scaling that Tenon does not know");
     refused(*state, "\"rope_type\": \"default\"", "\"rope_type\": \"linear\", \"factor\": 2, \"long_factor\": [1, 2]", TN_UNSUPPORTED,
             "'rope_parameters.long_factor' is a field that Tenon does not know");
-    refused(*state, "\"rope_type\": \"default\"", "\"rope_type\": 7", TN_INVALID_DATA, "'rope_parameters.rope_type' is 7, must be a string");
+    refused(*state, "\"rope_type\": \"default\"", "\"rope_type\": 7", TN_INVALID_DATA,
+            "'rope_parameters.rope_type' is 7, must be a string");
 }
 
 static void an_unknown_architecture_is_refused_by_name(void **state) {
-    refused(*state, "LlamaForCausalLM", "GrokForCausalLM", TN_UNSUPPORTED, "is 'GrokForCausalLM', an architecture that Tenon does not know");
+    refused(*state, "LlamaForCausalLM", "GrokForCausalLM", TN_UNSUPPORTED,
+            "is 'GrokForCausalLM', an architecture that Tenon does not know");
     refused(*state, "\"LlamaForCausalLM\"", "\"LlamaForCausalLM\", \"GPT2LMHeadModel\"", TN_INVALID_DATA,
             "'architectures' has 2 names, must have one");
     refused(*state, "\"LlamaForCausalLM\"", "", TN_INVALID_DATA, "'architectures' has 0 names, must have one");
