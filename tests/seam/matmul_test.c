@@ -22,7 +22,7 @@ static void set_batch(seam *s, int64_t min, int64_t opt, int64_t max) {
 }
 
 static void a_linear_layer_computes_at_every_batch(void **state) {
-    seam *s = *state;
+    seam *s = seam_ready(state);
     set_batch(s, 1, 8, 40);
     tn_engine *engine = seam_build(s, linear_network());
     tn_context *context = seam_context(engine, NULL);
