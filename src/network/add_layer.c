@@ -140,14 +140,13 @@ static bool apply_epilogues(tn_shape *shape, const tn_epilogue *epilogues, uint3
 static bool infer_outputs(tn_shape *shape, const tn_epilogue *epilogues, uint32_t num_epilogues, uint32_t num_inputs) {
     if (!shape_functions[shape->kind](shape) || !apply_epilogues(shape, epilogues, num_epilogues, num_inputs)) return false;
     for (uint32_t i = 0; i < shape->num_outputs; i++)
-        for (int axis = 0; axis < shape->outputs[i].rank; axis++) {
-            if (shape->outputs[i].dims[axis] != TN_SYM_INVALID) continue;
-            if (!tn_symbols_out_of_memory(shape->network->symbols))
+        for (int axis = 0; axis < shape->outputs[i].rank; axis++)
+            if (shape->outputs[i].dims[axis] == TN_SYM_INVALID && !tn_symbols_out_of_memory(shape->network->symbols))
                 return tn_shape_fail(shape, "dimension %d of its output is too large", axis);
-            tn_network_fail_memory(shape->network);
-            return false;
-        }
-    return true;
+    /* Also where the symbol that memory was missing for was only compared with. */
+    if (!tn_symbols_out_of_memory(shape->network->symbols)) return true;
+    tn_network_fail_memory(shape->network);
+    return false;
 }
 
 /* --- the layer ------------------------------------------------------------------------------------------------------------ */
