@@ -100,8 +100,20 @@ static void replace_output(tn_network *network, tn_tensor *from, tn_tensor *to) 
     from->is_output = false;
 }
 
+/* Dimensions that are read from `from` are read from `to` from now on. */
+static void move_host_values(tn_network *network, const tn_tensor *from, tn_tensor *to) {
+    bool is_read = false;
+    for (int64_t i = 0; from->host_syms != NULL && i < from->num_host_values; i++)
+        is_read = is_read || from->host_syms[i] == tn_sym_host_value(network->symbols, from->id, (uint32_t)i);
+    if (!is_read || !tn_tensor_require_host(to) || to->num_host_values != from->num_host_values) return;
+    for (int64_t i = 0; i < from->num_host_values; i++) tn_sym_alias(network->symbols, to->host_syms[i], from->host_syms[i]);
+    tn_network_refresh_dims(network);
+    if (tn_symbols_out_of_memory(network->symbols)) tn_network_fail_memory(network);
+}
+
 void tn_network_replace_uses(tn_network *network, tn_tensor *from, tn_tensor *to) {
     if (from == to) return;
+    move_host_values(network, from, to);
     if (!tn_array_reserve(network->allocator, &to->uses, from->uses.count)) {
         tn_network_fail_memory(network);
         return;

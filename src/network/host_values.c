@@ -266,6 +266,7 @@ static bool inputs_are_known(const tn_layer *layer) {
 bool tn_layer_fold_host_values(tn_layer *layer) {
     tn_symbols *symbols = layer->network->symbols;
     bool is_constant = layer->kind == TN_OP_CONSTANT;
+    if (layer->kind == TN_OP_NON_ZERO) return tn_tensor_make_host_values(layer->outputs.data[1]); /* read back */
     fold_step fold = is_constant ? fold_constant : fold_function(layer->kind);
     if (layer->outputs.count != 1 || (fold == NULL && !is_carried(layer->kind))) return true;
     tn_tensor *output = layer->outputs.data[0];
@@ -287,7 +288,11 @@ static bool require_host(tn_tensor *tensor, int depth) {
     if (!tn_tensor_host_count(tensor, &count)) return false;
     tn_layer *layer = tensor->producer;
     if (layer != NULL && depth < MAX_DEPTH && (fold_function(layer->kind) != NULL || is_carried(layer->kind))) {
-        bool complete = true;
+        bool complete = true; /* all or none: what stays on the device for one input's sake takes no other with it */
+        for (size_t i = 0; complete && i < layer->inputs.count; i++) {
+            const tn_tensor *input = layer->inputs.data[i];
+            complete = input == NULL || input->host_syms != NULL || tn_tensor_host_count(input, &count);
+        }
         for (size_t i = 0; complete && i < layer->inputs.count; i++)
             complete = layer->inputs.data[i] == NULL || require_host(layer->inputs.data[i], depth + 1);
         if (complete && !tn_layer_fold_host_values(layer)) return false;

@@ -173,8 +173,7 @@ tn_tensor *tn_network_add_input(tn_network *network, const char *name, tn_dtype 
     return tensor;
 }
 
-/* Every dimension in its canonical name, after leaves became one value. */
-static void refresh_dims(tn_network *network) {
+void tn_network_refresh_dims(tn_network *network) {
     for (size_t i = 0; i < network->tensors.count; i++) {
         tn_tensor *tensor = network->tensors.data[i];
         for (int axis = 0; axis < tensor->rank; axis++) tensor->dims[axis] = tn_sym_canonical(network->symbols, tensor->dims[axis]);
@@ -225,7 +224,7 @@ void tn_tensor_set_dim_name(tn_tensor *tensor, int axis, const char *name) {
     bool mine_is_const = tn_sym_is_const(network->symbols, tensor->dims[axis], NULL);
     tn_sym_alias(network->symbols, mine_is_const ? tensor->dims[axis] : *other, mine_is_const ? *other : tensor->dims[axis]);
     if (tn_symbols_out_of_memory(network->symbols)) tn_network_fail_memory(network);
-    refresh_dims(network);
+    tn_network_refresh_dims(network);
 }
 
 const char *tn_tensor_dim_name(const tn_tensor *tensor, int axis) {

@@ -26,6 +26,8 @@ tn_tensor *tn_network_make_tensor(tn_network *network, const char *name, tn_dtyp
 bool tn_tensor_add_use(tn_tensor *tensor, tn_layer *layer, uint32_t input);
 void tn_layer_drop_uses(tn_layer *layer);
 void tn_network_link_layer(tn_network *network, tn_layer *layer);
+/* Every dimension and host value in its canonical name, after leaves became one value. */
+void tn_network_refresh_dims(tn_network *network);
 bool tn_region_contains(const tn_network *network, uint32_t outer, uint32_t inner); /* inner is outer or inside it */
 tn_network_state *tn_network_find_state(const tn_network *network, const char *name);
 

@@ -339,6 +339,29 @@ static void counts_of_the_device_are_read_back(void **state) {
     assert_int_equal(count->place, TN_PLACE_DEVICE);
 }
 
+static void dimensions_follow_a_replaced_host_tensor(void **state) {
+    fixture *f = *state;
+    tn_tensor *x = add_input(f, "x", TN_DIMS(-1, 4));
+    tn_layer *first = tn_network_add_non_zero(f->net, x), *second = tn_network_add_non_zero(f->net, x);
+    tn_tensor *y = output(tn_network_add_unary(f->net, tn_layer_output(second, 0), TN_UNARY_NEG));
+    assert_int_not_equal(y->dims[1], tn_layer_output(first, 0)->dims[1]);
+    tn_network_replace_uses(f->net, tn_layer_output(second, 0), tn_layer_output(first, 0));
+    tn_network_replace_uses(f->net, tn_layer_output(second, 1), tn_layer_output(first, 1));
+    assert_int_equal(y->dims[1], tn_layer_output(first, 0)->dims[1]);
+}
+
+static void what_stays_on_the_device_takes_no_input_to_the_host(void **state) {
+    fixture *f = *state;
+    tn_tensor *x = add_input(f, "x", TN_DIMS(-1)), *small = tn_network_add_input(f->net, "small", TN_INT64, TN_DIMS(1));
+    tn_tensor *large = tn_network_add_input(f->net, "large", TN_INT64, TN_DIMS(100));
+    tn_tensor *picked = output(tn_network_add_gather(f->net, large, small, TN_GATHER_DEFAULT, 0));
+    tn_shuffle_set_reshape_tensor(tn_network_add_shuffle(f->net, x), picked);
+    assert_int_equal(tn_diag_num_entries(f->diag), 0);
+    assert_int_equal(small->place, TN_PLACE_DEVICE);
+    assert_int_equal(picked->place, TN_PLACE_DEVICE);
+    assert_int_equal(picked->host_syms[0], tn_sym_host_value(f->net->symbols, picked->id, 0));
+}
+
 static void tensors_too_large_for_shapes_are_refused(void **state) {
     fixture *f = *state;
     tn_tensor *x = add_input(f, "x", TN_DIMS(-1));
@@ -439,6 +462,8 @@ int main(void) {
         TEST(shape_arithmetic_folds_to_symbols),
         TEST(shapes_given_at_run_time_are_placed_on_the_host),
         TEST(counts_of_the_device_are_read_back),
+        TEST(dimensions_follow_a_replaced_host_tensor),
+        TEST(what_stays_on_the_device_takes_no_input_to_the_host),
         TEST(tensors_too_large_for_shapes_are_refused),
         TEST(problem_names_roles_places_and_absent_inputs),
         TEST(each_failing_allocation_is_reported_and_leaks_nothing),
