@@ -238,7 +238,8 @@ static void talk(chat *self) {
 
 static bool open_chat(chat *self) {
     if (!tn_session_open(&self->session, &self->args->engine)) return false;
-    if (self->session.tokenizer == NULL || tn_tokenizer_chat_template(self->session.tokenizer, NULL) == NULL) {
+    size_t size;
+    if (self->session.tokenizer == NULL || tn_tokenizer_chat_template(self->session.tokenizer, &size) == NULL) {
         tn_cli_fail("this model has no chat template\n  use `tenon run --raw` for plain continuation");
         return false;
     }

@@ -99,7 +99,8 @@ static bool make_prompt(const tn_session *session, const run_args *args, int32_t
         if (input == NULL) return false;
         while (size > 0 && !args->is_raw && (input[size - 1] == '\n' || input[size - 1] == '\r')) size--;
     }
-    bool has_template = tn_tokenizer_chat_template(session->tokenizer, NULL) != NULL;
+    size_t template_size;
+    bool has_template = tn_tokenizer_chat_template(session->tokenizer, &template_size) != NULL;
     bool is_chat = args->is_chat || (!args->is_raw && has_template);
     tn_chat_message message = {.role = "user", .content = prompt, .content_size_bytes = size};
     bool is_made = is_chat ? tn_prompt_from_chat(session->tokenizer, &message, 1, out_ids, out_num_ids)
