@@ -16,9 +16,27 @@
 
 #include <cmocka.h>
 
+#include "backend/backend.h"
 #include "runtime/runtime.h"
 #include "support/fault_allocator.h"
 #include "support/plan_maker.h"
+
+/* The backend's first tactic for an operation. */
+static inline const tn_tactic *tactic_for(const char *backend, tn_op_kind op) {
+    const tn_backend *found = tn_backend_find(backend);
+    assert_non_null(found);
+    for (size_t i = 0; i < found->num_tactics; i++)
+        if (found->tactics[i]->op == op) return found->tactics[i];
+    fail_msg("%s has no tactic for %s", backend, tn_op_get_info(op)->name);
+    return NULL;
+}
+
+/* A launch on the device, by that tactic. */
+static inline uint32_t add_launch(tn_plan_maker *maker, const char *name, tn_op_kind op, const char *problem, uint32_t num_refs,
+                                  const uint32_t (*refs)[2]) {
+    const tn_tactic *tactic = tactic_for(maker->header.backend, op);
+    return tn_maker_launch(maker, name, problem, tactic->name, tactic->version, num_refs, refs);
+}
 
 /* y[n, 4] = relu(x[n, 4]) · w[1, 4]; n from 1 to 8 in profile 0 (named "batch"), from 9 to 16 in profile 1. a, the activation
  * between, is a debug tensor. */
@@ -36,20 +54,18 @@ static inline void make_scale_plan(tn_plan_maker *maker, const char *backend) {
     maker->tensors.data[2].flags = TN_TENSOR_DEBUG;
     tn_maker_profile(maker, 0, 0, 0, 1, 2, 8);
     tn_maker_profile(maker, 1, 0, 0, 9, 9, 16);
-    tn_maker_launch(maker, "relu", "activation{type=relu} float32[s1,4] -> float32[s1,4]", "ref_activation", 1, 2,
-                    (const uint32_t[][2]){{TN_SPACE_INPUT, 0}, {TN_SPACE_ACTIVATION, 2}});
-    tn_maker_launch(maker, "scale", "elementwise{op=prod} float32[s1,4] float32:plain[1,4] -> float32[s1,4]", "ref_elementwise", 1, 3,
-                    (const uint32_t[][2]){{TN_SPACE_ACTIVATION, 2}, {TN_SPACE_WEIGHT, 0}, {TN_SPACE_OUTPUT, 1}});
-    for (size_t i = 0, count = maker->variants.count; i < count; i++) { /* the same for profile 1, behind each other by step */
-        tn_plan_variant variant = maker->variants.data[i];
+    add_launch(maker, "relu", TN_OP_ACTIVATION, "activation{type=relu} float32[s1,4] -> float32[s1,4]", 2,
+               (const uint32_t[][2]){{TN_SPACE_INPUT, 0}, {TN_SPACE_ACTIVATION, 2}});
+    add_launch(maker, "scale", TN_OP_ELEMENTWISE, "elementwise{op=prod} float32[s1,4] float32:plain[1,4] -> float32[s1,4]", 3,
+               (const uint32_t[][2]){{TN_SPACE_ACTIVATION, 2}, {TN_SPACE_WEIGHT, 0}, {TN_SPACE_OUTPUT, 1}});
+    tn_plan_variant first = maker->variants.data[0], second = maker->variants.data[1];
+    maker->variants.count = 0;
+    for (uint32_t i = 0; i < 4; i++) { /* each step for both profiles */
+        tn_plan_variant variant = i < 2 ? first : second;
+        variant.profile = i % 2;
         assert_true(tn_array_push(NULL, &maker->variants, variant));
-    }
-    for (size_t i = 0; i < 2; i++) {
-        maker->variants.data[2 * i].tactic = maker->variants.data[2 * i + 1].tactic =
-            tn_maker_string(maker, i == 0 ? "ref_activation" : "ref_elementwise");
-        maker->variants.data[2 * i + 1].profile = 1;
-        maker->steps.data[i].first_variant = (uint32_t)(2 * i);
-        maker->steps.data[i].num_variants = 2;
+        maker->steps.data[i / 2].first_variant = i / 2 * 2;
+        maker->steps.data[i / 2].num_variants = 2;
     }
     tn_maker_end_function(maker);
 }
@@ -64,16 +80,6 @@ static inline bool diag_says(const tn_diag *diag, const char *words) {
         if (strstr(message_of(diag, i), words) != NULL) return true;
     print_error("wanted '%s', got: %s\n", words, message_of(diag, 0));
     return false;
-}
-
-static inline tn_device *make_device(const char *backend, bool async) {
-    tn_device_options options;
-    tn_device *device;
-    tn_device_options_init(&options);
-    options.async = async;
-    options.async_seed = 7;
-    assert_int_equal(tn_device_create(backend, &options, &device), TN_OK);
-    return device;
 }
 
 /* Plan bytes that live as long as the test wants. */
@@ -108,6 +114,30 @@ static inline tn_context *make_context(tn_engine *engine, const char *function, 
     options.diag = diag;
     assert_int_equal(tn_context_create(engine, &options, &context), TN_OK);
     return context;
+}
+
+/* The devices that every test of a group runs on. `async` is ref with memory that host code cannot read. */
+typedef struct test_device {
+    const char *backend;
+    bool async;
+} test_device;
+static const test_device test_devices[] = {{"ref", false}, {"ref", true}, {"cpu", false}};
+
+/* NULL if this build has no such device. */
+static inline tn_device *try_device(const test_device *kind) {
+    tn_device_options options;
+    tn_device *device = NULL;
+    tn_diag *diag;
+    assert_int_equal(tn_diag_create(NULL, &diag), TN_OK);
+    tn_device_options_init(&options);
+    options.diag = diag;
+    options.async = kind->async;
+    options.async_seed = 7;
+    options.num_threads = 2;
+    tn_status status = tn_device_create(kind->backend, &options, &device);
+    if (status != TN_OK) print_message("skipped: no device %s%s: %s\n", kind->backend, kind->async ? " async" : "", message_of(diag, 0));
+    tn_diag_destroy(diag);
+    return device;
 }
 
 #endif
