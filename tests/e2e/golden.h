@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * golden.h: the golden models through the executor against Hugging Face's logits and tokens. One program a backend includes it.
+ */
+#ifndef TN_TESTS_E2E_GOLDEN_H_
+#define TN_TESTS_E2E_GOLDEN_H_
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <math.h>
+
+#include "format/json.h"
+#include "support/decoder.h"
+
+enum { GOLDEN_MAX_CASES = 3, GOLDEN_TOKENS = 24, GOLDEN_VOCAB = 320, GOLDEN_MAX_PROMPT = 64 };
+/* tests/golden: logits are rounded to 1e-5, Hugging Face adds in another order. */
+static const double golden_tolerance = 2e-4;
+
+typedef struct golden_case {
+    int32_t ids[GOLDEN_MAX_PROMPT], greedy[GOLDEN_TOKENS];
+    size_t num_ids, num_positions;
+    size_t positions[GOLDEN_MAX_PROMPT];
+    float logits[GOLDEN_MAX_PROMPT][GOLDEN_VOCAB];
+} golden_case;
+
+typedef struct golden_model {
+    const char *name, *config; /* "config.json" or "config.v4.json" */
+    golden_case cases[GOLDEN_MAX_CASES];
+    size_t num_cases;
+} golden_model;
+
+static inline size_t golden_integers(const tn_json_value *object, const char *key, int64_t max, int32_t *out, size_t room) {
+    const tn_json_value *array;
+    assert_int_equal(tn_json_get_array(object, key, NULL, &array), TN_OK);
+    assert_true(tn_json_count(array) <= room);
+    for (size_t i = 0; i < tn_json_count(array); i++) {
+        int64_t value;
+        assert_int_equal(tn_json_to_integer(tn_json_at(array, i), 0, max, NULL, &value), TN_OK);
+        out[i] = (int32_t)value;
+    }
+    return tn_json_count(array);
+}
+
+static inline void golden_read_case(const tn_json_value *object, golden_case *out) {
+    int32_t positions[GOLDEN_MAX_PROMPT];
+    const tn_json_value *rows;
+    out->num_ids = golden_integers(object, "input_ids", GOLDEN_VOCAB - 1, out->ids, GOLDEN_MAX_PROMPT);
+    assert_int_equal(golden_integers(object, "greedy", GOLDEN_VOCAB - 1, out->greedy, GOLDEN_TOKENS), GOLDEN_TOKENS);
+    out->num_positions = golden_integers(object, "logits_positions", GOLDEN_MAX_PROMPT - 1, positions, GOLDEN_MAX_PROMPT);
+    assert_int_equal(tn_json_get_array(object, "logits", NULL, &rows), TN_OK);
+    assert_int_equal(tn_json_count(rows), out->num_positions);
+    for (size_t i = 0; i < out->num_positions; i++) {
+        out->positions[i] = (size_t)positions[i];
+        assert_true(out->positions[i] < out->num_ids);
+        assert_int_equal(tn_json_count(tn_json_at(rows, i)), GOLDEN_VOCAB);
+        for (size_t v = 0; v < GOLDEN_VOCAB; v++) {
+            double value;
+            assert_int_equal(tn_json_to_number(tn_json_at(tn_json_at(rows, i), v), -1e6, 1e6, NULL, &value), TN_OK);
+            out->logits[i][v] = (float)value;
+        }
+    }
+}
+
+static inline golden_model *golden_load(const char *name, const char *config) {
+    golden_model *model = calloc(1, sizeof *model);
+    assert_non_null(model);
+    model->name = name;
+    model->config = config;
+    char path[256];
+    snprintf(path, sizeof path, TN_TEST_DATA "/models/%s/expected.json", name);
+    tn_json *json;
+    const tn_json_value *cases;
+    assert_int_equal(tn_json_load(path, NULL, NULL, NULL, &json), TN_OK);
+    assert_int_equal(tn_json_get_array(tn_json_root(json), "cases", NULL, &cases), TN_OK);
+    model->num_cases = tn_json_count(cases);
+    assert_true(model->num_cases <= GOLDEN_MAX_CASES);
+    for (size_t i = 0; i < model->num_cases; i++) golden_read_case(tn_json_at(cases, i), &model->cases[i]);
+    tn_json_destroy(json);
+    return model;
+}
+
+/* A directory with the model's weights and `config` as its config.json. */
+static inline void golden_make_directory(const golden_model *model, char path[64]) {
+    snprintf(path, 64, "/tmp/tenon-golden-XXXXXX");
+    assert_non_null(mkdtemp(path));
+    char from[256], to[128];
+    snprintf(from, sizeof from, TN_TEST_DATA "/models/%s/%s", model->name, model->config);
+    snprintf(to, sizeof to, "%s/config.json", path);
+    assert_int_equal(symlink(from, to), 0);
+    snprintf(from, sizeof from, TN_TEST_DATA "/models/%s/model.safetensors", model->name);
+    snprintf(to, sizeof to, "%s/model.safetensors", path);
+    assert_int_equal(symlink(from, to), 0);
+}
+
+static inline void golden_remove_directory(const char *path) {
+    char file[128];
+    snprintf(file, sizeof file, "%s/config.json", path);
+    unlink(file);
+    snprintf(file, sizeof file, "%s/model.safetensors", path);
+    unlink(file);
+    assert_int_equal(rmdir(path), 0);
+}
+
+static inline uint64_t golden_enqueue(tn_test_decoder *decoder, const golden_case *example) {
+    tn_request request;
+    uint64_t id;
+    tn_request_init(&request, example->ids, example->num_ids, GOLDEN_TOKENS);
+    request.return_context_logits = true;
+    assert_int_equal(tn_executor_enqueue(decoder->executor, &request, &id), TN_OK);
+    return id;
+}
+
+static inline void golden_compare(const golden_model *model, size_t index, const char *how, const tn_response *response) {
+    const golden_case *example = &model->cases[index];
+    if (tn_response_error(response) != NULL) fail_msg("%s: %s", model->name, tn_response_error(response));
+    const float *logits = tn_response_context_logits(response);
+    assert_non_null(logits);
+    for (size_t i = 0; i < example->num_positions; i++)
+        for (size_t v = 0; v < GOLDEN_VOCAB; v++) {
+            double got = (double)logits[example->positions[i] * GOLDEN_VOCAB + v], wanted = (double)example->logits[i][v];
+            if (!(fabs(got - wanted) <= golden_tolerance))
+                fail_msg("%s (%s), %s: case %zu position %zu: logit %zu is %g, wanted %g", model->name, model->config, how, index,
+                         example->positions[i], v, got, wanted);
+        }
+    size_t count;
+    const int32_t *ids = tn_response_ids(response, &count);
+    assert_int_equal(count, GOLDEN_TOKENS);
+    for (size_t i = 0; i < GOLDEN_TOKENS; i++)
+        if (ids[i] != example->greedy[i])
+            fail_msg("%s (%s), %s: case %zu: token %zu is %d, wanted %d", model->name, model->config, how, index, i, (int)ids[i],
+                     (int)example->greedy[i]);
+    assert_int_equal(tn_response_finish_reason(response), TN_FINISH_LENGTH);
+}
+
+static inline void golden_await(tn_test_decoder *decoder, uint64_t id, const golden_model *model, size_t index, const char *how) {
+    tn_response *response;
+    assert_int_equal(tn_executor_await(decoder->executor, id, TN_FOREVER, &response), TN_OK);
+    golden_compare(model, index, how, response);
+    tn_response_destroy(response);
+}
+
+/* Every case alone, then all in one batch; chunk 0: prompts whole. */
+static inline void golden_run(tn_test_decoder *decoder, const golden_model *model, int32_t chunk, const char *how) {
+    tn_executor_options options;
+    tn_executor_options_init(&options);
+    options.max_chunk_tokens = chunk;
+    options.max_cache_tokens = 512;
+    tn_test_decoder_start(decoder, &options);
+    char text[96];
+    snprintf(text, sizeof text, "%s, alone", how);
+    for (size_t i = 0; i < model->num_cases; i++) golden_await(decoder, golden_enqueue(decoder, &model->cases[i]), model, i, text);
+    snprintf(text, sizeof text, "%s, in one batch", how);
+    uint64_t ids[GOLDEN_MAX_CASES];
+    for (size_t i = 0; i < model->num_cases; i++) ids[i] = golden_enqueue(decoder, &model->cases[i]);
+    for (size_t i = 0; i < model->num_cases; i++) golden_await(decoder, ids[i], model, i, text);
+}
+
+static inline void golden_check_block_size(const golden_model *model, const char *path, const char *backend, int64_t tokens_per_block) {
+    tn_model_options options;
+    tn_model_options_init(&options);
+    options.tokens_per_block = tokens_per_block;
+    options.max_num_tokens = 128;
+    options.max_batch_size = 4;
+    tn_test_decoder decoder;
+    tn_test_decoder_open(&decoder, path, backend, NULL, &options);
+    char how[64];
+    snprintf(how, sizeof how, "%s, blocks of %d, prompts whole", backend, (int)tokens_per_block);
+    golden_run(&decoder, model, 0, how);
+    snprintf(how, sizeof how, "%s, blocks of %d, chunks of 8", backend, (int)tokens_per_block);
+    golden_run(&decoder, model, 8, how);
+    tn_test_decoder_close(&decoder);
+}
+
+static inline void golden_check(const char *name, const char *backend) {
+    static const char *const configs[] = {"config.json", "config.v4.json"};
+    for (size_t i = 0; i < 2; i++) {
+        golden_model *model = golden_load(name, configs[i]);
+        char path[64];
+        golden_make_directory(model, path);
+        golden_check_block_size(model, path, backend, 16);
+        golden_check_block_size(model, path, backend, 32);
+        golden_remove_directory(path);
+        free(model);
+    }
+}
+
+/* One test a model, named after it. */
+#define GOLDEN_TESTS(backend)                                                        \
+    static void llama_gqa_gives_hugging_faces_logits_and_tokens(void **state) {      \
+        (void)state, golden_check("llama-gqa", backend);                             \
+    }                                                                                \
+    static void llama_tied_mha_gives_hugging_faces_logits_and_tokens(void **state) { \
+        (void)state, golden_check("llama-tied-mha", backend);                        \
+    }                                                                                \
+    static void llama3_rope_gives_hugging_faces_logits_and_tokens(void **state) {    \
+        (void)state, golden_check("llama3-rope", backend);                           \
+    }                                                                                \
+    static void mistral_gives_hugging_faces_logits_and_tokens(void **state) {        \
+        (void)state, golden_check("mistral", backend);                               \
+    }                                                                                \
+    static void qwen2_gives_hugging_faces_logits_and_tokens(void **state) {          \
+        (void)state, golden_check("qwen2", backend);                                 \
+    }                                                                                \
+    static void qwen3_gives_hugging_faces_logits_and_tokens(void **state) {          \
+        (void)state, golden_check("qwen3", backend);                                 \
+    }                                                                                \
+    static void gpt2_gives_hugging_faces_logits_and_tokens(void **state) {           \
+        (void)state, golden_check("gpt2", backend);                                  \
+    }                                                                                \
+    static void mixtral_gives_hugging_faces_logits_and_tokens(void **state) {        \
+        (void)state, golden_check("mixtral", backend);                               \
+    }                                                                                \
+    int main(void) {                                                                 \
+        const struct CMUnitTest tests[] = {                                          \
+            cmocka_unit_test(llama_gqa_gives_hugging_faces_logits_and_tokens),       \
+            cmocka_unit_test(llama_tied_mha_gives_hugging_faces_logits_and_tokens),  \
+            cmocka_unit_test(llama3_rope_gives_hugging_faces_logits_and_tokens),     \
+            cmocka_unit_test(mistral_gives_hugging_faces_logits_and_tokens),         \
+            cmocka_unit_test(qwen2_gives_hugging_faces_logits_and_tokens),           \
+            cmocka_unit_test(qwen3_gives_hugging_faces_logits_and_tokens),           \
+            cmocka_unit_test(gpt2_gives_hugging_faces_logits_and_tokens),            \
+            cmocka_unit_test(mixtral_gives_hugging_faces_logits_and_tokens),         \
+        };                                                                           \
+        return cmocka_run_group_tests(tests, NULL, NULL);                            \
+    }
+
+#endif
