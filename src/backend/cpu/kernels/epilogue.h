@@ -20,6 +20,7 @@ typedef struct tile_output {
     tn_dtype dtype;
     int64_t columns; /* of the output: n, or n/2 when gated */
     bool gated;
+    int64_t group; /* the expert, whose row of a bias of rank 2 is added */
 } tile_output;
 
 V_INLINE tile_output tile_output_make(const tn_bound_step *step, int64_t columns) {
@@ -41,7 +42,11 @@ V_INLINE vf apply_epilogues(const tile_output *output, uint32_t first, uint32_t 
         const tn_epilogue *e = &output->problem->epilogues[i];
         const float *operand = e->operand >= 0 ? output->buffers[e->operand] : NULL;
         switch (e->kind) {
-        case TN_EPILOGUE_BIAS: y = v_add(y, v_load_upto(operand + column, left)); break;
+        case TN_EPILOGUE_BIAS: {
+            bool of_group = output->problem->operands[e->operand].rank > 1;
+            y = v_add(y, v_load_upto(operand + (of_group ? output->group * columns : 0) + column, left));
+            break;
+        }
         case TN_EPILOGUE_ADD: y = v_add(y, v_load_upto(operand + row * columns + column, left)); break;
         case TN_EPILOGUE_ACTIVATION: y = v_activate(e->activation, y); break;
         case TN_EPILOGUE_SCALE: y = v_mul(y, v_set1((float)e->value)); break;

@@ -132,6 +132,7 @@ void TN_ISA_NAME(tn_cpu_grouped_matmul)(const tn_bound_step *step, int64_t begin
         int64_t expert = tile / constants[2], strip = tile % constants[2] * constants[1];
         int num_strips = strips_of_granule(&work, strip, constants[1]);
         work.weights = weights + expert * tn_ceil_div(work.n, LANES) * work.strip_bytes;
+        work.output.group = expert;
         int64_t last = expert_start[expert + 1];
         for (int64_t row = expert_start[expert]; row < last; row += TILE_ROWS) {
             chunk.num_rows = last - row < TILE_ROWS ? last - row : TILE_ROWS;

@@ -5,7 +5,7 @@
  * Shapes   x rows of op/quantized_rows.h, w strip16 (layout_strip16.h), y float32 [rows][stride]
  * Order    blocks b of 32 along k ascending: t = float(Σ q·w, exact in int32); y = fma(t · dw, dx, y);
  *          with minima: y = fma(mw, dx · Σq, y). The numerics q15_block32 and q8_block32: any tile, any thread, same bits
- * Planes   Σ q·w = (Σ hi·w · 128) + Σ lo·w
+ * Planes   Σ q·w = (Σ hi·w · 256) + Σ lo·w
  * Bound    rows ≤ 4: weight bytes; rows ≥ 32: multiply-adds, 8 of 11 instructions (8 rows) for one plane
  * Measured see matmul_bench.c and ARCHITECTURE.md
  */
@@ -103,7 +103,7 @@ V_INLINE void integer_tile(const int num_rows, const tn_strip_type type, const b
         }
         vf dw = v_load_f16(scales), mw = type == TN_STRIP_Q4_1 ? v_load_f16(scales + LANES) : v_zero();
         V_UNROLL for (int r = 0; r < num_rows; r++) {
-            vi products = two_planes ? vi_add(vi_shl(hi_sums[r], 7), lo_sums[r]) : hi_sums[r];
+            vi products = two_planes ? vi_add(vi_shl(hi_sums[r], 8), lo_sums[r]) : hi_sums[r];
             if (type != TN_STRIP_Q4_1) {
                 int32_t offset;
                 memcpy(&offset, sx + r, sizeof offset);

@@ -10,7 +10,7 @@
 
 /* One block of 32 from two vectors; values behind the end of a row are zeros. */
 V_INLINE void v_quantize_block(bool two_planes, vf x0, vf x1, int64_t block, const tn_quantized_row *row) {
-    const float levels = two_planes ? 16256.0f : 127.0f;
+    const float levels = two_planes ? 32512.0f : 127.0f;
     vf a0 = v_abs(x0), a1 = v_abs(x1);
     float largest = v_largest(v_max(a0, a1));
     vf infinity = v_set1(INFINITY);
@@ -26,11 +26,11 @@ V_INLINE void v_quantize_block(bool two_planes, vf x0, vf x1, int64_t block, con
     int8_t *hi = row->hi + block * TN_QUANTIZED_BLOCK;
     if (two_planes) {
         int8_t *lo = row->lo + block * TN_QUANTIZED_BLOCK;
-        vi h0 = vi_sar(vi_add(q0, vi_set1(64)), 7), h1 = vi_sar(vi_add(q1, vi_set1(64)), 7);
+        vi h0 = vi_sar(vi_add(q0, vi_set1(128)), 8), h1 = vi_sar(vi_add(q1, vi_set1(128)), 8);
         vi_store_i8(hi, h0);
         vi_store_i8(hi + LANES, h1);
-        vi_store_i8(lo, vi_sub(q0, vi_shl(h0, 7)));
-        vi_store_i8(lo + LANES, vi_sub(q1, vi_shl(h1, 7)));
+        vi_store_i8(lo, vi_sub(q0, vi_shl(h0, 8)));
+        vi_store_i8(lo + LANES, vi_sub(q1, vi_shl(h1, 8)));
     } else {
         vi_store_i8(hi, q0);
         vi_store_i8(hi + LANES, q1);

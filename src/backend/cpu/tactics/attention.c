@@ -13,7 +13,8 @@ static bool supports(const tn_device_info *device, const tn_problem *problem, ch
     (void)device;
     const tn_attention_params *params = problem->params;
     tn_kv_geometry geometry = TN_KV_GEOMETRY(params);
-    if (!tn_cpu_is_plain_f32(problem, 0, reason, reason_size)) return false;
+    if (!tn_cpu_is_complete(problem, 1u << 5 | 1u << 6, true, reason, reason_size) || !tn_cpu_is_plain_f32(problem, 0, reason, reason_size))
+        return false;
     for (uint32_t i = 5; i < problem->num_inputs; i++)
         if (!tn_cpu_is_plain_f32(problem, i, reason, reason_size)) return false;
     if (params->k_dim > MAX_HEAD_DIM || params->v_dim > MAX_HEAD_DIM)

@@ -10,7 +10,7 @@
 enum { ELEMENTS_PER_TILE = 1024 };
 
 static bool plain_f32(const tn_problem *problem, char *reason, size_t reason_size) {
-    if (problem->num_epilogues > 0) return tn_cpu_refuse(reason, reason_size, "no epilogues");
+    if (!tn_cpu_is_complete(problem, 0, false, reason, reason_size)) return false;
     return tn_cpu_all_are(problem, TN_FLOAT32, reason, reason_size);
 }
 

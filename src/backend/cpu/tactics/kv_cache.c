@@ -17,10 +17,6 @@ static tn_status prepare_tokens(const tn_device_info *device, const tn_problem *
     return TN_OK;
 }
 
-static bool no_epilogues(const tn_problem *problem, char *reason, size_t reason_size) {
-    return problem->num_epilogues == 0 || tn_cpu_refuse(reason, reason_size, "no epilogues");
-}
-
 bool tn_cpu_cache_fits(const tn_problem *problem, const tn_kv_geometry *geometry, uint32_t first, char *reason, size_t reason_size) {
     if (geometry->dtype != TN_FLOAT16 && geometry->dtype != TN_FLOAT32)
         return tn_cpu_refuse(reason, reason_size, "a cache of float16 or float32, not %s", tn_dtype_name(geometry->dtype));
@@ -38,7 +34,7 @@ bool tn_cpu_cache_fits(const tn_problem *problem, const tn_kv_geometry *geometry
 
 static bool rotary_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    return no_epilogues(problem, reason, reason_size) && tn_cpu_all_are(problem, TN_FLOAT32, reason, reason_size);
+    return tn_cpu_is_complete(problem, 0, false, reason, reason_size) && tn_cpu_all_are(problem, TN_FLOAT32, reason, reason_size);
 }
 
 static tn_status rotary_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
@@ -61,7 +57,7 @@ static bool update_supports(const tn_device_info *device, const tn_problem *prob
     (void)device;
     const tn_kv_cache_update_params *params = problem->params;
     tn_kv_geometry geometry = TN_KV_GEOMETRY(params);
-    return no_epilogues(problem, reason, reason_size) && tn_cpu_is_plain_f32(problem, 0, reason, reason_size) &&
+    return tn_cpu_is_complete(problem, 0, false, reason, reason_size) && tn_cpu_is_plain_f32(problem, 0, reason, reason_size) &&
            tn_cpu_is_plain_f32(problem, 1, reason, reason_size) && tn_cpu_cache_fits(problem, &geometry, 2, reason, reason_size);
 }
 
@@ -87,7 +83,8 @@ static bool qkv_supports(const tn_device_info *device, const tn_problem *problem
     tn_kv_geometry geometry = TN_KV_GEOMETRY(params);
     for (uint32_t i = 0; i < 4; i++)
         if (!tn_cpu_is_plain_f32(problem, i, reason, reason_size)) return false;
-    return no_epilogues(problem, reason, reason_size) && tn_cpu_cache_fits(problem, &geometry, 4, reason, reason_size);
+    return tn_cpu_is_complete(problem, 1u << 1 | 1u << 2 | 1u << 3, false, reason, reason_size) &&
+           tn_cpu_is_plain_f32(problem, 8, reason, reason_size) && tn_cpu_cache_fits(problem, &geometry, 4, reason, reason_size);
 }
 
 static tn_status qkv_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {

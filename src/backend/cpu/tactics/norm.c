@@ -8,6 +8,7 @@
 
 static bool supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
+    if (!tn_cpu_is_complete(problem, 1u << 2 | 1u << 3, true, reason, reason_size)) return false;
     for (uint32_t i = 0; i < problem->num_inputs; i++)
         if (!tn_cpu_is_plain_f32(problem, i, reason, reason_size)) return false;
     for (uint32_t i = problem->num_inputs + 1; i < problem->num_operands; i++)

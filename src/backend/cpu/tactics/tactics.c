@@ -22,6 +22,13 @@ bool tn_cpu_refuse(char *reason, size_t reason_size, const char *format, ...) {
     return false;
 }
 
+bool tn_cpu_is_complete(const tn_problem *problem, uint32_t optional, bool has_epilogues, char *reason, size_t reason_size) {
+    for (uint32_t i = 0; i < problem->num_operands; i++)
+        if (problem->operands[i].absent && (i >= problem->num_inputs || (optional >> i & 1u) == 0))
+            return tn_cpu_refuse(reason, reason_size, "operand %u is absent", i);
+    return has_epilogues || problem->num_epilogues == 0 || tn_cpu_refuse(reason, reason_size, "no epilogues");
+}
+
 static bool is_plain(const tn_problem *problem, uint32_t i, tn_dtype dtype, char *reason, size_t reason_size) {
     const tn_operand *operand = &problem->operands[i];
     if (operand->absent) return true;

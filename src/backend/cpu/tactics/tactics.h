@@ -54,6 +54,9 @@ extern const tn_tactic *const tn_cpu_tactics[TN_NUM_CPU_TACTICS];
 /* Writes the reason and returns false. */
 bool tn_cpu_refuse(char *reason, size_t reason_size, const char *format, ...) TN_PRINTF(3, 4);
 
+/* No operand is absent but those of `optional` (bits 1 << index); there are no epilogues unless has_epilogues. */
+bool tn_cpu_is_complete(const tn_problem *problem, uint32_t optional, bool has_epilogues, char *reason, size_t reason_size);
+
 /* Every input (but absent ones) and output has the dtype; weights are plain in storage and layout. */
 bool tn_cpu_all_are(const tn_problem *problem, tn_dtype dtype, char *reason, size_t reason_size);
 

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * layout_strip16_test.c: packing and unpacking are inverse, whatever the shape and the order of row ranges.
+ */
+#include "backend/cpu/layout_strip16.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static tn_encoding encoding_of(tn_strip_type type) {
+    static const tn_dtype plain[] = {TN_FLOAT32, TN_FLOAT16, TN_BFLOAT16};
+    static const uint32_t gguf[] = {TN_GGUF_Q4_0, TN_GGUF_Q4_1, TN_GGUF_Q8_0};
+    tn_encoding encoding = {0};
+    if (type < TN_STRIP_Q4_0) return tn_encoding_plain(plain[type]);
+    assert_int_equal(tn_encoding_from_gguf(gguf[type - TN_STRIP_Q4_0], &encoding), TN_OK);
+    return encoding;
+}
+
+static uint8_t *random_bytes(size_t count, unsigned seed) {
+    uint8_t *bytes = malloc(count + 64);
+    assert_non_null(bytes);
+    for (size_t i = 0; i < count + 64; i++) bytes[i] = (uint8_t)((seed = seed * 1664525u + 1013904223u) >> 24);
+    return bytes;
+}
+
+/* Packs in ranges of 16 rows from the last to the first, unpacks at once. */
+static void check(tn_strip_type type, tn_dims dims) {
+    tn_weight_desc desc = {TN_FLOAT32, encoding_of(type), dims};
+    const tn_layout *layout = tn_cpu_layouts[type];
+    int64_t rows = tn_weight_num_rows(&desc), columns = tn_weight_num_columns(&desc);
+    size_t data_bytes, packed_bytes, row_bytes;
+    assert_true(layout->accepts(&desc));
+    assert_true(tn_encoding_part_bytes(&desc.encoding, TN_PART_DATA, rows, columns, &data_bytes));
+    assert_true(tn_encoding_part_bytes(&desc.encoding, TN_PART_DATA, 1, columns, &row_bytes));
+    assert_int_equal(layout->size(&desc, &packed_bytes), TN_OK);
+    assert_int_equal(packed_bytes % 64, 0);
+    uint8_t *data = random_bytes(data_bytes, 7), *back = random_bytes(data_bytes, 8);
+    uint8_t *packed = random_bytes(packed_bytes, 9), *again = random_bytes(packed_bytes, 10);
+    for (int64_t begin = (rows - 1) / 16 * 16; begin >= 0; begin -= 16) {
+        tn_weight_parts parts = {.part = {[TN_PART_DATA] = data + (size_t)begin * row_bytes}};
+        assert_int_equal(layout->pack_rows(&desc, &parts, begin, begin + 16 < rows ? begin + 16 : rows, packed), TN_OK);
+    }
+    tn_weight_parts whole = {.part = {[TN_PART_DATA] = data}};
+    assert_int_equal(layout->pack_rows(&desc, &whole, 0, rows, again), TN_OK);
+    assert_memory_equal(packed, again, packed_bytes); /* every byte is written, padding too */
+    void *parts[TN_NUM_WEIGHT_PARTS] = {[TN_PART_DATA] = back};
+    assert_int_equal(layout->unpack_rows(&desc, packed, 0, rows, parts), TN_OK);
+    assert_memory_equal(back, data, data_bytes);
+    free(data), free(back), free(packed), free(again);
+}
+
+static void packing_and_unpacking_are_inverse(void **state) {
+    (void)state;
+    for (int type = 0; type < TN_NUM_STRIP_TYPES; type++) {
+        check((tn_strip_type)type, TN_DIMS(16, 64));
+        check((tn_strip_type)type, TN_DIMS(37, 96));
+        check((tn_strip_type)type, TN_DIMS(1, 32));
+        check((tn_strip_type)type, TN_DIMS(48, 1056));
+        if (type < TN_STRIP_Q4_0) check((tn_strip_type)type, TN_DIMS(19, 7));
+    }
+}
+
+static void each_expert_begins_at_a_strip(void **state) {
+    (void)state;
+    for (int type = 0; type < TN_NUM_STRIP_TYPES; type++) {
+        check((tn_strip_type)type, TN_DIMS(3, 24, 64));
+        check((tn_strip_type)type, TN_DIMS(2, 16, 96));
+        check((tn_strip_type)type, TN_DIMS(4, 5, 32));
+    }
+    size_t bytes;
+    tn_weight_desc desc = {TN_FLOAT32, encoding_of(TN_STRIP_Q4_1), TN_DIMS(3, 24, 64)};
+    assert_int_equal(tn_cpu_layouts[TN_STRIP_Q4_1]->size(&desc, &bytes), TN_OK);
+    assert_int_equal(bytes, 3 * 2 * 2 * 320);
+}
+
+static void a_row_of_a_strip_decodes_as_its_encoding_does(void **state) {
+    (void)state;
+    enum { ROWS = 21, COLUMNS = 320 };
+    for (int type = 0; type < TN_NUM_STRIP_TYPES; type++) {
+        tn_weight_desc desc = {TN_FLOAT32, encoding_of((tn_strip_type)type), TN_DIMS(ROWS, COLUMNS)};
+        size_t data_bytes, packed_bytes;
+        assert_true(tn_encoding_part_bytes(&desc.encoding, TN_PART_DATA, ROWS, COLUMNS, &data_bytes));
+        assert_int_equal(tn_cpu_layouts[type]->size(&desc, &packed_bytes), TN_OK);
+        uint8_t *data = random_bytes(data_bytes, 3), *packed = random_bytes(packed_bytes, 4);
+        float *expected = malloc(ROWS * COLUMNS * sizeof(float)), row[COLUMNS];
+        assert_non_null(expected);
+        tn_weight_parts parts = {.part = {[TN_PART_DATA] = data}};
+        assert_int_equal(tn_cpu_layouts[type]->pack_rows(&desc, &parts, 0, ROWS, packed), TN_OK);
+        tn_encoding_decode(&desc.encoding, &parts, ROWS, COLUMNS, expected);
+        for (int r = 0; r < ROWS; r++) {
+            const uint8_t *strip = packed + r / TN_STRIP_ROWS * tn_strip_bytes((tn_strip_type)type, COLUMNS);
+            tn_strip_decode_row((tn_strip_type)type, strip, r % TN_STRIP_ROWS, COLUMNS, row);
+            assert_memory_equal(row, expected + r * COLUMNS, sizeof row);
+        }
+        free(data), free(packed), free(expected);
+    }
+}
+
+static void a_weight_that_does_not_fit_is_refused(void **state) {
+    (void)state;
+    size_t bytes = 1;
+    tn_weight_desc vector = {TN_FLOAT32, encoding_of(TN_STRIP_F32), TN_DIMS(64)};
+    tn_weight_desc other = {TN_FLOAT32, encoding_of(TN_STRIP_Q4_0), TN_DIMS(16, 64)};
+    tn_weight_desc huge = {TN_FLOAT32, encoding_of(TN_STRIP_F32), TN_DIMS(INT64_MAX / 64, INT64_MAX / 64)};
+    assert_false(tn_cpu_layouts[TN_STRIP_F32]->accepts(&vector));
+    assert_false(tn_cpu_layouts[TN_STRIP_Q4_1]->accepts(&other));
+    assert_int_equal(tn_cpu_layouts[TN_STRIP_Q4_1]->size(&other, &bytes), TN_UNSUPPORTED);
+    assert_int_equal(tn_cpu_layouts[TN_STRIP_F32]->size(&huge, &bytes), TN_INVALID_DATA);
+    assert_int_equal(bytes, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(packing_and_unpacking_are_inverse),
+        cmocka_unit_test(each_expert_begins_at_a_strip),
+        cmocka_unit_test(a_row_of_a_strip_decodes_as_its_encoding_does),
+        cmocka_unit_test(a_weight_that_does_not_fit_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
