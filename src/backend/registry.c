@@ -5,10 +5,10 @@
 #include "backend/backend.h"
 #include "base/text.h"
 
-extern const tn_backend tn_ref_backend, tn_null_backend;
+extern const tn_backend tn_cpu_backend, tn_ref_backend, tn_null_backend;
 
 const tn_backend *const *tn_backends(void) {
-    static const tn_backend *const backends[] = {&tn_ref_backend, &tn_null_backend, NULL};
+    static const tn_backend *const backends[] = {&tn_cpu_backend, &tn_ref_backend, &tn_null_backend, NULL};
     return backends;
 }
 

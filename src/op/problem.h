@@ -13,7 +13,7 @@
 /* What happens to an output before it is stored, in list order. Passes make them (fuse_*). */
 typedef enum tn_epilogue_kind {
     TN_EPILOGUE_NONE = 0,
-    TN_EPILOGUE_BIAS,       /* y += operand f32 [n] */
+    TN_EPILOGUE_BIAS,       /* y += operand f32 [n]; in GROUPED_MATMUL also [E, n], the row of the expert */
     TN_EPILOGUE_ACTIVATION, /* y = activation(y) */
     /* The weight's rows alternate in strips of 16: strip 2i gate, strip 2i+1 up. y[.., n/2] = activation(gate) · up */
     TN_EPILOGUE_GATED_ACTIVATION,

@@ -150,7 +150,7 @@ static void set_geometry(tn_case_build *build) {
                                        .v_dim = from->n,
                                        .tokens_per_block = from->option,
                                        .dtype = from->encoding.storage};
-    build->kv_blocks = 167; /* a prime: the block numbers above are distinct */
+    build->kv_blocks = 2400 / from->option + 17; /* no multiple of 7, and enough: the block numbers above are distinct */
 }
 
 #define SET_KV(params)                                                 \
@@ -205,7 +205,7 @@ static void make_attention(tn_case_build *build) {
 
 /* KV_CACHE_UPDATE and QKV_CACHE are seen through what ref-like attention of the same backend reads: the case's subject is then
  * the attention, with the writer before it. */
-enum { QKV_TABLE = 1, QKV_NORMS = 2, QKV_INTERLEAVED = 4 };
+enum { QKV_TABLE = 1, QKV_Q_NORM = 2, QKV_K_NORM = 4, QKV_INTERLEAVED = 8 };
 
 static void make_qkv_cache(tn_case_build *build) {
     const tn_case *from = build->from;
@@ -225,7 +225,7 @@ static void make_qkv_cache(tn_case_build *build) {
     else
         tn_build_absent(b);
     for (int i = 0; i < 2; i++) {
-        if ((from->variant & QKV_NORMS) != 0)
+        if ((from->variant & (i == 0 ? QKV_Q_NORM : QKV_K_NORM)) != 0)
             tn_case_weight(build, &plain, TN_DIMS(g->k_dim));
         else
             tn_build_absent(b);
@@ -253,12 +253,13 @@ static void add_caches(tn_case_list *list) {
                     added->encoding = tn_encoding_plain(stored[d]);
                     added->rows = NUM_SEQUENCES, added->has_windows = true, added->y = outputs[y];
                 }
-            for (int variant = 0; variant < 8; variant++)
+            for (int variant = 0; variant < 16; variant++)
                 for (int reads_back = 0; reads_back < 2; reads_back++) {
-                    tn_case *added = tn_cases_add(
-                        list, reads_back ? TN_OP_ATTENTION : TN_OP_QKV_CACHE, make_qkv_cache, "%s%s%s%s %s page %lld",
-                        reads_back ? "after qkv_cache" : "", variant & QKV_TABLE ? " table" : "", variant & QKV_NORMS ? " norms" : "",
-                        variant & QKV_INTERLEAVED ? " interleaved" : "", tn_dtype_name(stored[d]), (long long)shapes[shape].page);
+                    tn_case *added = tn_cases_add(list, reads_back ? TN_OP_ATTENTION : TN_OP_QKV_CACHE, make_qkv_cache,
+                                                  "%s%s%s%s%s %s page %lld", reads_back ? "after qkv_cache" : "",
+                                                  variant & QKV_TABLE ? " table" : "", variant & QKV_Q_NORM ? " q_norm" : "",
+                                                  variant & QKV_K_NORM ? " k_norm" : "", variant & QKV_INTERLEAVED ? " interleaved" : "",
+                                                  tn_dtype_name(stored[d]), (long long)shapes[shape].page);
                     added->variant = variant, added->option = (int)shapes[shape].page, added->k = shapes[shape].k,
                     added->n = shapes[shape].v;
                     added->encoding = tn_encoding_plain(stored[d]);

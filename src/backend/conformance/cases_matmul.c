@@ -7,9 +7,12 @@
 
 #include "backend/conformance/conformance.h"
 
+enum { BIAS_WEIGHT, BIAS_INPUT, BIAS_BY_EXPERT }; /* variants: where a bias comes from */
+
 /* Epilogue operands in order, then the list. Rows of y stand in the case's rows. */
-static void add_epilogues(tn_case_build *build, tn_problem_builder *b, int64_t rows, int64_t bias_rows) {
+static void add_epilogues(tn_case_build *build, tn_problem_builder *b, int64_t rows, int64_t num_experts) {
     const tn_case *from = build->from;
+    tn_encoding plain = tn_encoding_plain(TN_FLOAT32);
     int64_t columns = from->n;
     for (uint32_t i = 0; i < from->num_epilogues; i++) {
         tn_epilogue epilogue = from->epilogues[i];
@@ -19,10 +22,10 @@ static void add_epilogues(tn_case_build *build, tn_problem_builder *b, int64_t r
             epilogue.operand = (int32_t)b->problem.num_inputs;
             if (epilogue.kind == TN_EPILOGUE_ADD)
                 (void)tn_case_input(build, TN_FLOAT32, TN_DIMS(rows, columns), true);
-            else if (bias_rows > 1)
-                (void)tn_case_input(build, TN_FLOAT32, TN_DIMS(bias_rows, columns), false);
-            else
+            else if (from->variant == BIAS_INPUT)
                 (void)tn_case_input(build, TN_FLOAT32, TN_DIMS(columns), false);
+            else
+                tn_case_weight(build, &plain, from->variant == BIAS_BY_EXPERT ? TN_DIMS(num_experts, columns) : TN_DIMS(columns));
         }
         tn_build_epilogue(b, epilogue);
     }
@@ -187,6 +190,12 @@ void tn_cases_add_matmul(tn_case_list *list) {
             }
             add_linear(list, activations[a], &encodings[w], 0, true, 22, 64, 64);
             list->data[list->count - 1].option = 1;
+            add_linear(list, activations[a], &encodings[w], 1, false, 7, 96, 96);
+            list->data[list->count - 1].variant = BIAS_INPUT;
+            for (int variant = BIAS_INPUT; variant <= BIAS_BY_EXPERT; variant++) {
+                add_linear(list, activations[a], &encodings[w], 1, true, 22, 64, 64);
+                list->data[list->count - 1].variant = variant;
+            }
         }
     for (int variant = 0; variant < 4; variant++)
         for (int option = 0; option < 4; option++) {

@@ -152,6 +152,15 @@ static void try_variation(walk *w, tn_problem_builder *builder) {
     tn_coverage_add(w->coverage, w->device, w->tactic, problem); /* told once */
 }
 
+/* op_kinds.def marks them "?": those beyond the least number of inputs, and the middle ones of QKV_CACHE. */
+static bool is_optional(const tn_problem *problem, uint32_t input) {
+    if (input >= problem->num_inputs) return false;
+    if (problem->op == TN_OP_QKV_CACHE) return input >= 1 && input <= 3;
+    bool is_epilogue = false;
+    for (uint32_t i = 0; i < problem->num_epilogues; i++) is_epilogue = is_epilogue || problem->epilogues[i].operand == (int32_t)input;
+    return !is_epilogue && input >= (uint32_t)tn_op_get_info(problem->op)->min_inputs;
+}
+
 static void vary_types(walk *w, const tn_problem_builder *base) {
     static const uint32_t types[] = {0, 1, 30, TN_GGUF_Q4_0, TN_GGUF_Q4_1, TN_GGUF_Q8_0};
     for (uint32_t i = 0; i < base->problem.num_operands; i++) {
@@ -165,7 +174,7 @@ static void vary_types(walk *w, const tn_problem_builder *base) {
                 try_variation(w, &b);
             }
         tn_problem_builder b = *base;
-        b.operands[i].absent = !b.operands[i].absent && i < b.problem.num_inputs;
+        b.operands[i].absent = !b.operands[i].absent && is_optional(&b.problem, i);
         if (b.operands[i].absent) try_variation(w, &b);
         if (base->operands[i].role != TN_ROLE_WEIGHT) continue;
         for (size_t type = 0; type < sizeof types / sizeof types[0] + 1; type++) {

@@ -51,7 +51,7 @@ static double read_element(const row_reader *reader, const void *data, int64_t r
         return value;
     }
     tn_quantized_row parts = tn_quantized_row_at(reader->dtype, (void *)(uintptr_t)at, reader->columns);
-    int32_t q = parts.lo != NULL ? 128 * parts.hi[column] + parts.lo[column] : parts.hi[column];
+    int32_t q = parts.lo != NULL ? 256 * parts.hi[column] + parts.lo[column] : parts.hi[column];
     double scale = (double)parts.scale[column / TN_QUANTIZED_BLOCK];
     *out_step = fabs(scale); /* a value near a tie goes to either level */
     return scale * (double)q;

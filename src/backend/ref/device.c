@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "backend/ref/async.h"
 #include "backend/ref/ref.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -26,10 +27,9 @@ void tn_ref_device_give_back(tn_ref_device *device, size_t size_bytes) {
 
 static tn_status device_create(const tn_device_options *options, tn_device **out_device) {
     *out_device = NULL;
-    if (options->async) return tn_fail(options->diag, TN_UNSUPPORTED, "cannot create a ref device: async is not built yet");
     tn_ref_device *device = tn_alloc_zero(options->allocator, sizeof *device);
     if (device == NULL) return tn_fail_memory(options->diag, "a ref device", sizeof *device);
-    device->base.backend = &tn_ref_backend;
+    device->base.backend = options->async ? &tn_ref_async_backend : &tn_ref_backend;
     device->base.allocator = options->allocator != NULL ? *options->allocator : (tn_allocator){0};
     device->seed = options->async_seed;
     device->limit_bytes = options->memory_limit_bytes;
@@ -41,6 +41,11 @@ static tn_status device_create(const tn_device_options *options, tn_device **out
     (void)snprintf(info->fingerprint, sizeof info->fingerprint, "ref");
     (void)snprintf(device->base.description, sizeof device->base.description, "reference kernels (double precision, 1 thread%s)",
                    options->async ? ", asynchronous" : "");
+    tn_status status = options->async ? tn_ref_memory_create(options->allocator, options->diag, &device->memory) : TN_OK;
+    if (status != TN_OK) {
+        tn_free(options->allocator, device);
+        return status;
+    }
     *out_device = &device->base;
     return TN_OK;
 }
@@ -52,6 +57,7 @@ const tn_allocator *tn_ref_device_allocator(const tn_device *device) {
 
 static void device_destroy(tn_device *base) {
     tn_allocator allocator = base->allocator;
+    tn_ref_memory_destroy(((tn_ref_device *)base)->memory);
     tn_free(allocator.reallocate != NULL ? &allocator : NULL, base);
 }
 
@@ -144,4 +150,27 @@ const tn_backend tn_ref_backend = {
     .run_segment = run_segment,
     .kv_block_bytes = tn_ref_device_kv_block_bytes,
     .copy_blocks = copy_blocks,
+};
+
+const tn_backend tn_ref_async_backend = {
+    .name = "ref",
+    .batch_invariant_by_default = true,
+    .tactics = tn_ref_tactics,
+    .num_tactics = TN_REF_NUM_TACTICS,
+    .device_create = device_create,
+    .device_destroy = device_destroy,
+    .memory_allocate = tn_ref_async_memory_allocate,
+    .memory_free = tn_ref_async_memory_free,
+    .stream_create = tn_ref_async_stream_create,
+    .stream_destroy = tn_ref_async_stream_destroy,
+    .stream_synchronize = tn_ref_async_stream_synchronize,
+    .copy = tn_ref_async_copy,
+    .run_segment = tn_ref_async_run_segment,
+    .kv_block_bytes = tn_ref_device_kv_block_bytes,
+    .copy_blocks = tn_ref_async_copy_blocks,
+    .event_create = tn_ref_async_event_create,
+    .event_destroy = tn_ref_async_event_destroy,
+    .event_record = tn_ref_async_event_record,
+    .event_wait = tn_ref_async_event_wait,
+    .event_is_done = tn_ref_async_event_is_done,
 };

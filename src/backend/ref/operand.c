@@ -119,7 +119,7 @@ static void load_quantized(const tn_ref_view *view, int64_t row, int64_t begin, 
     tn_quantized_row parts = tn_quantized_row_at(view->dtype, (char *)view->data + (size_t)row * view->row_bytes, view->columns);
     for (int64_t i = 0; i < count; i++) {
         int64_t column = begin + i;
-        int32_t q = parts.lo != NULL ? 128 * parts.hi[column] + parts.lo[column] : parts.hi[column];
+        int32_t q = parts.lo != NULL ? 256 * parts.hi[column] + parts.lo[column] : parts.hi[column];
         out[i] = (double)parts.scale[column / TN_QUANTIZED_BLOCK] * (double)q;
     }
 }
