@@ -30,11 +30,7 @@ static bool report_progress(void *user, const char *phase, uint64_t done, uint64
 
 static size_t cache_bytes_per_token(const tn_model *model, const tn_model_options *options) {
     const tn_model_config *config = tn_model_get_config(model);
-    bool is_float32 =
-        options->cache_dtype == TN_FLOAT32 ||
-        (options->cache_dtype == TN_DTYPE_NONE &&
-         (options->activations == TN_ACTIVATIONS_FLOAT32 || options->float_dtype == TN_FLOAT32 || tn_model_has_float32_weights(model)));
-    return (size_t)(config->num_layers * config->num_kv_heads * config->head_dim * 2) * (is_float32 ? 4 : 2);
+    return (size_t)(config->num_layers * config->num_kv_heads * config->head_dim * 2) * (options->cache_dtype == TN_FLOAT16 ? 2 : 4);
 }
 
 /* The longest sequence whose cache fits beside the weights, if the model's own does not. */

@@ -94,22 +94,6 @@ uint64_t tn_model_weight_bytes(const tn_model *model) {
     return bytes;
 }
 
-bool tn_model_has_float32_weights(const tn_model *model) {
-    uint64_t float32 = 0;
-    if (model->is_gguf) {
-        for (size_t i = 0; i < tn_gguf_num_tensors(model->gguf); i++) {
-            const tn_gguf_tensor *tensor = tn_gguf_tensor_at(model->gguf, i);
-            if (tensor->dims.rank >= 2 && tensor->type == TN_GGML_F32) float32 += tensor->size_bytes;
-        }
-    } else {
-        for (size_t i = 0; i < tn_safetensors_num_tensors(model->safetensors); i++) {
-            const tn_safetensors_tensor *tensor = tn_safetensors_at(model->safetensors, i);
-            if (tensor->dims.rank >= 2 && tensor->dtype == TN_FLOAT32) float32 += tensor->size_bytes;
-        }
-    }
-    return float32 * 2 > tn_model_weight_bytes(model);
-}
-
 /* --- networks --------------------------------------------------------------------------------------------------------- */
 
 void tn_model_options_init(tn_model_options *options) {
@@ -132,11 +116,7 @@ static tn_status complete_options(const tn_model *model, const tn_model_options 
     if (out->max_batch_size == 0) out->max_batch_size = 16;
     if (out->tokens_per_block == 0) out->tokens_per_block = 32;
     if (out->max_log_probs == 0) out->max_log_probs = config->vocab_size < 20 ? config->vocab_size : 20;
-    if (out->cache_dtype == TN_DTYPE_NONE) {
-        bool is_float32 =
-            out->activations == TN_ACTIVATIONS_FLOAT32 || out->float_dtype == TN_FLOAT32 || tn_model_has_float32_weights(model);
-        out->cache_dtype = is_float32 ? TN_FLOAT32 : TN_FLOAT16;
-    }
+    if (out->cache_dtype == TN_DTYPE_NONE) out->cache_dtype = TN_FLOAT32;
     if (out->mapping.tp_size != 1 || out->mapping.pp_size != 1 || out->mapping.ep_size != 1)
         return tn_fail(diag, TN_UNSUPPORTED,
                        "cannot build the network: a mapping of %d x %d x %d ranks (tp x pp x ep) is not built; use 1 x 1 x 1",

@@ -24,14 +24,13 @@ const tn_model_config *tn_model_get_config(const tn_model *model);
 const char *tn_model_tokenizer_path(const tn_model *model);
 /* Bytes of all weights as stored. */
 uint64_t tn_model_weight_bytes(const tn_model *model);
-bool tn_model_has_float32_weights(const tn_model *model); /* most of the matrices: the cache is float32 then (design §10) */
 
 typedef struct tn_model_options {
     int64_t max_seq_len;      /* 0: the model's own */
     int64_t max_num_tokens;   /* of one step; 0: 2,048 */
     int64_t max_batch_size;   /* sequences of one step; 0: 16 */
     int64_t tokens_per_block; /* 0: 32 */
-    tn_dtype cache_dtype;     /* NONE: float32 for float32 weights or activations, else float16 */
+    tn_dtype cache_dtype;     /* NONE: float32 (ARCHITECTURE.md, "numbers", says why not float16) */
     tn_dtype float_dtype;     /* how float matrices are kept; NONE: as stored */
     tn_activation_precision activations;
     int64_t max_log_probs; /* K of the sampler; 0: 20 */

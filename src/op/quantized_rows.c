@@ -7,7 +7,7 @@
 #include <math.h>
 
 static void quantize_block(bool two_planes, const float *x, int64_t count, size_t block, const tn_quantized_row *row) {
-    float largest = 0.0f, levels = two_planes ? 16256.0f : 127.0f;
+    float largest = 0.0f, levels = two_planes ? 32512.0f : 127.0f;
     bool finite = true;
     for (int64_t i = 0; i < count; i++) {
         finite = finite && isfinite(x[i]);
@@ -22,9 +22,9 @@ static void quantize_block(bool two_planes, const float *x, int64_t count, size_
         size_t at = block * TN_QUANTIZED_BLOCK + (size_t)i;
         sum += q;
         if (two_planes) {
-            int32_t hi = (q + 64) >> 7; /* arithmetic shift: gcc and clang */
+            int32_t hi = (q + 128) >> 8; /* arithmetic shift: gcc and clang */
             row->hi[at] = (int8_t)hi;
-            row->lo[at] = (int8_t)(q - 128 * hi);
+            row->lo[at] = (int8_t)(q - 256 * hi);
         } else {
             row->hi[at] = (int8_t)q;
         }
@@ -56,7 +56,7 @@ void tn_dequantize_row(tn_dtype dtype, const void *row, int64_t columns, float *
     /* The view is only read from. */
     tn_quantized_row parts = tn_quantized_row_at(dtype, (void *)(uintptr_t)row, columns);
     for (int64_t i = 0; i < columns; i++) {
-        int32_t q = parts.lo != NULL ? 128 * parts.hi[i] + parts.lo[i] : parts.hi[i];
+        int32_t q = parts.lo != NULL ? 256 * parts.hi[i] + parts.lo[i] : parts.hi[i];
         x[i] = parts.scale[i / TN_QUANTIZED_BLOCK] * (float)q;
     }
 }

@@ -9,9 +9,9 @@
  *     q8_32    hi int8 [padded] |                    scale f32 [blocks] | scaled_sum f32 [blocks] | sum i32 [blocks]
  *
  * then zeros up to a multiple of 64 bytes. For a block with largest magnitude a:
- *     q15_32   scale d = a / 16256, q = rint(x / d) in [−16256, 16256], hi = (q + 64) >> 7, lo = q − 128·hi in [−64, 63]
+ *     q15_32   scale d = a / 32512, q = rint(x / d) in [−32512, 32512], hi = (q + 128) >> 8, lo = q − 256·hi in [−128, 127]
  *     q8_32    scale d = a / 127,   q = rint(x / d) = hi
- * computed as q = rint(x · (16256 / a)) in float32, round half to even; a < 2⁻¹¹² gives zeros in all parts (below, 16256 / a
+ * computed as q = rint(x · (32512 / a)) in float32, round half to even; a < 2⁻¹¹¹ gives zeros in all parts (below, 32512 / a
  * would overflow and d lose bits). A NaN or infinity anywhere in a block gives scale and scaled_sum NaN (0x7fc00000) and q 0,
  * so it is seen at the output and not hidden. sum = Σq, scaled_sum = d · (float)Σq, one rounding. Every backend makes the
  * same bytes from the same floats.
@@ -22,7 +22,7 @@
 #include "op/dtype.h"
 
 #define TN_QUANTIZED_BLOCK 32
-#define TN_QUANTIZED_LEAST 0x1p-112f
+#define TN_QUANTIZED_LEAST 0x1p-111f
 
 static inline size_t tn_quantized_padded_columns(int64_t columns) {
     return ((size_t)columns + 63u) & ~(size_t)63u;

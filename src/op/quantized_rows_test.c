@@ -14,21 +14,21 @@
 static void a_block_is_scaled_to_its_largest_magnitude(void **state) {
     (void)state;
     float x[40] = {0};
-    x[0] = -16256.0f, x[1] = 100.0f, x[2] = 64.0f, x[3] = -65.0f; /* scale 1 */
+    x[0] = -32512.0f, x[1] = 228.0f, x[2] = 128.0f, x[3] = -129.0f; /* scale 1 */
     x[32] = 2.0f, x[33] = -1.0f;
     _Alignas(64) uint8_t row[256];
     memset(row, 0xee, sizeof row);
     assert_int_equal(tn_quantized_row_bytes(TN_Q15_32, 40), 192);
     tn_quantize_row(TN_Q15_32, x, 40, row);
     tn_quantized_row parts = tn_quantized_row_at(TN_Q15_32, row, 40);
-    assert_true(parts.scale[0] == 1.0f && parts.scale[1] == 2.0f / 16256.0f);
-    assert_int_equal(parts.sum[0], -16256 + 100 + 64 - 65);
-    assert_int_equal(parts.sum[1], 16256 - 8128);
+    assert_true(parts.scale[0] == 1.0f && parts.scale[1] == 2.0f / 32512.0f);
+    assert_int_equal(parts.sum[0], -32512 + 228 + 128 - 129);
+    assert_int_equal(parts.sum[1], 32512 - 16256);
     assert_true(parts.scaled_sum[0] == (float)parts.sum[0]);
     assert_int_equal(parts.hi[0], -127), assert_int_equal(parts.lo[0], 0);
     assert_int_equal(parts.hi[1], 1), assert_int_equal(parts.lo[1], -28);
-    assert_int_equal(parts.hi[2], 1), assert_int_equal(parts.lo[2], -64);
-    assert_int_equal(parts.hi[3], -1), assert_int_equal(parts.lo[3], 63);
+    assert_int_equal(parts.hi[2], 1), assert_int_equal(parts.lo[2], -128);
+    assert_int_equal(parts.hi[3], -1), assert_int_equal(parts.lo[3], 127);
     for (size_t i = 34; i < 64; i++) assert_true(parts.hi[i] == 0 && parts.lo[i] == 0);
     for (size_t i = 152; i < 192; i++) assert_int_equal(row[i], 0);
     assert_int_equal(row[192], 0xee);
@@ -76,7 +76,7 @@ static void infinities_and_nans_show_in_the_scale_and_nowhere_else(void **state)
         assert_memory_equal(&parts.scaled_sum[0], &nan_bits, 4);
         assert_int_equal(parts.sum[0], 0);
         for (int i = 0; i < 32; i++) assert_int_equal(parts.hi[i], 0);
-        assert_true(parts.scale[1] == 1.0f / 16256.0f);
+        assert_true(parts.scale[1] == 1.0f / 32512.0f);
     }
 }
 

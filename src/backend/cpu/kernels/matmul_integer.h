@@ -25,7 +25,7 @@ V_INLINE int64_t tile_block_bytes(int64_t tile_rows, bool two_planes) {
 }
 V_INLINE int64_t tile_rows_of(int64_t rows_left) {
     if (V_TILE_ROWS == 1) return 1;
-    return rows_left >= 8 ? 8 : rows_left >= 4 ? 4 : rows_left >= 2 ? 2 : 1;
+    return rows_left >= V_TILE_ROWS ? V_TILE_ROWS : rows_left >= 4 ? 4 : rows_left >= 2 ? 2 : 1;
 }
 
 /* Blocks [first, end) of num_rows quantised rows of `columns` columns as tiles, one after another. */
@@ -120,8 +120,9 @@ V_INLINE void integer_tile(const int num_rows, const tn_strip_type type, const b
 V_INLINE void integer_strip(const tn_strip_type type, const bool two_planes, const uint8_t *strip, const char *tiles, int64_t num_rows,
                             int64_t first, int64_t end, float *y, int64_t stride) {
     int64_t r = 0, row_bytes = (end - first) * tile_block_bytes(1, two_planes);
-#if V_TILE_ROWS == 8
-    for (; r + 8 <= num_rows; r += 8) integer_tile(8, type, two_planes, strip, tiles + r * row_bytes, first, end, y + r * stride, stride);
+#if V_TILE_ROWS > 1
+    for (; r + V_TILE_ROWS <= num_rows; r += V_TILE_ROWS)
+        integer_tile(V_TILE_ROWS, type, two_planes, strip, tiles + r * row_bytes, first, end, y + r * stride, stride);
     if (r + 4 <= num_rows) {
         integer_tile(4, type, two_planes, strip, tiles + r * row_bytes, first, end, y + r * stride, stride);
         r += 4;
