@@ -237,6 +237,7 @@ void *tn_context_buffer(tn_context *context, const char *name) {
         (void)tn_fail(context->diag, TN_INVALID_ARGUMENT, "cannot give a buffer: '%s' has an address already", name);
         return NULL;
     }
+    if (io->source == TN_IO_OWN && context->present != NULL && !context->is_changed) return io->own;
     if (io->source != TN_IO_OWN) context->is_changed = true;
     io->source = TN_IO_OWN;
     const tn_memory_layout *layout;

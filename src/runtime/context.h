@@ -92,12 +92,13 @@ struct tn_context {
     const tn_state_set *states;
     unsigned states_serial; /* 0: none */
 
-    tn_io_binding *io; /* [num_io] */
-    uint32_t *io_of;   /* [num_tensors] index in `io`; UINT32_MAX: none */
-    int64_t *leaves;   /* [num_leaves] of what is set */
-    int64_t *values;   /* [num_symbols] */
-    bool is_resolved;  /* leaves and values are those of the dimensions set */
-    bool is_changed;   /* an address, a shape … changed since `present` was chosen */
+    tn_io_binding *io;              /* [num_io] */
+    uint32_t *io_of;                /* [num_tensors] index in `io`; UINT32_MAX: none */
+    int64_t *leaves;                /* [num_leaves] of what is set */
+    int64_t *values;                /* [num_symbols] */
+    bool is_resolved;               /* leaves and values are those of the dimensions set */
+    const tn_memory_layout *layout; /* that fits them; NULL: not looked for yet */
+    bool is_changed;                /* an address, a shape … changed since `present` was chosen */
     tn_prepared *present;
 
     tn_prepared prepared[TN_MAX_PREPARED];
@@ -141,7 +142,8 @@ bool tn_tensor_room(const tn_function *function, uint32_t tensor, const int64_t 
 TN_MUST_CHECK tn_status tn_memory_layout_create(tn_context *context, tn_memory_layout *layout);
 void tn_memory_layout_copy(const tn_context *context, tn_memory_layout *dst, const tn_memory_layout *src);
 void tn_memory_layout_destroy(tn_context *context, tn_memory_layout *layout);
-/* A layout that fits the present values, planned now or before. exact: for these dimensions, not for their bucket. */
+/* A layout that fits the present values, planned now or before. exact: for these dimensions, not for their bucket. Valid until
+ * others are resolved. */
 TN_MUST_CHECK tn_status tn_context_find_layout(tn_context *context, bool exact, const tn_memory_layout **out_layout);
 /* Makes activation, host and own memory large enough for it; waits for running work if something must move. */
 TN_MUST_CHECK tn_status tn_context_reserve(tn_context *context, const tn_memory_layout *layout);

@@ -2,11 +2,11 @@
  *
  * fence.c: tn_fence over a backend's events; on a synchronous device there is nothing to wait for.
  */
-#include "backend/backend.h"
 #include "base/memory.h"
-#include "runtime/runtime.h"
+#include "runtime/engine.h"
 
 struct tn_fence {
+    const tn_allocator *allocator;
     tn_device *device;
     tn_event *event; /* NULL: the device is synchronous */
 };
@@ -14,8 +14,9 @@ struct tn_fence {
 tn_status tn_fence_create(tn_engine *engine, tn_diag *diag, tn_fence **out_fence) {
     *out_fence = NULL;
     tn_device *device = tn_engine_device(engine);
-    tn_fence *fence = tn_alloc_zero(&device->allocator, sizeof *fence);
+    tn_fence *fence = tn_alloc_zero(engine->allocator, sizeof *fence);
     if (fence == NULL) return tn_fail_memory(diag, "a fence", sizeof *fence);
+    fence->allocator = engine->allocator;
     fence->device = device;
     if (device->backend->event_create != NULL) {
         tn_status status = device->backend->event_create(device, diag, &fence->event);
@@ -31,7 +32,7 @@ tn_status tn_fence_create(tn_engine *engine, tn_diag *diag, tn_fence **out_fence
 void tn_fence_destroy(tn_fence *fence) {
     if (fence == NULL) return;
     if (fence->event != NULL) fence->device->backend->event_destroy(fence->event);
-    tn_free(&fence->device->allocator, fence);
+    tn_free(fence->allocator, fence);
 }
 
 tn_status tn_fence_record(tn_fence *fence, tn_stream *stream) {

@@ -175,7 +175,8 @@ static tn_status plan_cached(tn_context *context, const int64_t *leaves, const i
 tn_status tn_context_find_layout(tn_context *context, bool exact, const tn_memory_layout **out_layout) {
     const tn_function *function = context->function;
     tn_memory_layout *layout = NULL;
-    *out_layout = NULL;
+    *out_layout = context->layout;
+    if (!exact && context->layout != NULL) return TN_OK;
     if (!exact) {
         for (uint32_t i = 0; i < function->num_leaves; i++)
             context->scratch_leaves[i] = tn_context_bucket(context, &function->leaves[i], context->leaves[i]);
@@ -196,7 +197,7 @@ tn_status tn_context_find_layout(tn_context *context, bool exact, const tn_memor
         }
     }
     layout->last_use = ++context->clock;
-    *out_layout = layout;
+    context->layout = *out_layout = layout;
     return TN_OK;
 }
 

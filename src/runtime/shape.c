@@ -192,6 +192,7 @@ tn_status tn_context_resolve(tn_context *context) {
     const tn_function *function = context->function;
     tn_status status = context->is_resolved && function->num_late_inputs == 0 ? TN_OK : find_missing(context);
     if (status != TN_OK || (context->is_resolved && function->num_late_inputs == 0)) return status;
+    context->layout = NULL;
     status = check_named_dims(context);
     for (uint32_t i = 0; i < function->num_leaves && status == TN_OK; i++) {
         const tn_leaf *leaf = &function->leaves[i];
