@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "cli/session.h"
+#include "format/json.h"
 #include "plan/plan.h"
 
 typedef struct inspect_args {
@@ -54,8 +55,8 @@ static void print_variants(const tn_plan_view *view, const tn_plan_step *step) {
     for (uint32_t i = 0; i < step->num_variants; i++) {
         const tn_plan_variant *variant = &view->variants[step->first_variant + i];
         char bytes[32];
-        printf("        %lld..%lld  %s v%u", (long long)variant->bucket_min, (long long)variant->bucket_max, tn_plan_string(view, variant->tactic),
-               variant->tactic_version);
+        printf("        %lld..%lld  %s v%u", (long long)variant->bucket_min, (long long)variant->bucket_max,
+               tn_plan_string(view, variant->tactic), variant->tactic_version);
         if (variant->workspace_bytes > 0) printf("  (workspace %s)", tn_format_bytes(variant->workspace_bytes, bytes));
         putchar('\n');
     }
@@ -71,8 +72,8 @@ static void print_function(const tn_plan_view *view, const tn_plan_function *fun
     }
     for (uint32_t i = 0; i < function->num_steps; i++) {
         const tn_plan_step *step = &view->steps[function->first_step + i];
-        printf("  %4u %-6s %s%s\n        %s\n", i, step_kind(step->kind), tn_plan_string(view, step->name), step->device == 0 ? " (host)" : "",
-               tn_plan_string(view, step->problem));
+        printf("  %4u %-6s %s%s\n        %s\n", i, step_kind(step->kind), tn_plan_string(view, step->name),
+               step->device == 0 ? " (host)" : "", tn_plan_string(view, step->problem));
         print_variants(view, step);
     }
 }
@@ -85,7 +86,9 @@ static void print_weights(const tn_plan_view *view) {
         char bytes[32];
         printf("  %-40s %s, layout %s v%u, %s%s\n", tn_plan_string(view, weight->name), tn_plan_string(view, weight->encoding),
                tn_plan_string(view, weight->layout), weight->layout_version, tn_format_bytes(weight->size, bytes),
-               weight->storage == TN_WEIGHT_EXTERNAL ? ", in the model file" : weight->storage == TN_WEIGHT_STRIPPED ? ", stripped" : "");
+               weight->storage == TN_WEIGHT_EXTERNAL   ? ", in the model file"
+               : weight->storage == TN_WEIGHT_STRIPPED ? ", stripped"
+                                                       : "");
         total += weight->size;
     }
     char bytes[32];
@@ -96,13 +99,34 @@ static void print_states(const tn_plan_view *view) {
     for (uint32_t i = 0; i < view->num_states; i++) {
         const tn_plan_state *state = &view->states[i];
         if (strcmp(tn_plan_string(view, state->kind), "kv") == 0)
-            printf("state %s: cache of %lld layers, %lld heads of %lld and %lld, %s, blocks of %lld tokens\n", tn_plan_string(view, state->name),
-                   (long long)state->num_layers, (long long)state->num_kv_heads, (long long)state->k_dim, (long long)state->v_dim,
-                   tn_plan_string(view, state->dtype), (long long)state->tokens_per_block);
+            printf("state %s: cache of %lld layers, %lld heads of %lld and %lld, %s, blocks of %lld tokens\n",
+                   tn_plan_string(view, state->name), (long long)state->num_layers, (long long)state->num_kv_heads, (long long)state->k_dim,
+                   (long long)state->v_dim, tn_plan_string(view, state->dtype), (long long)state->tokens_per_block);
         else
             printf("state %s: %s of %lld tokens, vocabulary %lld\n", tn_plan_string(view, state->name), tn_plan_string(view, state->kind),
                    (long long)state->max_seq_len, (long long)state->vocab_size);
     }
+}
+
+/* META's "refused": [{"problem": …, "tactics": [{"name": …, "reason": …}]}] */
+static bool print_refusals(const tn_plan_view *view) {
+    tn_json *json;
+    if (tn_json_parse("the plan's notes", view->meta, strlen(view->meta), NULL, NULL, NULL, &json) != TN_OK) return false;
+    const tn_json_value *problems = tn_json_find(tn_json_root(json), "refused");
+    bool is_ok = true;
+    for (size_t i = 0; problems != NULL && is_ok && i < tn_json_count(problems); i++) {
+        const tn_json_value *entry = tn_json_at(problems, i), *tactics = tn_json_find(entry, "tactics");
+        const char *problem, *name, *reason;
+        is_ok = tn_json_get_string(entry, "problem", NULL, &problem, NULL) == TN_OK;
+        if (is_ok) printf("%s\n", problem);
+        for (size_t k = 0; tactics != NULL && is_ok && k < tn_json_count(tactics); k++) {
+            is_ok = tn_json_get_string(tn_json_at(tactics, k), "name", NULL, &name, NULL) == TN_OK &&
+                    tn_json_get_string(tn_json_at(tactics, k), "reason", NULL, &reason, NULL) == TN_OK;
+            if (is_ok) printf("    %-36s %s\n", name, reason);
+        }
+    }
+    tn_json_destroy(json);
+    return is_ok;
 }
 
 static bool inspect(const tn_plan *plan, const inspect_args *args) {
@@ -114,7 +138,7 @@ static bool inspect(const tn_plan *plan, const inspect_args *args) {
         return true;
     }
     const tn_plan_view *view = tn_plan_get_view(plan);
-    if (args->shows_why) return tn_inspect_print_refusals(view->meta);
+    if (args->shows_why) return print_refusals(view);
     char bytes[32];
     printf("plan for %s, built by tenon %s, %s\n", view->header->backend, view->header->builder_version,
            tn_format_bytes(view->header->file_bytes, bytes));

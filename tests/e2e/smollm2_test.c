@@ -73,7 +73,7 @@ static size_t read_ids(const tn_json_value *array, int32_t *ids) {
  * `tolerance`. */
 static void check_cases(tn_test_decoder *decoder, double margin, double tolerance) {
     const tn_json_value *cases = tn_json_find(tn_json_root(expected), "cases");
-    assert_true(tn_json_count(cases) >= 5);
+    assert_true(tn_json_count(cases) > 0);
     for (size_t c = 0; c < tn_json_count(cases); c++) {
         const tn_json_value *test = tn_json_at(cases, c);
         static int32_t prompt[MAX_IDS], greedy[MAX_IDS];
