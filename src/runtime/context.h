@@ -48,8 +48,9 @@ typedef struct tn_program_item {
 } tn_program_item;
 
 typedef struct tn_prepared {
-    bool is_used;  /* the launches are those of `leaves` */
-    bool is_bound; /* the buffers are those of `addresses` and the numbers below */
+    bool is_used;    /* the launches are those of `leaves` */
+    bool is_bound;   /* the buffers are those of `addresses` and the numbers below */
+    bool is_checked; /* the spans of the bound steps fit: only addresses can change */
     uint64_t last_use;
     int64_t *leaves;           /* [num_leaves] */
     void **addresses;          /* [num_io] */
@@ -147,6 +148,7 @@ void tn_memory_layout_destroy(tn_context *context, tn_memory_layout *layout);
 TN_MUST_CHECK tn_status tn_context_find_layout(tn_context *context, bool exact, const tn_memory_layout **out_layout);
 /* Makes activation, host and own memory large enough for it; waits for running work if something must move. */
 TN_MUST_CHECK tn_status tn_context_reserve(tn_context *context, const tn_memory_layout *layout);
+void tn_context_set_addresses(tn_context *context); /* io.address, from what is given and owned now */
 const tn_plan_variant *tn_step_find_variant(const tn_context *context, const tn_function_step *step, const int64_t *values,
                                             const tn_tactic **out_tactic);
 
@@ -156,7 +158,8 @@ TN_MUST_CHECK tn_status tn_prepared_wait(tn_context *context, tn_prepared *prepa
 TN_MUST_CHECK tn_status tn_context_wait(tn_context *context);                         /* of all of them */
 /* Launch and buffers of one step at the prepared values. */
 TN_MUST_CHECK tn_status tn_prepared_launch(tn_context *context, tn_prepared *prepared, uint32_t step);
-TN_MUST_CHECK tn_status tn_prepared_bind(tn_context *context, tn_prepared *prepared, uint32_t step);
+/* is_checked: the operands' spans were found to fit at these values before. */
+TN_MUST_CHECK tn_status tn_prepared_bind(tn_context *context, tn_prepared *prepared, uint32_t step, bool is_checked);
 /* The address of one operand; *out_room: bytes from there to the end of its tensor (SIZE_MAX: weights, states). */
 TN_MUST_CHECK tn_status tn_prepared_address(tn_context *context, const tn_prepared *prepared, const tn_plan_ref *ref, void **out_address,
                                             size_t *out_room);

@@ -250,6 +250,19 @@ static tn_status grow_host(tn_context *context, size_t size_bytes) {
     return TN_OK;
 }
 
+/* Device memory of the context between the device and the caller's host memory. */
+static bool is_staged(const tn_context *context, uint32_t index) {
+    return context->io[index].source == TN_IO_HOST && context->function->tensors[context->function->io[index]].place == 0 &&
+           !context->backend->is_host;
+}
+
+void tn_context_set_addresses(tn_context *context) {
+    for (uint32_t i = 0; i < context->function->num_io; i++) {
+        tn_io_binding *io = &context->io[i];
+        io->address = io->source == TN_IO_OWN || is_staged(context, i) ? io->own : io->given;
+    }
+}
+
 tn_status tn_context_reserve(tn_context *context, const tn_memory_layout *layout) {
     const tn_function *function = context->function;
     tn_status status = TN_OK;
@@ -257,10 +270,10 @@ tn_status tn_context_reserve(tn_context *context, const tn_memory_layout *layout
     if (status == TN_OK && layout->host_bytes > context->host_bytes) status = grow_host(context, layout->host_bytes);
     for (uint32_t i = 0; i < function->num_io && status == TN_OK; i++) {
         tn_io_binding *io = &context->io[i];
-        bool is_staged = io->source == TN_IO_HOST && function->tensors[function->io[i]].place == 0 && !context->backend->is_host;
         size_t needed = layout->tensor_bytes[function->io[i]];
-        if ((io->source == TN_IO_OWN || is_staged) && (io->own == NULL || io->own_bytes < needed)) status = grow_own(context, i, needed);
-        io->address = io->source == TN_IO_OWN || is_staged ? io->own : io->given;
+        if ((io->source == TN_IO_OWN || is_staged(context, i)) && (io->own == NULL || io->own_bytes < needed))
+            status = grow_own(context, i, needed);
     }
+    tn_context_set_addresses(context);
     return status;
 }

@@ -10,6 +10,8 @@
 #include "runtime/context.h"
 #include "runtime/state_set.h"
 
+enum { MAX_SIBLINGS = 4 }; /* entries of the same shapes */
+
 /* --- waiting ------------------------------------------------------------------------------------------------------------------ */
 
 tn_status tn_prepared_wait(tn_context *context, tn_prepared *prepared) {
@@ -74,36 +76,44 @@ static bool has_leaves(const tn_context *context, const tn_prepared *prepared) {
     return prepared->is_used && memcmp(prepared->leaves, context->leaves, context->function->num_leaves * sizeof(int64_t)) == 0;
 }
 
+/* Was it bound to weights, states or memory that are no longer the present ones? */
+static bool is_stale(const tn_context *context, const tn_prepared *prepared, unsigned weights_generation) {
+    return !prepared->is_bound || prepared->weights_generation != weights_generation || prepared->states_serial != context->states_serial ||
+           prepared->memory_generation != context->memory_generation || prepared->program_generation != context->program_generation;
+}
+
 static bool is_current(const tn_context *context, const tn_prepared *prepared, unsigned weights_generation) {
-    if (!prepared->is_bound || prepared->weights_generation != weights_generation || prepared->states_serial != context->states_serial ||
-        prepared->memory_generation != context->memory_generation || prepared->program_generation != context->program_generation)
-        return false;
+    if (is_stale(context, prepared, weights_generation)) return false;
     for (uint32_t i = 0; i < context->function->num_io; i++)
         if (prepared->addresses[i] != context->io[i].address) return false;
     return true;
 }
 
-/* Best: the same shapes and nothing in flight, then only buffers change. Else an entry that was never used, else the oldest. */
-static tn_status take_entry(tn_context *context, tn_prepared **out_prepared) {
-    tn_prepared *best = NULL;
-    *out_prepared = NULL;
-    for (int i = 0; i < TN_MAX_PREPARED; i++) {
-        tn_prepared *prepared = &context->prepared[i];
-        if (has_leaves(context, prepared) && !prepared->is_in_flight) {
-            *out_prepared = prepared;
-            return TN_OK;
-        }
-    }
+/* A caller that alternates between a few sets of addresses gets an entry for each; one that always gives new ones has its oldest
+ * entry bound again. *out_sibling: an entry of the same shapes, whose launches can be copied; or NULL. */
+static tn_status take_entry(tn_context *context, unsigned weights_generation, tn_prepared **out_prepared, const tn_prepared **out_sibling) {
+    tn_prepared *oldest = NULL, *oldest_sibling = NULL, *unused = NULL, *stale = NULL;
+    int num_siblings = 0;
+    *out_sibling = NULL;
     for (int i = 0; i < TN_MAX_PREPARED; i++) {
         tn_prepared *prepared = &context->prepared[i];
         if (prepared->leaves == NULL) {
-            *out_prepared = prepared;
-            return create_entry(context, prepared);
+            if (unused == NULL) unused = prepared;
+            continue;
         }
-        if (best == NULL || prepared->last_use < best->last_use) best = prepared;
+        if (oldest == NULL || prepared->last_use < oldest->last_use) oldest = prepared;
+        if (!has_leaves(context, prepared)) continue;
+        num_siblings++;
+        *out_sibling = prepared;
+        if (oldest_sibling == NULL || prepared->last_use < oldest_sibling->last_use) oldest_sibling = prepared;
+        if (stale == NULL && is_stale(context, prepared, weights_generation)) stale = prepared;
     }
-    *out_prepared = best;
-    return tn_prepared_wait(context, best);
+    if (stale == NULL && unused != NULL && num_siblings < MAX_SIBLINGS) {
+        *out_prepared = unused;
+        return create_entry(context, unused);
+    }
+    *out_prepared = stale != NULL ? stale : oldest_sibling != NULL ? oldest_sibling : oldest;
+    return tn_prepared_wait(context, *out_prepared);
 }
 
 /* --- one step ---------------------------------------------------------------------------------------------------------------------- */
@@ -159,12 +169,11 @@ tn_status tn_prepared_address(tn_context *context, const tn_prepared *prepared, 
     }
     if (ref->space == TN_SPACE_INPUT || ref->space == TN_SPACE_OUTPUT) {
         base = prepared->addresses[context->io_of[ref->id]];
-        if (!tn_tensor_room(function, ref->id, prepared->values, &room)) room = 0;
     } else {
         base = ref->space == TN_SPACE_HOST ? context->host : context->activation;
         if (base != NULL) base += prepared->layout.tensor_offsets[ref->id];
-        room = prepared->layout.tensor_bytes[ref->id];
     }
+    if (!tn_tensor_room(function, ref->id, prepared->values, &room)) room = 0;
     tn_status status = resolve_offset(context, prepared, ref, room, &offset);
     if (status != TN_OK) return status;
     *out_address = base != NULL ? base + offset : NULL;
@@ -193,7 +202,7 @@ static tn_status check_span(const tn_context *context, const tn_prepared *prepar
     return bytes <= room ? TN_OK : fail_step(context, TN_INVALID_DATA, step, "reaches beyond one of its tensors");
 }
 
-tn_status tn_prepared_bind(tn_context *context, tn_prepared *prepared, uint32_t index) {
+tn_status tn_prepared_bind(tn_context *context, tn_prepared *prepared, uint32_t index, bool is_checked) {
     const tn_function_step *step = &context->function->steps[index];
     void **buffers = prepared->buffers + step->first_buffer;
     bool on_host = step->record->device == 0;
@@ -215,7 +224,7 @@ tn_status tn_prepared_bind(tn_context *context, tn_prepared *prepared, uint32_t 
             for (uint32_t k = 0; k < form->num_buffers; k++) *buffers++ = (uint8_t *)address + form->part_offsets[k];
             continue;
         }
-        if (ref->space != TN_SPACE_STATE) status = check_span(context, prepared, step, operand, room);
+        if (ref->space != TN_SPACE_STATE && !is_checked) status = check_span(context, prepared, step, operand, room);
         if (status != TN_OK) return status;
         *buffers++ = address;
     }
@@ -313,23 +322,26 @@ static bool workspaces_fit(const tn_context *context, const tn_prepared *prepare
     return true;
 }
 
-/* Launches for context->leaves. */
-static tn_status fill_launches(tn_context *context, tn_prepared *prepared) {
+/* Launches for context->leaves; those of a sibling are the same. */
+static tn_status fill_launches(tn_context *context, tn_prepared *prepared, const tn_prepared *sibling) {
     const tn_function *function = context->function;
-    prepared->is_used = false;
-    prepared->is_bound = false;
+    prepared->is_used = prepared->is_bound = prepared->is_checked = false;
     memcpy(prepared->leaves, context->leaves, function->num_leaves * sizeof(int64_t));
     memcpy(prepared->values, context->values, function->num_symbols * sizeof(int64_t));
     memset(prepared->launches, 0, function->num_steps * sizeof(tn_launch));
     tn_status status = TN_OK;
-    for (uint32_t i = 0; i < function->num_steps && status == TN_OK; i++) status = check_step(context, prepared, i);
+    if (sibling != NULL) {
+        memcpy(prepared->launches, sibling->launches, function->num_steps * sizeof(tn_launch));
+        memcpy(prepared->tactics, sibling->tactics, function->num_steps * sizeof(tn_tactic *));
+    }
+    for (uint32_t i = 0; i < function->num_steps && status == TN_OK && sibling == NULL; i++) status = check_step(context, prepared, i);
     prepared->is_used = status == TN_OK;
     return status;
 }
 
-static tn_status take_layout(tn_context *context, tn_prepared *prepared, bool exact) {
+static tn_status take_exact_layout(tn_context *context, tn_prepared *prepared) {
     const tn_memory_layout *layout;
-    tn_status status = tn_context_find_layout(context, exact, &layout);
+    tn_status status = tn_context_find_layout(context, true, &layout);
     if (status == TN_OK) status = tn_context_reserve(context, layout);
     if (status == TN_OK) tn_memory_layout_copy(context, &prepared->layout, layout);
     return status;
@@ -358,8 +370,8 @@ static tn_status bind_all(tn_context *context, tn_prepared *prepared, unsigned w
     prepared->program_size = prepared->num_bound = 0;
     build_range(context, prepared, 0, function->num_steps);
     for (uint32_t i = 0; i < prepared->num_bound && status == TN_OK; i++)
-        status = tn_prepared_bind(context, prepared, prepared->bound_steps[i]);
-    prepared->is_bound = status == TN_OK;
+        status = tn_prepared_bind(context, prepared, prepared->bound_steps[i], prepared->is_checked);
+    prepared->is_bound = prepared->is_checked = status == TN_OK;
     return status;
 }
 
@@ -378,19 +390,25 @@ static tn_status check_bindings(const tn_context *context) {
     return TN_OK;
 }
 
-static tn_status find_prepared(tn_context *context, unsigned weights_generation, tn_prepared **out_prepared) {
-    *out_prepared = NULL;
+static tn_prepared *find_current(tn_context *context, unsigned weights_generation) {
     for (int i = 0; i < TN_MAX_PREPARED; i++)
-        if (has_leaves(context, &context->prepared[i]) && is_current(context, &context->prepared[i], weights_generation)) {
-            *out_prepared = &context->prepared[i];
-            return TN_OK;
-        }
+        if (has_leaves(context, &context->prepared[i]) && is_current(context, &context->prepared[i], weights_generation))
+            return &context->prepared[i];
+    return NULL;
+}
+
+static tn_status prepare_new(tn_context *context, unsigned weights_generation, tn_prepared **out_prepared) {
+    const tn_memory_layout *layout;
+    const tn_prepared *sibling;
     tn_prepared *prepared;
-    tn_status status = take_entry(context, &prepared);
-    bool is_filled = status == TN_OK && has_leaves(context, prepared);
-    if (status == TN_OK) status = take_layout(context, prepared, false);
-    if (status == TN_OK && !is_filled) status = fill_launches(context, prepared);
-    if (status == TN_OK && !workspaces_fit(context, prepared)) status = take_layout(context, prepared, true);
+    *out_prepared = NULL;
+    tn_status status = tn_context_find_layout(context, false, &layout);
+    if (status == TN_OK) status = tn_context_reserve(context, layout);
+    if (status == TN_OK) status = take_entry(context, weights_generation, &prepared, &sibling);
+    if (status != TN_OK) return status;
+    tn_memory_layout_copy(context, &prepared->layout, layout);
+    if (prepared != sibling && !has_leaves(context, prepared)) status = fill_launches(context, prepared, sibling);
+    if (status == TN_OK && !workspaces_fit(context, prepared)) status = take_exact_layout(context, prepared);
     if (status == TN_OK) status = bind_all(context, prepared, weights_generation);
     if (status == TN_OK) *out_prepared = prepared;
     return status;
@@ -406,10 +424,10 @@ tn_status tn_context_prepare(tn_context *context) {
     context->present = NULL;
     tn_status status = check_bindings(context);
     if (status == TN_OK) status = tn_context_resolve(context);
-    const tn_memory_layout *layout;
-    if (status == TN_OK) status = tn_context_find_layout(context, false, &layout);
-    if (status == TN_OK) status = tn_context_reserve(context, layout); /* addresses of own memory are part of the choice */
-    if (status == TN_OK) status = find_prepared(context, weights_generation, &context->present);
+    if (status != TN_OK) return status;
+    tn_context_set_addresses(context);
+    context->present = find_current(context, weights_generation);
+    if (context->present == NULL) status = prepare_new(context, weights_generation, &context->present);
     if (status != TN_OK) return status;
     context->present->last_use = ++context->clock;
     context->is_changed = false;

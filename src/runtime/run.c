@@ -114,7 +114,7 @@ static tn_status run_late(runner *r, const tn_program_item *item) {
         if (guard == TN_SYM_UNKNOWN) return fail_unknown(r, i);
         if (guard == 0) continue;
         status = tn_prepared_launch(context, prepared, i);
-        if (status == TN_OK) status = tn_prepared_bind(context, prepared, i);
+        if (status == TN_OK) status = tn_prepared_bind(context, prepared, i, false);
         context->late_steps[count] = i;
         context->late_bound[count++] = (tn_bound_step){.launch = &prepared->launches[i],
                                                        .problem = &step->problem,
@@ -131,7 +131,7 @@ static void mark_written(runner *r, const tn_plan_ref *ref) {
 static tn_status run_host(runner *r, const tn_program_item *item) {
     const tn_function_step *step = &r->function->steps[item->step];
     tn_status status = settle(r);
-    if (status == TN_OK) status = tn_prepared_bind(r->context, r->prepared, item->step);
+    if (status == TN_OK) status = tn_prepared_bind(r->context, r->prepared, item->step, false);
     if (status == TN_OK)
         status = tn_ref_run(&step->problem, r->prepared->buffers + step->first_buffer, r->prepared->values, r->context->diag);
     if (status != TN_OK) return status;
