@@ -63,6 +63,7 @@ static tn_status complete_options(tn_executor *executor, tn_diag *diag) {
         return bad_option(diag, "max_chunk_tokens", options->max_chunk_tokens, info->max_num_tokens);
     if (options->pipeline_depth < 0 || options->pipeline_depth > TN_MAX_PIPELINE_DEPTH)
         return bad_option(diag, "pipeline_depth", options->pipeline_depth, TN_MAX_PIPELINE_DEPTH);
+    if (options->max_cache_tokens < 0) return bad_option(diag, "max_cache_tokens", options->max_cache_tokens, INT64_MAX);
     if (options->max_queue_size < 0) return bad_option(diag, "max_queue_size", options->max_queue_size, INT32_MAX);
     if (!(options->cache_memory_fraction > 0.0 && options->cache_memory_fraction <= 1.0))
         return tn_fail(diag, TN_INVALID_ARGUMENT, "cannot start the executor: cache_memory_fraction is %g, must be above 0 and at most 1",

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * golden_cpu_test.c: golden models on cpu.
+ */
+#include "e2e/golden.h"
+
+GOLDEN_TESTS("cpu")
