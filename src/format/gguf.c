@@ -442,7 +442,7 @@ static tn_status create(const char *name, const tn_allocator *allocator, tn_diag
 
 tn_status tn_gguf_open(const char *path, const tn_allocator *allocator, tn_diag *diag, tn_gguf **out_gguf) {
     *out_gguf = NULL;
-    tn_gguf *gguf;
+    tn_gguf *gguf = NULL;
     tn_status status = create(path, allocator, diag, &gguf);
     if (status != TN_OK) return status;
     status = tn_file_open(path, gguf->allocator, diag, &gguf->file);
@@ -459,7 +459,7 @@ tn_status tn_gguf_open(const char *path, const tn_allocator *allocator, tn_diag 
 tn_status tn_gguf_open_memory(const char *name, const void *data, size_t size_bytes, const tn_allocator *allocator, tn_diag *diag,
                               tn_gguf **out_gguf) {
     *out_gguf = NULL;
-    tn_gguf *gguf;
+    tn_gguf *gguf = NULL;
     tn_status status = create(name, allocator, diag, &gguf);
     if (status != TN_OK) return status;
     gguf->in_memory = true;

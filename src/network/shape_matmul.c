@@ -61,7 +61,7 @@ static bool product_dtype(const tn_shape *shape, bool rows_by_weight, tn_dtype *
 bool tn_shape_matrix_multiply(tn_shape *shape) {
     const tn_matrix_multiply_params *params = &shape->params->matrix_multiply;
     tn_symbols *symbols = shape->network->symbols;
-    matrix a, b;
+    matrix a = {0}, b = {0};
     if (!read_matrix(shape, 0, params->op_a, true, &a) || !read_matrix(shape, 1, params->op_b, false, &b)) return false;
     tn_shape_output *output = &shape->outputs[0];
     if (!product_dtype(shape, params->op_a == TN_MATRIX_NONE && params->op_b == TN_MATRIX_TRANSPOSE, &output->dtype)) return false;
