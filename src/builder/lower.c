@@ -9,6 +9,8 @@
 
 #include "op/dtype.h"
 
+enum { MAX_REFUSED_SHOWN = 3 };
+
 /* --- what the device can do -------------------------------------------------------------------------------------------------- */
 
 /* What its tactics said goes to `reasons` if none of them does it. */
@@ -34,12 +36,21 @@ static bool host_supports(const lowered_layer *lowered) {
     return tn_ref_supports(&lowered->problem, unused, sizeof unused);
 }
 
+/* The first few of a kind in full, the rest by number (count_refused). */
 static bool fail_layer(lowering *l, const tn_layer *layer, const char *reason) {
     bool could_host = !l->options->host_fallback;
+    if (l->num_refused[layer->kind]++ >= MAX_REFUSED_SHOWN) return false;
     tn_where where = {.subject = layer->name, .hint = could_host ? "--fallback host runs such layers with the reference kernels" : NULL};
     (void)tn_fail_at(l->diag, TN_UNSUPPORTED, &where, "cannot build '%s': no kernel of %s does this %s (%s)", layer->name,
                      l->options->device->backend->name, tn_op_get_info(layer->kind)->name, reason);
     return false;
+}
+
+static void count_refused(const lowering *l) {
+    for (int kind = 0; kind < TN_NUM_OP_KINDS; kind++)
+        if (l->num_refused[kind] > MAX_REFUSED_SHOWN)
+            (void)tn_fail(l->diag, TN_UNSUPPORTED, "cannot build %u more layers of kind %s on %s", l->num_refused[kind] - MAX_REFUSED_SHOWN,
+                          tn_op_get_info((tn_op_kind)kind)->name, l->options->device->backend->name);
 }
 
 /* --- first pass: tensors and problems ------------------------------------------------------------------------------------------ */
@@ -106,6 +117,7 @@ static bool declare_all(lowering *l) {
     if (!lower_declare_inputs(l)) return false;
     for (tn_layer *layer = l->network->first_layer; layer != NULL; layer = layer->next)
         if (!layer->is_dead && !declare_layer(l, layer, &supported)) return false;
+    if (!supported) count_refused(l);
     if (!supported && l->status == TN_OK) l->status = TN_UNSUPPORTED;
     return l->status == TN_OK;
 }

@@ -55,6 +55,7 @@ typedef struct lowering {
     lowered_region *regions;
     TN_ARRAY(uint32_t) symbols; /* network symbol → 1 + function symbol; 0: not yet */
     TN_ARRAY(uint32_t) open_loops;
+    uint32_t num_refused[TN_NUM_OP_KINDS];
     tn_status status; /* the first failure; everything after it does nothing */
 } lowering;
 
