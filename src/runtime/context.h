@@ -156,6 +156,8 @@ const tn_plan_variant *tn_step_find_variant(const tn_context *context, const tn_
 TN_MUST_CHECK tn_status tn_context_prepare(tn_context *context);
 TN_MUST_CHECK tn_status tn_prepared_wait(tn_context *context, tn_prepared *prepared); /* until its work is done */
 TN_MUST_CHECK tn_status tn_context_wait(tn_context *context);                         /* of all of them */
+/* Do the shapes of its operands fit its operation? */
+TN_MUST_CHECK tn_status tn_prepared_check(const tn_context *context, const tn_prepared *prepared, uint32_t step);
 /* Launch and buffers of one step at the prepared values. */
 TN_MUST_CHECK tn_status tn_prepared_launch(tn_context *context, tn_prepared *prepared, uint32_t step);
 /* is_checked: the operands' spans were found to fit at these values before. */

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "plan/memory_plan.h"
 #include "runtime/context.h"
+#include "runtime/problem_check.h"
 
 enum { ALIGNMENT = 64 };
 
@@ -71,12 +72,13 @@ static size_t step_workspace(const tn_context *context, const tn_function_step *
     uint32_t bucket_symbol = context->function->record->bucket_symbol;
     int64_t bucket = bucket_symbol != 0 ? values[bucket_symbol] : TN_SYM_UNKNOWN;
     size_t most = 0;
+    bool asks_tactic = !step->is_late && tn_problem_fits(&step->problem, values); /* what does not fit is refused later */
     for (uint32_t i = 0; i < step->record->num_variants; i++) {
         if (variants[i].profile != context->profile || (bucket != TN_SYM_UNKNOWN && variants[i].bucket_min > bucket)) continue;
         const tn_tactic *tactic = step->tactics[i];
-        size_t bytes = step->is_late                     ? (size_t)variants[i].workspace_bytes
-                       : tactic->workspace_bytes != NULL ? tactic->workspace_bytes(&context->engine->device->info, &step->problem, values)
-                                                         : 0;
+        size_t bytes = step->is_late ? (size_t)variants[i].workspace_bytes : 0;
+        if (asks_tactic && tactic->workspace_bytes != NULL)
+            bytes = tactic->workspace_bytes(&context->engine->device->info, &step->problem, values);
         if (bytes > most) most = bytes;
     }
     return most;

@@ -8,6 +8,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "runtime/context.h"
+#include "runtime/problem_check.h"
 #include "runtime/state_set.h"
 
 enum { MAX_SIBLINGS = 4 }; /* entries of the same shapes */
@@ -124,15 +125,33 @@ static tn_status fail_step(const tn_context *context, tn_status code, const tn_f
     return tn_fail_at(context->diag, code, &where, "cannot run function '%s': step '%s' %s", context->function->name, name, what);
 }
 
+/* Kernels trust the shapes that they are given. A size that the step itself finds out (NonZero) is not known yet. */
+tn_status tn_prepared_check(const tn_context *context, const tn_prepared *prepared, uint32_t index) {
+    const tn_function_step *step = &context->function->steps[index];
+    const tn_problem *problem = &step->problem;
+    for (uint32_t i = 0; i < problem->num_operands; i++) {
+        const tn_operand *operand = &problem->operands[i];
+        if (operand->role == TN_ROLE_STATE || (problem->op == TN_OP_NON_ZERO && i == problem->num_inputs)) continue;
+        for (int k = 0; k < operand->rank; k++)
+            if (prepared->values[operand->dims[k]] == TN_SYM_UNKNOWN)
+                return fail_step(context, TN_INVALID_DATA, step, "needs a value that is not known yet");
+    }
+    return tn_problem_fits(problem, prepared->values)
+               ? TN_OK
+               : fail_step(context, TN_INVALID_DATA, step, "has operands whose shapes do not fit its operation");
+}
+
 tn_status tn_prepared_launch(tn_context *context, tn_prepared *prepared, uint32_t index) {
     const tn_function_step *step = &context->function->steps[index];
     const tn_tactic *tactic;
     if (tn_step_find_variant(context, step, prepared->values, &tactic) == NULL)
         return fail_step(context, TN_INVALID_DATA, step, "has no variant for these dimensions");
+    tn_status status = tn_prepared_check(context, prepared, index);
+    if (status != TN_OK) return status;
     tn_launch *launch = &prepared->launches[index];
     *launch = (tn_launch){0};
     prepared->tactics[index] = tactic;
-    tn_status status = tactic->prepare(&context->engine->device->info, &step->problem, prepared->values, launch);
+    status = tactic->prepare(&context->engine->device->info, &step->problem, prepared->values, launch);
     return status == TN_OK ? TN_OK : fail_step(context, status, step, "could not be prepared");
 }
 

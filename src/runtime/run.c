@@ -131,6 +131,7 @@ static void mark_written(runner *r, const tn_plan_ref *ref) {
 static tn_status run_host(runner *r, const tn_program_item *item) {
     const tn_function_step *step = &r->function->steps[item->step];
     tn_status status = settle(r);
+    if (status == TN_OK) status = tn_prepared_check(r->context, r->prepared, item->step);
     if (status == TN_OK) status = tn_prepared_bind(r->context, r->prepared, item->step, false);
     if (status == TN_OK)
         status = tn_ref_run(&step->problem, r->prepared->buffers + step->first_buffer, r->prepared->values, r->context->diag);

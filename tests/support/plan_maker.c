@@ -188,13 +188,14 @@ typedef struct section_source {
 void tn_plan_seal(void *bytes, size_t size_bytes) {
     tn_plan_header *header = bytes;
     tn_plan_section *sections = (tn_plan_section *)(void *)(header + 1);
-    for (uint32_t i = 0; i < header->num_sections && i < TN_PLAN_MAX_SECTIONS; i++)
+    size_t head = sizeof *header + (size_t)header->num_sections * sizeof *sections;
+    if (header->num_sections > TN_PLAN_MAX_SECTIONS || head > size_bytes) return;
+    for (uint32_t i = 0; i < header->num_sections; i++)
         if (sections[i].id != TN_SECTION_WEIGHT_DATA && sections[i].offset <= size_bytes &&
             sections[i].size <= size_bytes - sections[i].offset)
             sections[i].hash = tn_hash((uint8_t *)bytes + sections[i].offset, (size_t)sections[i].size, 0);
     header->header_hash = 0;
-    size_t head = sizeof *header + header->num_sections * sizeof *sections;
-    if (head <= size_bytes) header->header_hash = tn_hash(bytes, head, 0);
+    header->header_hash = tn_hash(bytes, head, 0);
 }
 
 #define TABLE(id, array) \
