@@ -139,12 +139,10 @@ V_INLINE vf shape_scores(const attention_work *work, const attention_row *row, v
     return scores;
 }
 
-#define SCORE_ROWS (V_TILE_ROWS == 8 ? 8 : 1)
-
 V_INLINE void score_rows(const int num_rows, const float *keys, attention_row *rows, int64_t k_dim, float (*scores)[PIECE],
                          int64_t column) {
-    vf sums[SCORE_ROWS];
-    const float *q[SCORE_ROWS];
+    vf sums[V_TILE_ROWS];
+    const float *q[V_TILE_ROWS];
     V_UNROLL for (int r = 0; r < num_rows; r++) {
         sums[r] = v_zero();
         q[r] = rows[r].q;
@@ -166,8 +164,9 @@ V_INLINE void score_group(const attention_work *work, attention_tile *tile, int6
     const char *stored = block + tn_cpu_kv_key_group(&work->layout, group % work->layout.tokens_per_block);
     const float *keys = as_floats(work, stored, work->layout.k_dim, tile->widened);
     int r = 0;
-#if V_TILE_ROWS == 8
-    for (; r + 8 <= tile->num_rows; r += 8) score_rows(8, keys, tile->rows + r, work->layout.k_dim, tile->scores + r, column);
+#if V_TILE_ROWS > 1
+    for (; r + V_TILE_ROWS <= tile->num_rows; r += V_TILE_ROWS)
+        score_rows(V_TILE_ROWS, keys, tile->rows + r, work->layout.k_dim, tile->scores + r, column);
     for (; r + 3 <= tile->num_rows; r += 3) score_rows(3, keys, tile->rows + r, work->layout.k_dim, tile->scores + r, column);
 #endif
     for (; r < tile->num_rows; r++) score_rows(1, keys, tile->rows + r, work->layout.k_dim, tile->scores + r, column);
@@ -247,7 +246,7 @@ V_INLINE void value_group(const attention_work *work, attention_tile *tile, int6
         int count = 1;
         bool sees = row_sees(work, &tile->rows[r], group);
         seen_range(work, &tile->rows[r], group, &first, &end);
-        while (sees && V_TILE_ROWS == 8 && count < 4 && r + count < tile->num_rows && row_sees(work, &tile->rows[r + count], group)) {
+        while (sees && V_TILE_ROWS > 1 && count < 4 && r + count < tile->num_rows && row_sees(work, &tile->rows[r + count], group)) {
             seen_range(work, &tile->rows[r + count], group, &next_first, &next_end);
             if (next_first != first || next_end != end) break;
             count++;
@@ -262,7 +261,7 @@ V_INLINE void value_group(const attention_work *work, attention_tile *tile, int6
         if (sees) {
             float(*out)[MAX_HEAD_DIM] = tile->chunk_values + r;
             switch (count) {
-#if V_TILE_ROWS == 8
+#if V_TILE_ROWS > 1
             case 4: add_values(4, values, weights, out, v_dim, first, end); break;
             case 3: add_values(3, values, weights, out, v_dim, first, end); break;
             case 2: add_values(2, values, weights, out, v_dim, first, end); break;

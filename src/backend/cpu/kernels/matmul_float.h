@@ -95,9 +95,9 @@ static void float_strip(tn_strip_type type, const uint8_t *strip, const char *co
         int64_t step;
         for (int64_t r = 0; r < num_rows; r += step) {
             const float *x[V_TILE_ROWS];
-            step = V_TILE_ROWS == 1 ? 1 : num_rows - r >= 8 ? 8 : num_rows - r >= 4 ? 4 : 1;
+            step = V_TILE_ROWS == 1 ? 1 : num_rows - r >= V_TILE_ROWS ? V_TILE_ROWS : num_rows - r >= 4 ? 4 : 1;
             for (int64_t i = 0; i < step; i++) x[i] = (const float *)(const void *)rows[r + i] + k;
-            if (step == 8) {
+            if (step == V_TILE_ROWS) {
                 float_tile(V_TILE_ROWS, weights, x, count, y + r * stride, stride);
             } else if (step == 4) {
                 float_tile(V_TILE_ROWS < 4 ? V_TILE_ROWS : 4, weights, x, count, y + r * stride, stride);

@@ -21,9 +21,13 @@
 
 #if defined(__AVX2__) && defined(__FMA__)
 /* Kernels take their shapes as constant arguments and keep arrays of vectors in registers: all of it must be inlined. */
-#define V_INLINE    static inline __attribute__((always_inline, unused))
-#define V_UNROLL    _Pragma("GCC unroll 8")
+#define V_INLINE static inline __attribute__((always_inline, unused))
+#define V_UNROLL _Pragma("GCC unroll 8")
+#if defined(__AVX512F__)
 #define V_TILE_ROWS 8 /* rows of a register tile */
+#else
+#define V_TILE_ROWS 4
+#endif
 #else
 #define V_INLINE static inline __attribute__((unused))
 #define V_UNROLL
@@ -367,7 +371,7 @@ V_INLINE vi v_dot4(vi sum, vb weights, const int8_t *four) {
     __m256i x = _mm256_set1_epi32(bytes);
     return V_BOTH(vi, dot4_half(sum.a, weights.a, x), dot4_half(sum.b, weights.b, x));
 }
-/* the top bit of a weight apart, else a pair of products could saturate; activations are ≥ −127, so 2 · 128 · 127 fits */
+/* the top bit of a weight apart, else a pair of products could saturate: 2 · 128 · −128 is the least 16-bit number, 2 · 128 · 127 fits */
 V_INLINE vi v_dot4_wide(vi sum, vb weights, const int8_t *four) {
     vi top = vi_set1((int32_t)0x80808080u), rest = vi_set1(0x7f7f7f7f);
     return v_dot4(v_dot4(sum, vi_and(weights, rest), four), vi_and(weights, top), four);
