@@ -179,7 +179,13 @@ static tn_status launch_forward(tn_step_runner *runner, tn_batch *batch) {
         batch->sample_position[0] = 0;
         batch->num_logits = 1;
     }
-    tn_status status = bind(runner->forward, "input_ids", TN_DIMS(batch->num_tokens), batch->input_ids);
+    /* More logits than ever move their buffer, which `sample` of the step before may still read. */
+    tn_status status = TN_OK;
+    if (batch->num_logits > runner->largest_num_logits) {
+        status = tn_stream_synchronize(runner->stream, runner->diag);
+        runner->largest_num_logits = batch->num_logits;
+    }
+    if (status == TN_OK) status = bind(runner->forward, "input_ids", TN_DIMS(batch->num_tokens), batch->input_ids);
     if (status == TN_OK) status = bind(runner->forward, "positions", TN_DIMS(batch->num_tokens), batch->positions);
     if (status == TN_OK) status = bind(runner->forward, "query_start", TN_DIMS(batch->num_seqs + 1), batch->query_start);
     if (status == TN_OK) status = bind(runner->forward, "seq_slot", TN_DIMS(batch->num_seqs), batch->seq_slot);
@@ -277,6 +283,10 @@ static void take_log_probs(const tn_step_runner *runner, const tn_engine_step *s
 tn_status tn_step_runner_finish(tn_step_runner *runner, tn_engine_step *step) {
     step->is_in_flight = false;
     tn_status status = tn_fence_wait(step->fence, runner->diag);
+    if (status != TN_OK) { /* takes the error off the stream, or all that follows would fail too */
+        tn_status waited = tn_stream_synchronize(runner->stream, runner->diag);
+        if (waited != TN_OK) status = waited;
+    }
     for (int32_t i = 0; i < step->num_rows; i++) {
         const tn_step_row *row = &step->rows[i];
         tn_sequence *sequence = row->sequence;

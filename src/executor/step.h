@@ -54,9 +54,10 @@ typedef struct tn_step_runner {
     char block_table_names[8][32];
     int32_t max_batch_size, max_num_tokens, max_logits, max_blocks, top_columns;
     int64_t vocab_size;
-    void *logits;      /* of the step at hand: device memory of `forward`, read by `sample` */
-    float *logits_row; /* [vocab], for log-probabilities of prompts */
-    tn_diag *diag;     /* of the step at hand; borrowed */
+    void *logits;               /* of the step at hand: device memory of `forward`, read by `sample` */
+    int32_t largest_num_logits; /* of all steps so far */
+    float *logits_row;          /* [vocab], for log-probabilities of prompts */
+    tn_diag *diag;              /* of the step at hand; borrowed */
 } tn_step_runner;
 
 typedef struct tn_step_runner_options {

@@ -663,6 +663,45 @@ static void a_failed_step_fails_its_requests_only(void **state) {
     tn_test_decoder_close(&decoder);
 }
 
+/* On a device with a thread of its own errors come late: with the fence of the step. */
+static void a_step_that_fails_on_the_device_fails_its_requests_only(void **state) {
+    (void)state;
+    tn_fault_allocator fault;
+    tn_fault_allocator_init(&fault, 0);
+    tn_device_options device_options;
+    tn_device_options_init(&device_options);
+    device_options.allocator = &fault.allocator;
+    device_options.async = true;
+    tn_test_decoder decoder;
+    open_decoder(&decoder, "ref", &device_options);
+    start(&decoder, 0, 2);
+    int32_t ids[PROMPT];
+    make_prompt(ids, PROMPT, 63);
+    tn_response *right = answer_alone(&decoder, ids, PROMPT, 8);
+    int num_failed = 0;
+    for (size_t n = 1; n <= 25; n++) {
+        fault.fail_at = atomic_load(&fault.num_calls) + n * 13;
+        tn_request request = make_request(ids, PROMPT, 8);
+        tn_response *response = await(&decoder, enqueue(&decoder, &request));
+        if (tn_response_error(response) == NULL) {
+            assert_same_ids(right, response);
+        } else {
+            assert_int_equal(tn_response_status(response), TN_OUT_OF_MEMORY);
+            num_failed++;
+        }
+        tn_response_destroy(response);
+        fault.fail_at = 0;
+        response = answer_alone(&decoder, ids, PROMPT, 8);
+        assert_same_answer(right, response);
+        tn_response_destroy(response);
+        assert_no_block_left(&decoder);
+    }
+    assert_true(num_failed > 5);
+    tn_response_destroy(right);
+    tn_test_decoder_close(&decoder);
+    assert_int_equal(tn_fault_num_live_blocks(&fault), 0);
+}
+
 /* Every allocator that the loop can reach counts. */
 static void the_steady_loop_does_not_allocate(void **state) {
     (void)state;
@@ -781,6 +820,7 @@ int main(void) {
         cmocka_unit_test(options_out_of_range_are_refused_by_name),
         cmocka_unit_test(each_failing_allocation_of_starting_an_executor_is_reported_and_leaks_nothing),
         cmocka_unit_test(a_failed_step_fails_its_requests_only),
+        cmocka_unit_test(a_step_that_fails_on_the_device_fails_its_requests_only),
         cmocka_unit_test(the_steady_loop_does_not_allocate),
     };
     int failed = cmocka_run_group_tests_name("ref", tests, open_synchronous, close_group);

@@ -55,6 +55,8 @@ struct tn_event {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     uint64_t recorded, done;
+    tn_status status; /* of the work before the last record */
+    char message[256];
 };
 
 /* --- memory --------------------------------------------------------------------------------------------------------------------- */
@@ -136,9 +138,11 @@ static tn_status run_copy_blocks(const tn_ref_memory *memory, const command *c, 
     return TN_OK;
 }
 
-static void finish_event(tn_event *event, uint64_t ticket) {
+static void finish_event(tn_event *event, uint64_t ticket, const async_stream *stream) {
     (void)pthread_mutex_lock(&event->mutex);
     if (ticket > event->done) event->done = ticket;
+    event->status = stream->status;
+    (void)snprintf(event->message, sizeof event->message, "%s", stream->message);
     (void)pthread_cond_broadcast(&event->changed);
     (void)pthread_mutex_unlock(&event->mutex);
 }
@@ -147,7 +151,7 @@ static void finish_event(tn_event *event, uint64_t ticket) {
 static void run_command(async_stream *stream, const command *c) {
     const tn_ref_memory *memory = ((tn_ref_device *)stream->base.device)->memory;
     if (c->kind == COMMAND_EVENT) {
-        finish_event(c->event, c->ticket); /* also behind a failure, or a waiter would hang */
+        finish_event(c->event, c->ticket, stream); /* also behind a failure, or a waiter would hang */
         return;
     }
     if (stream->status != TN_OK) return;
@@ -312,11 +316,12 @@ tn_status tn_ref_async_event_record(tn_stream *stream, tn_event *event) {
 }
 
 tn_status tn_ref_async_event_wait(tn_event *event, tn_diag *diag) {
-    (void)diag;
     (void)pthread_mutex_lock(&event->mutex);
     while (event->done < event->recorded) (void)pthread_cond_wait(&event->changed, &event->mutex);
+    tn_status status = event->status;
+    if (status != TN_OK && diag != NULL) (void)tn_fail(diag, status, "%s", event->message);
     (void)pthread_mutex_unlock(&event->mutex);
-    return TN_OK;
+    return status;
 }
 
 bool tn_ref_async_event_is_done(tn_event *event) {
