@@ -126,7 +126,8 @@ static tn_status check_launch(step_checker *checker, uint32_t local) {
     if ((step->num_variants == 0) != (step->device == 0))
         return FAIL_STEP(checker, local, "'%s' has %" PRIu32 " variants on device %" PRIu32, view->strings + step->name, step->num_variants,
                          step->device);
-    for (uint32_t i = 0; i < problem.num_operands && status == TN_OK; i++) status = check_operand(checker, local, i, problem.op, &problem.operands[i]);
+    for (uint32_t i = 0; i < problem.num_operands && status == TN_OK; i++)
+        status = check_operand(checker, local, i, problem.op, &problem.operands[i]);
     return status;
 }
 
