@@ -75,7 +75,7 @@ static double bench(tn_device *device, tn_dtype activations, uint32_t gguf_type,
 }
 
 int main(int argc, char **argv) {
-    tn_device *device = test_device_create(argc > 1 ? argv[1] : NULL, argc > 2 ? atoi(argv[2]) : 0);
+    tn_device *device = test_device_create(argc > 1 ? argv[1] : NULL, argc > 2 ? (int)strtol(argv[2], NULL, 10) : 0);
     if (device == NULL) return 1;
     printf("%s\n", device->description);
     static const int64_t shapes[][2] = {{960, 576}, {576, 576}, {3072, 576}, {576, 1536}}; /* qkv, o, gate and up, down */

@@ -185,7 +185,7 @@ int main(int argc, char **argv) {
     bench *b = calloc(1, sizeof *b);
     if (b == NULL) return 1;
     b->activations = argc > 1 && strcmp(argv[1], "int8") == 0 ? TN_Q8_32 : TN_Q15_32;
-    b->device = test_device_create(argc > 2 ? argv[2] : NULL, argc > 3 ? atoi(argv[3]) : 0);
+    b->device = test_device_create(argc > 2 ? argv[2] : NULL, argc > 3 ? (int)strtol(argv[3], NULL, 10) : 0);
     if (b->device == NULL) return 1;
     printf("%s, %s\n", b->device->description, tn_dtype_name(b->activations));
     make_weights(b);
