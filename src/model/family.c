@@ -92,7 +92,17 @@ static const tn_weights *as_matrix(tn_model_builder *builder, const tn_weights *
     if (weights == NULL || builder->float_dtype == TN_DTYPE_NONE || weights->desc.encoding.kind != TN_ENCODING_PLAIN ||
         !is_float_dtype(weights->desc.encoding.storage) || weights->desc.encoding.storage == builder->float_dtype)
         return weights;
-    return tn_weights_decode(&builder->network->arena, weights, builder->float_dtype, builder->network->diag);
+    tn_network *network = builder->network;
+    const tn_weights *kept = tn_weights_decode(&network->arena, weights, builder->float_dtype, network->diag);
+    tn_weights *copy = kept != NULL ? tn_arena_alloc(&network->arena, sizeof *copy) : NULL;
+    if (copy == NULL) {
+        network->failed = true;
+        network->out_of_memory = network->out_of_memory || kept != NULL;
+        return NULL;
+    }
+    *copy = *kept;
+    copy->desc.dtype = TN_FLOAT32; /* kept as float_dtype, computed with as float32 */
+    return copy;
 }
 
 const tn_weights *tn_model_weight(tn_model_builder *builder, const char *pattern, int64_t layer, const char *suffix, bool is_required) {
