@@ -178,6 +178,7 @@ static void fill_cache(tn_case_build *build, int64_t num_heads) {
 }
 
 static void add_attention(tn_case_build *build, int variant, int64_t num_heads, tn_dtype y) {
+    static const float slopes[6] = {0.5f, 0.25f, 0.125f, 0.0625f, 0.03125f, 0.015625f};
     step_tables t = make_tables(build, false);
     tn_problem_builder *b = tn_case_begin(build, TN_OP_ATTENTION);
     tn_attention_params *params = &tn_case_params(build)->attention;
@@ -192,7 +193,7 @@ static void add_attention(tn_case_build *build, int variant, int64_t num_heads, 
     add_tables(build, &t);
     if (variant == ATTENTION_SINKS) (void)tn_case_input(build, TN_FLOAT32, TN_DIMS(num_heads), false);
     if (variant == ATTENTION_ALIBI) tn_build_absent(b);
-    if (variant == ATTENTION_ALIBI) (void)tn_case_input(build, TN_FLOAT32, TN_DIMS(num_heads), false);
+    if (variant == ATTENTION_ALIBI) tn_case_given(build, TN_FLOAT32, slopes, sizeof slopes, TN_DIMS(num_heads));
     if (y != TN_FLOAT32) tn_build_epilogue(b, (tn_epilogue){.kind = TN_EPILOGUE_QUANTIZE, .dtype = y, .operand = -1});
     tn_case_output(build, y, TN_DIMS(t.num_tokens, num_heads * params->v_dim));
 }

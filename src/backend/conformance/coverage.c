@@ -43,8 +43,11 @@ typedef bool (*aspect_visitor)(void *user, const char *aspect);
 
 static void print_types(const tn_problem *problem, tn_text *text) {
     char name[64];
+    uint32_t last = problem->num_inputs; /* one past the last input that is given: absent ones behind it say nothing */
+    while (last > 0 && problem->operands[last - 1].absent) last--;
     for (uint32_t i = 0; i < problem->num_operands; i++) {
         const tn_operand *operand = &problem->operands[i];
+        if (i >= last && i < problem->num_inputs) continue;
         tn_text_append_string(text, i == problem->num_inputs ? " -> " : " ");
         if (operand->absent)
             tn_text_append_string(text, "-");
@@ -174,7 +177,7 @@ static void vary_types(walk *w, const tn_problem_builder *base) {
                 try_variation(w, &b);
             }
         tn_problem_builder b = *base;
-        b.operands[i].absent = !b.operands[i].absent && is_optional(&b.problem, i);
+        b.operands[i].absent = !b.operands[i].absent && is_optional(tn_build_problem(&b), i);
         if (b.operands[i].absent) try_variation(w, &b);
         if (base->operands[i].role != TN_ROLE_WEIGHT) continue;
         for (size_t type = 0; type < sizeof types / sizeof types[0] + 1; type++) {
