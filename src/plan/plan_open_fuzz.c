@@ -2,6 +2,7 @@
  *
  * plan_open_fuzz.c: any bytes as a plan. Checksums are made right first, so that the fuzzer reaches the checks behind them;
  * an odd first byte leaves them as they are.
+ * covers: plan_open.c plan_check.c plan_check_steps.c plan_check_weights.c problem_parse.c symbol_names.c
  */
 #include <stddef.h>
 #include <stdint.h>
