@@ -466,21 +466,12 @@ static tn_status read_generation_config(const char *directory, const tn_allocato
     return status;
 }
 
-tn_status tn_model_config_from_hf(const char *directory, tn_arena *arena, tn_diag *diag, tn_model_config *out_config,
-                                  const tn_family **out_family) {
-    *out_config = (tn_model_config){.bos_id = -1, .scale_attention = true};
+tn_status tn_model_config_from_json(const tn_json *json, const char *file, tn_arena *arena, tn_diag *diag, tn_model_config *out_config,
+                                    const tn_family **out_family) {
+    *out_config = (tn_model_config){.bos_id = -1, .scale_attention = true, .name = ""};
     *out_family = NULL;
-    tn_json *json = NULL;
-    tn_status status = TN_OUT_OF_MEMORY;
-    char *path = tn_path_join(arena->allocator, directory, "config.json");
-    if (path == NULL) {
-        tn_fail_memory(diag, "a path", strlen(directory));
-        goto cleanup;
-    }
-    status = tn_json_load(path, NULL, arena->allocator, diag, &json);
-    if (status != TN_OK) goto cleanup;
     const tn_json_value *config = tn_json_root(json);
-    status = tn_json_expect(config, TN_JSON_OBJECT, diag);
+    tn_status status = tn_json_expect(config, TN_JSON_OBJECT, diag);
     if (status == TN_OK) status = read_architecture(config, diag, arena, out_config, out_family);
     if (status == TN_OK) status = check_keys(config, diag);
     if (status == TN_OK) status = tn_json_get_integer(config, "vocab_size", 1, MAX_SIZE, diag, &out_config->vocab_size);
@@ -490,12 +481,21 @@ tn_status tn_model_config_from_hf(const char *directory, tn_arena *arena, tn_dia
     int64_t bos_id = -1;
     if (status == TN_OK) status = tn_json_get_integer_or(config, "bos_token_id", 0, out_config->vocab_size - 1, -1, diag, &bos_id);
     if (status == TN_OK) status = read_end_ids(config, diag, out_config);
-    if (status == TN_OK) status = read_generation_config(directory, arena->allocator, diag, out_config);
-    if (status == TN_OK) status = tn_model_config_check(out_config, path, diag);
+    if (status == TN_OK) status = tn_model_config_check(out_config, file, diag);
     out_config->bos_id = (int32_t)bos_id;
-    out_config->name = "";
+    return status;
+}
 
-cleanup:
+tn_status tn_model_config_from_hf(const char *directory, tn_arena *arena, tn_diag *diag, tn_model_config *out_config,
+                                  const tn_family **out_family) {
+    *out_config = (tn_model_config){.bos_id = -1};
+    *out_family = NULL;
+    char *path = tn_path_join(arena->allocator, directory, "config.json");
+    if (path == NULL) return tn_fail_memory(diag, "a path", strlen(directory));
+    tn_json *json = NULL;
+    tn_status status = tn_json_load(path, NULL, arena->allocator, diag, &json);
+    if (status == TN_OK) status = tn_model_config_from_json(json, path, arena, diag, out_config, out_family);
+    if (status == TN_OK) status = read_generation_config(directory, arena->allocator, diag, out_config);
     tn_json_destroy(json);
     tn_free(arena->allocator, path);
     return status;

@@ -45,6 +45,9 @@ struct tn_family;
  * TN_INVALID_DATA  a value out of range or contradicting another */
 TN_MUST_CHECK tn_status tn_model_config_from_hf(const char *directory, tn_arena *arena, tn_diag *diag, tn_model_config *out_config,
                                                 const struct tn_family **out_family);
+/* The same of config.json alone; `file` stands in messages. */
+TN_MUST_CHECK tn_status tn_model_config_from_json(const struct tn_json *json, const char *file, tn_arena *arena, tn_diag *diag,
+                                                  tn_model_config *out_config, const struct tn_family **out_family);
 TN_MUST_CHECK tn_status tn_model_config_from_gguf(const struct tn_gguf *gguf, tn_arena *arena, tn_diag *diag, tn_model_config *out_config,
                                                   const struct tn_family **out_family);
 /* Relations between fields that hold for every decoder: heads divide, dims are even where rotated, ids inside the vocabulary. */

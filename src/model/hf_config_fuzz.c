@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * hf_config_fuzz.c: config.json from any bytes. What is taken must be usable: its rotary frequencies are computed.
+ * covers: hf_config.c model_config.c
+ */
+#include <stdlib.h>
+
+#include "format/json.h"
+#include "model/family.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    tn_diag *diag;
+    if (tn_diag_create(NULL, &diag) != TN_OK) return 0;
+    tn_arena arena = {0};
+    tn_json *json;
+    const tn_json_limits limits = {.max_bytes = 1 << 16};
+    tn_model_config config;
+    const tn_family *family;
+    if (tn_json_parse("config.json", (const char *)data, size, &limits, NULL, diag, &json) == TN_OK &&
+        tn_model_config_from_json(json, "config.json", &arena, diag, &config, &family) == TN_OK) {
+        if (config.num_heads % config.num_kv_heads != 0 || config.head_dim < 2 || config.rope.dim > config.head_dim) abort();
+        float frequencies[512];
+        double scale;
+        if (config.rope.dim > 0) tn_rope_frequencies(&config.rope, config.max_positions, frequencies, &scale);
+        for (int64_t i = 0; config.layer_windows != NULL && i < config.num_layers; i++)
+            if (config.layer_windows[i] < 0) abort();
+    }
+    tn_json_destroy(json);
+    tn_arena_deinit(&arena);
+    tn_diag_destroy(diag);
+    return 0;
+}
