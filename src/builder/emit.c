@@ -160,7 +160,8 @@ static tn_status hash_external(const tn_draft *draft, const tn_weights *x, size_
 static tn_status set_external(const tn_draft *draft, tn_plan_writer *w, const tn_draft_weight *weight, const char *path, uint64_t offset,
                               tn_plan_weight *record) {
     char absolute[PATH_MAX];
-    if (realpath(path, absolute) == NULL) return tn_fail(draft->diag, TN_IO_ERROR, "cannot find %s, where weight '%s' stands", path, weight->name);
+    if (realpath(path, absolute) == NULL)
+        return tn_fail(draft->diag, TN_IO_ERROR, "cannot find %s, where weight '%s' stands", path, weight->name);
     record->storage = TN_WEIGHT_EXTERNAL;
     record->file = STRING(w, absolute);
     record->offset = offset;
