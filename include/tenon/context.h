@@ -25,7 +25,7 @@ typedef struct tn_context tn_context;
 typedef struct tn_context_options {
     size_t struct_size;            /* set by tn_context_options_init */
     tn_diag *diag;                 /* borrowed until the context is destroyed; NULL: stderr */
-    const tn_allocator *allocator; /* copied; NULL: malloc */
+    const tn_allocator *allocator; /* copied; NULL: the engine's */
     const char *function;          /* NULL: the first */
     int profile;                   /* default 0 */
 } tn_context_options;
@@ -39,20 +39,23 @@ TN_API TN_MUST_CHECK tn_status tn_context_set_input_shape(tn_context *context, c
 /* The shape of an output for the inputs set; −1 where it is known only after running. */
 TN_API TN_MUST_CHECK tn_status tn_context_get_shape(const tn_context *context, const char *name, tn_dims *out_dims);
 
-/* Memory that the device can reach (cpu: any; ref async and cuda: device memory) of at least the tensor's bytes. */
+/* Memory that the device can reach (cpu: any; ref async and cuda: device memory) of at least the tensor's bytes; of an output
+ * whose size is known only after running, the bytes of its bound. Host inputs and outputs: host memory. NULL: not set. */
 TN_API TN_MUST_CHECK tn_status tn_context_set_address(tn_context *context, const char *name, void *memory);
-/* Host memory on any device: inputs are copied in before, outputs out after the function. */
+/* Host memory on any device: inputs are copied in before, outputs out after the function. With a stream of the caller's it must
+ * stay valid and unchanged until that was synchronised. */
 TN_API TN_MUST_CHECK tn_status tn_context_set_host_address(tn_context *context, const char *name, void *memory);
 
 /* Runs the function. NULL stream: returns when done; else it returns when the work is queued.
  * TN_INVALID_ARGUMENT: something is not set, or dimensions of one name differ. TN_OUT_OF_MEMORY: activations. */
 TN_API TN_MUST_CHECK tn_status tn_context_enqueue(tn_context *context, tn_stream *stream);
 
-/* Debug tensors (tn_network_mark_debug): called with a host copy after the step that made it. */
+/* Debug tensors (tn_network_mark_debug): called with a host copy after the step that made it, on the thread that enqueues. */
 typedef void (*tn_debug_callback)(void *user, const char *name, tn_dtype dtype, const int64_t *dims, int rank, const void *data);
 TN_API void tn_context_set_debug_callback(tn_context *context, tn_debug_callback callback, void *user);
 
-/* Time of each step, summed over runs since the profiler was set. NULL: off. */
+/* Time of each step, summed over runs since the profiler was set: called at the end of each run, once for each step that ran in
+ * it. Runs are synchronous meanwhile. NULL: off. */
 typedef void (*tn_profile_callback)(void *user, const char *step, const char *problem, const char *tactic, int64_t duration_ns);
 TN_API void tn_context_set_profiler(tn_context *context, tn_profile_callback callback, void *user);
 

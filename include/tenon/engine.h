@@ -73,7 +73,8 @@ TN_API TN_MUST_CHECK tn_status tn_engine_get_io(const tn_engine *engine, const c
 typedef struct tn_refitter tn_refitter;
 TN_API TN_MUST_CHECK tn_status tn_refitter_create(tn_engine *engine, tn_diag *diag, tn_refitter **out_refitter);
 TN_API void tn_refitter_destroy(tn_refitter *refitter); /* accepts NULL */
-/* All of a source tensor in its own encoding; data is borrowed until the commit. TN_NOT_FOUND: no recipe loads that name. */
+/* All of a source tensor in its own encoding; data is borrowed until the commit. An encoding of several parts: these one after
+ * another, each aligned to 64 bytes. TN_NOT_FOUND: no recipe loads that name. */
 TN_API TN_MUST_CHECK tn_status tn_refitter_set(tn_refitter *refitter, const char *name, const void *data, size_t size_bytes);
 /* Names of source tensors that must be given before a stripped engine can run. */
 TN_API int tn_refitter_num_missing(const tn_refitter *refitter);
@@ -81,7 +82,7 @@ TN_API const char *tn_refitter_missing(const tn_refitter *refitter, int index);
 /* Repacks what the given tensors reach and swaps it in atomically. A recipe of several tensors takes those that were not given
  * from the engine's present weights. On failure the engine is as before. */
 TN_API TN_MUST_CHECK tn_status tn_refitter_commit(tn_refitter *refitter);
-/* The engine as a plan again, with its present weights. */
+/* The engine as a plan again, with its present weights, all inside the file. What a stripped engine still misses stays out. */
 TN_API TN_MUST_CHECK tn_status tn_engine_save(const tn_engine *engine, const char *path, tn_diag *diag);
 
 #ifdef __cplusplus

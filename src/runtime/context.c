@@ -74,10 +74,14 @@ tn_status tn_context_create(tn_engine *engine, const tn_context_options *options
     if (complete.profile < 0 || (uint32_t)complete.profile >= function->num_profiles)
         return tn_fail(complete.diag, TN_INVALID_ARGUMENT, "cannot create a context: profile %d of function '%s', which has %" PRIu32,
                        complete.profile, function->name, function->num_profiles);
-    tn_context *context = tn_alloc_zero(engine->allocator, sizeof *context);
+    const tn_allocator *allocator = complete.allocator != NULL ? complete.allocator : engine->allocator;
+    tn_context *context = tn_alloc_zero(allocator, sizeof *context);
     if (context == NULL) return tn_fail_memory(complete.diag, "a context", sizeof *context);
+    if (allocator != NULL) {
+        context->allocator_copy = *allocator;
+        context->allocator = &context->allocator_copy;
+    }
     context->engine = engine;
-    context->allocator = engine->allocator;
     context->backend = engine->device->backend;
     context->diag = complete.diag;
     context->function = function;
@@ -130,7 +134,8 @@ void tn_context_destroy(tn_context *context) {
     tn_free(allocator, context->debug_buffer);
     tn_free(allocator, context->durations);
     tn_free(allocator, context->was_run);
-    tn_free(allocator, context);
+    tn_allocator copy = context->allocator_copy;
+    tn_free(allocator != NULL ? &copy : NULL, context);
 }
 
 /* --- what callers set ----------------------------------------------------------------------------------------------------------- */

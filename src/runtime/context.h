@@ -84,7 +84,8 @@ typedef struct tn_io_binding {
 
 struct tn_context {
     tn_engine *engine;
-    const tn_allocator *allocator;
+    tn_allocator allocator_copy;
+    const tn_allocator *allocator; /* NULL: malloc */
     const tn_backend *backend;
     tn_diag *diag;
     const tn_function *function;

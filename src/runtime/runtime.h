@@ -42,8 +42,9 @@ TN_MUST_CHECK tn_status tn_state_set_write_slot(tn_state_set *set, int state, in
                                                 const int32_t *tokens, int64_t num_tokens, const float *bias, tn_stream *stream,
                                                 tn_diag *diag);
 
-/* Where the context put an output (or input) that has no address set: device memory of the context, valid for its present
- * shapes until the next tn_context_set_input_shape. For binding as another function's input. NULL + report on failure. */
+/* Gives an output (or input) that has no address memory of the context, for the shapes set now, and says where: device memory,
+ * host memory for host tensors. To be asked before tn_context_enqueue; valid until the next tn_context_set_input_shape, then asked
+ * again. For binding as another function's input. NULL + report on failure. */
 void *tn_context_buffer(tn_context *context, const char *name);
 /* Queues a copy of [offset, offset + size) of a bound or own tensor to host memory. */
 TN_MUST_CHECK tn_status tn_context_read(tn_context *context, const char *name, size_t offset, size_t size_bytes, void *dst,
