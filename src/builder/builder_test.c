@@ -24,6 +24,21 @@ static void a_plan_has_inputs_steps_weights_and_profiles(void **state) {
     tn_plan_destroy(plan);
 }
 
+static void a_network_that_was_built_can_be_built_again(void **state) {
+    fixture *f = *state;
+    set_batch(f, 1, 8, 100);
+    tn_network *network = linear_network(NULL, matrix, "w");
+    tn_plan *one, *two;
+    const tn_file *unused;
+    assert_int_equal(tn_builder_build(f->builder, network, f->config, &one), TN_OK);
+    assert_int_equal(tn_builder_build(f->builder, network, f->config, &two), TN_OK);
+    assert_int_equal(tn_plan_size_bytes(one), tn_plan_size_bytes(two));
+    assert_memory_equal(tn_plan_bytes(one, &unused), tn_plan_bytes(two, &unused), tn_plan_size_bytes(one));
+    tn_plan_destroy(one);
+    tn_plan_destroy(two);
+    tn_network_destroy(network);
+}
+
 static void equal_constants_are_one_weight_across_functions(void **state) {
     fixture *f = *state;
     static float copy[OUT * IN];
@@ -236,6 +251,7 @@ int main(void) {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_plan_has_inputs_steps_weights_and_profiles),
+        TEST(a_network_that_was_built_can_be_built_again),
         TEST(equal_constants_are_one_weight_across_functions),
         TEST(every_contradiction_of_the_profiles_is_reported_at_once),
         TEST(a_dynamic_network_without_a_profile_is_refused_by_dimension),

@@ -202,6 +202,16 @@ static tn_status open_sections(tn_plan_reader *reader, const uint8_t *head) {
     view->header = header;
     view->strings = "";
     view->meta = "{}";
+    static const uint64_t nothing[1]; /* an absent table has an address too: walkers add 0 to it */
+    view->functions = (const void *)nothing;
+    view->tensors = (const void *)nothing;
+    view->symbols = (const void *)nothing;
+    view->profiles = (const void *)nothing;
+    view->steps = (const void *)nothing;
+    view->refs = (const void *)nothing;
+    view->variants = (const void *)nothing;
+    view->states = (const void *)nothing;
+    view->weights = (const void *)nothing;
     reader->strings_bytes = 1;
     for (uint32_t i = 0; i < header->num_sections; i++) {
         const tn_plan_section *section = &sections[i];

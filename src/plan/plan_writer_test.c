@@ -32,7 +32,7 @@ static int setup(void **state) {
     (void)snprintf(f->path, sizeof f->path, "/tmp/tenon-plan-writer-%d.plan", (int)getpid());
     f->large = malloc(sizeof *f->large * ROWS * COLUMNS);
     for (int i = 0; i < ROWS * COLUMNS; i++) f->large[i] = (float)(i % 1013);
-    return tn_diag_create(NULL, &f->diag);
+    return tn_diag_create(NULL, &f->diag) == TN_OK ? 0 : -1;
 }
 
 static int teardown(void **state) {
