@@ -240,9 +240,9 @@ static void make_qkv_cache(tn_case_build *build) {
 
 static void add_caches(tn_case_list *list) {
     static const tn_dtype stored[] = {TN_FLOAT32, TN_FLOAT16}, outputs[] = {TN_FLOAT32, TN_Q15_32, TN_Q8_32};
-    static const struct { int64_t page, k, v; } shapes[] = {{16, 64, 64}, {32, 64, 64}, {64, 20, 36}};
+    static const struct { int64_t page, k, v; } shapes[] = {{32, 64, 64}, {16, 20, 36}};
     for (size_t d = 0; d < 2; d++)
-        for (size_t shape = 0; shape < 3; shape++) {
+        for (size_t shape = 0; shape < 2; shape++) {
             for (int variant = 0; variant < NUM_ATTENTIONS; variant++)
                 for (size_t y = 0; y < (shape == 0 ? 3 : 1); y++) {
                     static const char *const names[] = {"plain", "window", "sink_tokens", "soft_cap", "sinks", "alibi"};

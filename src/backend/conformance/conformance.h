@@ -113,8 +113,10 @@ typedef struct tn_coverage tn_coverage; /* the aspects of problems that each tac
 tn_coverage *tn_coverage_create(void);  /* NULL: out of memory */
 void tn_coverage_destroy(tn_coverage *coverage);
 void tn_coverage_add(tn_coverage *coverage, const tn_device *device, const tn_tactic *tactic, const tn_problem *problem);
-/* Varies the problem one aspect at a time. Prints each variation that the tactic accepts and that was never compared; returns
- * their number. */
-size_t tn_coverage_walk(tn_coverage *coverage, const tn_device *device, const tn_tactic *tactic, tn_problem_builder *builder);
+/* Varies the problem one aspect at a time. Reports each variation that the tactic accepts and that was never compared, and a
+ * refusal without a reason; returns their number. */
+typedef void (*tn_coverage_report)(void *user, const tn_device *device, const tn_tactic *tactic, const char *message);
+size_t tn_coverage_walk(tn_coverage *coverage, const tn_device *device, const tn_tactic *tactic, tn_problem_builder *builder,
+                        tn_coverage_report report, void *user);
 
 #endif

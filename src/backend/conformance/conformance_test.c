@@ -213,6 +213,11 @@ static void run_case(suite *s, const tn_case *c) {
     tn_arena_deinit(&arena);
 }
 
+static void report_missing(void *user, const tn_device *device, const tn_tactic *tactic, const char *message) {
+    (void)user;
+    printf("FAIL %s %s %s\n", device->backend->name, tactic->name, message);
+}
+
 /* Ref is the oracle: its own table of types is wider than the cases. */
 static void walk_coverage(suite *s, const tn_case_list *list) {
     for (size_t i = 0; i < s->num_devices; i++) {
@@ -225,13 +230,15 @@ static void walk_coverage(suite *s, const tn_case_list *list) {
             tn_case_set_layout(subject(&build), TN_LAYOUT_PLAIN);
             for (size_t t = 0; t < d->device->backend->num_tactics; t++)
                 if (d->device->backend->tactics[t]->op == list->data[c].op)
-                    s->num_failed += tn_coverage_walk(s->coverage, d->device, d->device->backend->tactics[t], subject(&build));
+                    s->num_failed +=
+                        tn_coverage_walk(s->coverage, d->device, d->device->backend->tactics[t], subject(&build), report_missing, NULL);
             tn_arena_deinit(&arena);
         }
     }
 }
 
 int main(int argc, char **argv) {
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
     static suite s;
     tn_case_list list = {NULL, 0, 0};
     s.filter = argc > 1 ? argv[1] : NULL;

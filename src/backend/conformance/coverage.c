@@ -132,6 +132,8 @@ typedef struct walk {
     tn_coverage *coverage;
     const tn_device *device;
     const tn_tactic *tactic;
+    tn_coverage_report report;
+    void *user;
     size_t num_missing;
 } walk;
 
@@ -141,16 +143,16 @@ static void try_variation(walk *w, tn_problem_builder *builder) {
     if (!w->tactic->supports(&w->device->info, problem, reason, sizeof reason)) {
         if (reason[0] != '\0') return;
         w->num_missing++;
-        printf("FAIL %s %s refuses without a reason\n", w->device->backend->name, w->tactic->name);
+        w->report(w->user, w->device, w->tactic, "refuses without a reason");
         return;
     }
     visitor_state state = make_state(w->coverage, w->device, w->tactic, false);
     if (visit_aspects(problem, visit_one, &state)) return;
     tn_text text = {0};
+    tn_text_append_format(&text, "accepts what was never compared: %s\n     ", state.missing);
     tn_problem_print(problem, builder->nodes, builder->num_symbols, &text);
     w->num_missing++;
-    printf("FAIL %s %s accepts what was never compared: %s\n     %s\n", w->device->backend->name, w->tactic->name, state.missing,
-           text.data != NULL ? text.data : "");
+    w->report(w->user, w->device, w->tactic, text.data != NULL ? text.data : state.missing);
     tn_text_deinit(&text);
     tn_coverage_add(w->coverage, w->device, w->tactic, problem); /* told once */
 }
@@ -237,8 +239,9 @@ static void vary_epilogues(walk *w, const tn_problem_builder *base) {
             }
 }
 
-size_t tn_coverage_walk(tn_coverage *coverage, const tn_device *device, const tn_tactic *tactic, tn_problem_builder *builder) {
-    walk w = {.coverage = coverage, .device = device, .tactic = tactic};
+size_t tn_coverage_walk(tn_coverage *coverage, const tn_device *device, const tn_tactic *tactic, tn_problem_builder *builder,
+                        tn_coverage_report report, void *user) {
+    walk w = {.coverage = coverage, .device = device, .tactic = tactic, .report = report, .user = user};
     vary_types(&w, builder);
     vary_params(&w, builder);
     vary_epilogues(&w, builder);
