@@ -8,7 +8,7 @@
 # `make check` builds the target unit_tests and runs the tests with the label "unit": those of src/. Programs made by
 # tn_test_program elsewhere (tests/e2e) have the label "suite" and run with `make test`. Tests of code that shares memory
 # between threads also belong to the target threaded_tests and have the label "threads": `make test-sanitize` runs them with TSan.
-set(TN_THREADED "^(base|runtime|executor|server)_|thread|pool")
+set(TN_THREADED "^(base|runtime|executor|server|e2e_executor)_|thread|pool")
 add_custom_target(unit_tests)
 add_custom_target(suite_tests)
 add_custom_target(threaded_tests)

@@ -49,7 +49,7 @@ static void commit_blocks(tn_executor *executor, tn_sequence *sequence) {
 /* Under the lock: the final response can be taken, and the sequence may be gone at once. */
 static void publish_end(tn_executor *executor, tn_sequence *sequence, tn_finish_reason reason) {
     sequence->finish_reason = reason;
-    sequence->num_visible = sequence->num_known;
+    tn_sequence_show(sequence);
     sequence->is_finished = true;
     tn_executor_mark_ready(executor, sequence);
 }
@@ -142,7 +142,7 @@ static void publish(tn_executor *executor) {
             publish_end(executor, sequence, sequence->done_reason);
             continue;
         }
-        sequence->num_visible = sequence->num_known;
+        tn_sequence_show(sequence);
         tn_executor_mark_ready(executor, sequence);
         last = sequence;
         link = &sequence->next_active;

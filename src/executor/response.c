@@ -26,6 +26,12 @@ struct tn_response {
     tn_request_timings timings;
 };
 
+void tn_sequence_show(tn_sequence *sequence) {
+    sequence->num_visible = sequence->num_known;
+    sequence->visible_first_token_ns = sequence->first_token_ns;
+    sequence->visible_last_token_ns = sequence->last_token_ns;
+}
+
 bool tn_sequence_has_response(const tn_sequence *sequence) {
     if (sequence->is_finished) return true;
     return sequence->streaming && sequence->num_visible - sequence->num_prompt > sequence->num_delivered;
@@ -69,7 +75,7 @@ tn_status tn_sequence_take_response(tn_sequence *sequence, const tn_allocator *a
     if (sequence->streaming && count > 1) count = 1;
     bool is_final = sequence->is_finished && first + count == generated;
     bool is_copied = copy_results(response, sequence, first, count);
-    if (is_copied && sequence->error[0] != '\0') {
+    if (is_copied && is_final && sequence->error[0] != '\0') {
         response->error = tn_arena_string(&response->arena, sequence->error);
         is_copied = response->error != NULL;
     }
@@ -82,11 +88,10 @@ tn_status tn_sequence_take_response(tn_sequence *sequence, const tn_allocator *a
     response->is_final = is_final;
     response->finish_reason = is_final ? sequence->finish_reason : TN_FINISH_NOT_FINISHED;
     response->status = is_final ? sequence->status : TN_OK;
-    if (!is_final) response->error = NULL;
     response->max_tokens = sequence->max_tokens;
     response->timings = (tn_request_timings){.queued_ns = sequence->queued_ns,
-                                             .first_token_ns = sequence->first_token_ns,
-                                             .last_token_ns = sequence->last_token_ns,
+                                             .first_token_ns = sequence->visible_first_token_ns,
+                                             .last_token_ns = sequence->visible_last_token_ns,
                                              .num_prompt_tokens = sequence->num_prompt,
                                              .num_reused_tokens = sequence->num_reused_tokens,
                                              .num_generated_tokens = first + count};

@@ -53,11 +53,12 @@ struct tn_sequence {
 
     /* (lock) */
     bool is_cancelled, is_admitted;
-    int32_t num_visible;   /* tokens that responses may show */
+    int32_t num_visible; /* tokens that responses may show */
+    int64_t visible_first_token_ns, visible_last_token_ns;
     int32_t num_delivered; /* generated tokens given out by streaming responses */
     bool is_finished;      /* the final response is ready */
     tn_finish_reason finish_reason;
-    tn_status status;
+    tn_status status; /* with error: written by the loop before is_finished, read by others after */
     char error[256];
     tn_sequence *next_queued, *next_in_bucket;
     tn_sequence *previous_ready, *next_ready;
@@ -70,6 +71,8 @@ TN_MUST_CHECK tn_status tn_sequence_create(const tn_request *request, const tn_e
                                            tn_diag *diag, tn_sequence **out_sequence);
 void tn_sequence_destroy(tn_sequence *sequence);
 
+/* Shows what is known so far. (loop, lock) */
+void tn_sequence_show(tn_sequence *sequence);
 /* Is there a response to take? (lock) */
 bool tn_sequence_has_response(const tn_sequence *sequence);
 /* Takes the next one: one new token of a streaming sequence, or the whole. (lock) */
