@@ -152,8 +152,7 @@ static bool stream(chat *self, uint64_t id, tn_text *answer) {
     tn_detokenizer *detokenizer;
     if (tn_detokenizer_create(self->session.tokenizer, NULL, &detokenizer) != TN_OK) return false;
     bool is_done = false, is_ok = true;
-    was_interrupted = 0;
-    while (!is_done) {
+    while (!is_done) { /* a Ctrl-C since the message was entered counts */
         tn_response *response;
         tn_status status = tn_executor_await(self->session.executor, id, 50, &response);
         if (was_interrupted) tn_executor_cancel(self->session.executor, id);
