@@ -51,8 +51,8 @@ static void fit_max_seq_len(const tn_session *session, const tn_model *model, tn
             (long long)options->max_seq_len, tn_format_bytes((uint64_t)wanted * per_token, cache), tn_format_bytes(available, memory));
 }
 
-static tn_status configure(tn_session *session, const tn_model *model, const tn_model_options *options, const char *plan_path,
-                           const char *info, tn_timing_cache *timing_cache, tn_builder_config *config) {
+static void configure(tn_session *session, const tn_model *model, const tn_model_options *options, const char *plan_path, const char *info,
+                      tn_timing_cache *timing_cache, tn_builder_config *config) {
     const tn_engine_args *args = session->args;
     tn_model_set_profile(model, options, config);
     tn_builder_config_set_activation_precision(config, options->activations);
@@ -63,7 +63,6 @@ static tn_status configure(tn_session *session, const tn_model *model, const tn_
     tn_builder_config_set_model_info(config, info);
     if (plan_path != NULL) tn_builder_config_set_output_path(config, plan_path);
     if (isatty(STDERR_FILENO)) tn_builder_config_set_progress(config, &(tn_progress){.report = report_progress});
-    return TN_OK;
 }
 
 static tn_status load_timing_cache(const tn_session *session, char **out_path, tn_timing_cache **out_cache) {
@@ -95,7 +94,7 @@ bool tn_session_build(tn_session *session, const char *plan_path, tn_plan **out_
     status = tn_builder_create(&builder_options, &builder);
     if (status == TN_OK) status = tn_builder_config_create(builder, &config);
     if (status == TN_OK) status = load_timing_cache(session, &timing_path, &timing_cache);
-    if (status == TN_OK) status = configure(session, model, &options, plan_path, networks.info, timing_cache, config);
+    if (status == TN_OK) configure(session, model, &options, plan_path, networks.info, timing_cache, config);
     if (status == TN_OK)
         status = tn_builder_build_functions(builder, (tn_network *[]){networks.forward, networks.sample}, 2, config, out_plan);
     if (status != TN_OK) goto cleanup;

@@ -96,7 +96,6 @@ static bool start_sequence(tn_executor *executor, tn_sequence *sequence) {
     executor->promised_blocks += needed;
     sequence->slot = take_slot(executor);
     sequence->queued_ns = tn_now_ns() - sequence->enqueue_ns;
-    sequence->is_admitted = true;
     if (executor->last_active != NULL)
         executor->last_active->next_active = sequence;
     else

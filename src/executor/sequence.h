@@ -52,7 +52,7 @@ struct tn_sequence {
     tn_sequence *next_active;
 
     /* (lock) */
-    bool is_cancelled, is_admitted;
+    bool is_cancelled;
     int32_t num_visible; /* tokens that responses may show */
     int64_t visible_first_token_ns, visible_last_token_ns;
     int32_t num_delivered; /* generated tokens given out by streaming responses */
@@ -63,7 +63,6 @@ struct tn_sequence {
     tn_sequence *next_queued, *next_in_bucket;
     tn_sequence *previous_ready, *next_ready;
     bool is_ready; /* in the list of ready sequences */
-    int32_t num_waiters;
 };
 
 /* Checks the request against what the executor serves and copies it. limits: from tn_executor_get_info. */
