@@ -2,10 +2,12 @@
  *
  * pool.c: workers and the claiming of tiles; see pool.h.
  *
- * `state` is one word: the phase's sequence number (high half) and the first tile that nobody has claimed. What the phase is
- * stands in slots[sequence mod 4]. A worker reads state, then the slot, then claims by compare-and-swap on state: if that
- * succeeds, the phase was open all the time and the slot its own, because a slot is rewritten only after the sequence has
- * moved on by four. A late worker can so never touch steps of a segment that has ended.
+ * `state` is one word: the phase's sequence number (high half) and the first tile that nobody has claimed, or IDLE when the
+ * segment has ended. What the phase is stands in slots[sequence mod 4]. A worker reads state, then the slot, then claims by
+ * compare-and-swap on state: if that succeeds, the phase was open all the time and the slot its own, because a slot is
+ * rewritten only after the sequence has moved on by four. A late worker can so never touch steps of a segment that has ended.
+ * What a slot says counts only after such a swap: a thread that was away for three phases may read the slot of a fourth, half
+ * written. That is why the end of a segment stands in the state itself.
  */
 #include "backend/cpu/pool.h"
 
@@ -22,12 +24,14 @@
 #define spin_pause() ((void)0)
 #endif
 
-enum { NUM_SLOTS = 4, CACHE_LINE = 64, SPINS_PER_CLOCK_READ = 64, IDLE = -1 };
+enum { NUM_SLOTS = 4, CACHE_LINE = 64, SPINS_PER_CLOCK_READ = 64 };
+
+#define IDLE UINT32_MAX /* no first tile: tiles of a phase are fewer */
 
 typedef struct phase_slot {
     _Atomic(const tn_bound_step *) step;
     _Atomic(tn_tile_function) run;
-    _Atomic int64_t num_tiles, grain; /* num_tiles IDLE: the segment has ended */
+    _Atomic int64_t num_tiles, grain;
     _Alignas(CACHE_LINE) _Atomic int64_t num_done;
 } phase_slot;
 
@@ -85,16 +89,25 @@ static void wait_for_change(tn_cpu_pool *pool, uint64_t seen) {
     atomic_fetch_sub(&pool->num_sleepers, 1);
 }
 
+/* Moves the sequence on; first_tile is 0, or IDLE. */
+static void set_state(tn_cpu_pool *pool, uint32_t sequence, uint32_t first_tile) {
+    atomic_store(&pool->state, (uint64_t)sequence << 32 | first_tile);
+    wake_sleepers(pool);
+}
+
+static uint32_t next_sequence(tn_cpu_pool *pool) {
+    return (uint32_t)(atomic_load_explicit(&pool->state, memory_order_relaxed) >> 32) + 1;
+}
+
 static void publish(tn_cpu_pool *pool, const tn_bound_step *step, tn_tile_function run, int64_t num_tiles, int64_t grain) {
-    uint32_t sequence = (uint32_t)(atomic_load_explicit(&pool->state, memory_order_relaxed) >> 32) + 1;
+    uint32_t sequence = next_sequence(pool);
     phase_slot *slot = &pool->slots[sequence % NUM_SLOTS];
     atomic_store_explicit(&slot->step, step, memory_order_relaxed);
     atomic_store_explicit(&slot->run, run, memory_order_relaxed);
     atomic_store_explicit(&slot->num_tiles, num_tiles, memory_order_relaxed);
     atomic_store_explicit(&slot->grain, grain, memory_order_relaxed);
     atomic_store_explicit(&slot->num_done, 0, memory_order_relaxed);
-    atomic_store(&pool->state, (uint64_t)sequence << 32);
-    wake_sleepers(pool);
+    set_state(pool, sequence, 0);
 }
 
 /* Ends the current phase and opens the next one that needs several claims; single claims on the way are run here. */
@@ -115,7 +128,7 @@ static void advance(tn_cpu_pool *pool, int worker) {
             return;
         }
         if (step == NULL) {
-            publish(pool, NULL, NULL, IDLE, 1);
+            set_state(pool, next_sequence(pool), IDLE);
             return;
         }
         if (pool->sink != NULL) pool->sink->record(pool->sink->user, pool->step, pool->step_begin_ns, tn_now_ns());
@@ -124,8 +137,13 @@ static void advance(tn_cpu_pool *pool, int worker) {
     }
 }
 
+static bool is_idle(uint64_t state) {
+    return (state & UINT32_MAX) == IDLE;
+}
+
 /* Claims and runs tiles of the phase that `state` shows. False if there was nothing to claim. */
 static bool claim_and_run(tn_cpu_pool *pool, uint64_t *state, int worker) {
+    if (is_idle(*state)) return false;
     phase_slot *slot = &pool->slots[(*state >> 32) % NUM_SLOTS];
     int64_t num_tiles = atomic_load_explicit(&slot->num_tiles, memory_order_relaxed);
     int64_t first = (int64_t)(*state & UINT32_MAX), left = num_tiles - first;
@@ -141,11 +159,6 @@ static bool claim_and_run(tn_cpu_pool *pool, uint64_t *state, int worker) {
     if (atomic_fetch_add(&slot->num_done, count) + count == num_tiles) advance(pool, worker);
     *state = atomic_load_explicit(&pool->state, memory_order_acquire);
     return true;
-}
-
-/* Asked only while no new segment can begin: the slot that `state` names is then still its own. */
-static bool is_idle(tn_cpu_pool *pool, uint64_t state) {
-    return atomic_load_explicit(&pool->slots[(state >> 32) % NUM_SLOTS].num_tiles, memory_order_relaxed) == IDLE;
 }
 
 static void *worker_main(void *argument) {
@@ -169,7 +182,7 @@ void tn_cpu_pool_run(tn_cpu_pool *pool, const tn_bound_step *steps, size_t num_s
     pool->sink = sink;
     advance(pool, 0);
     uint64_t state = atomic_load_explicit(&pool->state, memory_order_acquire);
-    while (!is_idle(pool, state)) {
+    while (!is_idle(state)) {
         if (claim_and_run(pool, &state, 0)) continue;
         wait_for_change(pool, state);
         state = atomic_load_explicit(&pool->state, memory_order_acquire);
