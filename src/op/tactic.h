@@ -58,8 +58,11 @@ typedef struct tn_launch {
             } phases[TN_MAX_PHASES];
         } cpu;
         struct {
-            uint64_t kernel; /* index in the device's kernel table */
-            uint32_t grid[3], block[3], shared_bytes;
+            uint32_t num_phases; /* kernels one after another */
+            struct {
+                uint32_t kernel; /* number in the backend's table of kernels */
+                uint32_t grid[3], num_threads, shared_bytes;
+            } phases[TN_MAX_PHASES];
         } cuda;
     };
 } tn_launch;
@@ -69,7 +72,7 @@ struct tn_bound_step {
     const tn_problem *problem;
     void *const *buffers;   /* the operands in order; absent ones NULL; then the workspace (or NULL). A "plain" encoded weight
                              has one entry for each part it has, in tn_weight_part order */
-    const int64_t *symbols; /* the function's values by tn_sym; on cuda mirrored in device memory */
+    const int64_t *symbols; /* the function's values by tn_sym, on the host; kernels of other devices get what they need by constants */
 };
 
 typedef struct tn_tactic {
