@@ -14,7 +14,7 @@
 #include "op/problem.h"
 
 /* Rounding contracts. Tactics with equal numerics give equal bits for a row at any row count, tile, thread count and ISA
- * level; conformance compares them with memcmp. ARCHITECTURE.md, "numbers", defines each. */
+ * level (all but the last two); conformance compares them with memcmp. ARCHITECTURE.md, "numbers", defines each. */
 typedef enum tn_numerics {
     TN_NUMERICS_DOUBLE = 0,          /* ref: every sum in double, rounded once; elementwise in double, rounded once */
     TN_NUMERICS_EXACT,               /* no rounding: copies, gathers, integers */
@@ -23,9 +23,14 @@ typedef enum tn_numerics {
     TN_NUMERICS_Q8_BLOCK32,          /* the same with q8_32 activations */
     TN_NUMERICS_F32_LANES16,         /* sums in 16 lanes by index mod 16, then one fixed tree; polynomials of cpu/vector_math.h */
     TN_NUMERICS_F32_CHUNKED_SOFTMAX, /* attention in chunks of 256 positions */
+    /* cuda: an order of a kernel's own, fixed for a shape; equal runs give equal bits, other tactics and row counts need not */
+    TN_NUMERICS_F32_CUDA,  /* float32 products, sums and functions */
+    TN_NUMERICS_BF16_CUDA, /* operands rounded to bfloat16, float32 sums (tensor cores) */
     TN_NUM_NUMERICS
 } tn_numerics;
 const char *tn_numerics_name(tn_numerics numerics);
+/* false: the order of sums is each kernel's own, so the bits of a row hold for one tactic and shape only. */
+bool tn_numerics_is_shared(tn_numerics numerics);
 
 /* What a tactic may know of the machine. */
 typedef struct tn_device_info {

@@ -7,8 +7,9 @@
  * A case is built by a function from a seed: the same seed gives the same rows wherever a row stands, so that a row computed
  * alone can be compared with the same row among others. What is compared, for each device, tactic and layout that accepts:
  *   1. with ref, within the tolerance of the tactic's numerics and the output's type (tolerance.c says why);
- *   2. with every earlier result of the same numerics, by memcmp: other tactics, layouts, instruction sets, thread counts;
- *   3. where rows stand alone: some rows alone, by memcmp with those of the whole;
+ *   2. with every earlier result of the same numerics, by memcmp: other tactics, layouts, instruction sets, thread counts; where a
+ *      numerics is not shared (tn_numerics_is_shared), with a second run of its own;
+ *   3. where rows stand alone: some rows alone, by memcmp with those of the whole (not shared: with ref's);
  *   4. a packed weight unpacks to the bytes it was made from.
  * Then the coverage walk (coverage.c): every accepted variation of a case must have been compared.
  */

@@ -19,6 +19,8 @@ static double numerics_tolerance(tn_numerics numerics) {
     case TN_NUMERICS_Q8_BLOCK32: return 4e-6;          /* the same */
     case TN_NUMERICS_F32_LANES16: return 4e-6;         /* short chains, polynomials of a few units in the last place */
     case TN_NUMERICS_F32_CHUNKED_SOFTMAX: return 1e-5; /* exponentials times sums of a few hundred */
+    case TN_NUMERICS_F32_CUDA: return 1e-5;            /* as above; exponentials and sines of the special function unit */
+    case TN_NUMERICS_BF16_CUDA: return 0x1p-7;         /* two operands rounded by up to 2^-9 each, in rows of small magnitude twice that */
     default: return 0.0;
     }
 }
