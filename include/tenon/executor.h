@@ -23,6 +23,8 @@
 #define TENON_EXECUTOR_H_
 
 #include "tenon/engine.h"
+#include "tenon/executor_stats.h"
+#include "tenon/request.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -34,6 +36,29 @@ typedef struct tn_response tn_response;
 #define TN_FOREVER (-1) /* of timeout_ms */
 
 /* --- executor ------------------------------------------------------------------------------------------------------- */
+
+typedef enum tn_capacity_policy {
+    /* Starts what this step has blocks for. When a running request finds none, the one that started last gives up its blocks and
+     * is read again later, prompt and generated tokens: visible only as latency. When all places are taken, a request of higher
+     * priority takes that of the lowest. */
+    TN_MAX_UTILIZATION = 0,
+    /* Starts a request only if the blocks for its prompt and max_tokens are there beside those of all running ones: never pauses. */
+    TN_GUARANTEED_NO_EVICT = 1,
+    /* The same, but a new batch starts only after the whole batch before it ended. */
+    TN_STATIC_BATCH = 2,
+} tn_capacity_policy;
+
+/* How prompts share what generation leaves of max_num_tokens. */
+typedef enum tn_chunking_policy {
+    TN_FIRST_COME_FIRST_SERVED = 0, /* each takes as much as fits, in order */
+    TN_EQUAL_PROGRESS = 1,          /* all grow by one chunk unit in turn until it is spent */
+} tn_chunking_policy;
+
+typedef struct tn_logits_post_processor {
+    const char *name;
+    tn_logits_callback callback;
+    void *user; /* borrowed; must outlive the executor */
+} tn_logits_post_processor;
 
 typedef struct tn_executor_options {
     size_t struct_size;            /* set by tn_executor_options_init */
@@ -47,80 +72,79 @@ typedef struct tn_executor_options {
     bool enable_block_reuse;       /* default true: prompts that begin alike share blocks */
     bool enable_chunked_context;   /* default true: a long prompt is read in several steps */
     int32_t max_chunk_tokens;      /* of one prompt in one step; 0: max_num_tokens. A chunk may end at any token */
-    int32_t max_queue_size;        /* waiting requests; 0: no limit. Beyond it enqueue answers TN_UNAVAILABLE */
+    int32_t max_queue_size;        /* waiting sequences; 0: no limit. Beyond it enqueue answers TN_UNAVAILABLE */
     int32_t pipeline_depth;        /* 0: 1 on synchronous devices, 2 on others */
+    /* A request that the engine cannot serve (all checks but struct_size, post-processor names and the queue's limit) is refused
+     * by enqueue (false, default), or gets an id and answers with an error response, as in TensorRT-LLM (true). */
+    bool errors_as_responses;
+    int32_t max_beam_width; /* 1; more is refused by name */
+
+    /* SchedulerConfig */
+    tn_capacity_policy capacity_policy; /* default TN_GUARANTEED_NO_EVICT */
+    tn_chunking_policy chunking_policy; /* default TN_FIRST_COME_FIRST_SERVED */
+    int32_t chunk_unit_tokens;          /* chunks that do not end a prompt end at a multiple of it; 0: a block, or 1 where
+                                         * max_chunk_tokens is less than a block */
+    /* DynamicBatchConfig: the batch (of those allowed) that fits the cache by the lengths of the last requests. Default off. */
+    bool enable_batch_size_tuning, enable_max_num_tokens_tuning;
+    int32_t dynamic_batch_moving_average_window; /* requests; default 128 */
+
+    /* KvCacheConfig, beside max_cache_tokens, cache_memory_fraction, enable_block_reuse */
+    size_t max_cache_bytes;                 /* another limit of the cache; the smallest counts. 0: none */
+    bool enable_partial_reuse;              /* default true: the first tokens of a block are reused too, by a copy */
+    bool copy_on_partial_reuse;             /* default true; false: such a block is taken over if nobody uses it, never copied */
+    int32_t max_attention_window;           /* 0: as built. Smaller than the context is refused by name: windows are built into plans */
+    int32_t sink_token_length;              /* 0: as built; else refused by name */
+    size_t host_cache_bytes;                /* memory for blocks that the cache has no room for; 0: off */
+    bool onboard_blocks;                    /* default true: blocks come back from there to be reused */
+    int32_t secondary_offload_min_priority; /* only blocks of a priority above it go there; default −1: all */
+    int32_t event_buffer_max_size;          /* key/value cache events that are kept; 0: off */
+
+    /* LogitsPostProcessorConfig; copied, users borrowed */
+    const tn_logits_post_processor *logits_post_processors;
+    size_t num_logits_post_processors;
+    tn_logits_callback batched_logits_post_processor;
+    void *batched_logits_post_processor_user;
+
+    /* Statistics: how many iterations are kept; 0: off */
+    int32_t iter_stats_max_iterations;    /* default 1000 */
+    int32_t request_stats_max_iterations; /* default 0. These are allocated while the loop runs */
+
+    /* DebugConfig: inputs and outputs of the engine's functions after each step, kept for that many iterations; 0: off */
+    bool debug_input_tensors, debug_output_tensors;
+    const char *const *debug_tensor_names; /* more of them by name; copied */
+    size_t num_debug_tensor_names;
+    int32_t debug_tensors_max_iterations;
 } tn_executor_options;
 TN_API void tn_executor_options_init(tn_executor_options *options);
 
 /* path: an engine directory (rank0.plan) or a plan file. Errors of tn_engine_load; TN_INVALID_DATA if the plan is no decoder;
- * TN_OUT_OF_MEMORY with the table of what was needed. */
+ * TN_INVALID_ARGUMENT, TN_UNSUPPORTED: an option, named; TN_OUT_OF_MEMORY with the table of what was needed. */
 TN_API TN_MUST_CHECK tn_status tn_executor_create(const char *path, const tn_executor_options *options, tn_executor **out_executor);
 /* The engine is borrowed and must outlive the executor. */
 TN_API TN_MUST_CHECK tn_status tn_executor_create_from_engine(tn_engine *engine, const tn_executor_options *options,
                                                               tn_executor **out_executor);
 /* Cancels what is left, waits for the step at hand. Accepts NULL. */
 TN_API void tn_executor_destroy(tn_executor *executor);
-/* Stops taking requests; those taken are finished if drain, else cancelled. Blocks until the loop has stopped. */
+/* Stops taking requests; those taken are finished if drain, else cancelled. Blocks until the loop has stopped, wakes all who
+ * wait. Responses that are ready can still be taken. May be called again. */
 TN_API void tn_executor_shutdown(tn_executor *executor, bool drain);
+/* False after shutdown, and while the queue is full. */
+TN_API bool tn_executor_can_enqueue(tn_executor *executor);
 
-/* --- requests ----------------------------------------------------------------------------------------------------------- */
+/* --- requests: see tenon/request.h ------------------------------------------------------------------------------------------ */
 
-/* All fields as SamplingConfig's; "off" values are the defaults. Greedy if top_k and top_p are both 0, or temperature is 0. */
-typedef struct tn_sampling_config {
-    int32_t top_k;                /* 0 = off */
-    float top_p;                  /* 0 = off, else in (0, 1] */
-    float top_p_min;              /* 1e-6 */
-    float top_p_decay;            /* 1 */
-    int32_t top_p_reset_id;       /* −1 = none */
-    float min_p;                  /* 0 … 1; 0 = off */
-    uint64_t seed;                /* 0 */
-    float temperature;            /* 1 */
-    int32_t min_tokens;           /* 1 (no effect) */
-    float repetition_penalty;     /* 1 = off; > 0 */
-    float presence_penalty;       /* 0 */
-    float frequency_penalty;      /* 0 */
-    int32_t prompt_ignore_length; /* 0 */
-    int32_t no_repeat_ngram_size; /* 0 = off */
-} tn_sampling_config;
-
-typedef struct tn_token_list {
-    const int32_t *ids;
-    size_t num_ids;
-} tn_token_list;
-
-typedef struct tn_request {
-    size_t struct_size; /* set by tn_request_init */
-    const int32_t *input_ids;
-    size_t num_input_ids;
-    int32_t max_tokens; /* to generate; lowered to what the context holds, which the response says */
-    bool streaming;     /* one response a token, each with the new token only; else one response at the end */
-    tn_sampling_config sampling;
-    int32_t end_id;              /* −1: none */
-    const int32_t *more_end_ids; /* further ids that end the answer as end_id does (min_tokens blocks end_id only) */
-    size_t num_more_end_ids;
-    const tn_token_list *stop_words; /* generation ends after such a sequence of tokens; it stays in the output */
-    size_t num_stop_words;
-    const tn_token_list *bad_words; /* sequences that must not be generated: ≤ 64 of ≤ 512 tokens together */
-    size_t num_bad_words;
-    const float *embedding_bias;   /* [vocab_size], added to the logits; NULL: none */
-    size_t embedding_bias_size;    /* elements; must be vocab_size */
-    int32_t num_log_probs;         /* −1 (default): none; K ≥ 0: of each generated token and of the K most likely */
-    bool return_prompt_log_probs;  /* of each prompt token after the first, given those before it */
-    bool return_context_logits;    /* [num_input_ids, vocab] in the final response */
-    bool return_generation_logits; /* [generated, vocab] in the final response */
-    float priority;                /* 0.5; higher runs first; equal: first come */
-    uint64_t client_id;            /* echoed */
-    uint64_t cache_salt;           /* requests share blocks only with requests of the same salt */
-} tn_request;
-TN_API void tn_request_init(tn_request *request, const int32_t *input_ids, size_t num_input_ids, int32_t max_tokens);
-
-/* Checks, copies, queues.
+/* Checks, copies, queues. Ids count up from 1; a request with num_return_sequences = n takes n of them.
  * TN_INVALID_ARGUMENT  a field out of range, an id outside the vocabulary, or a prompt that does not fit the context (with
  *                      both numbers): the message names the field
+ * TN_UNSUPPORTED       a feature that is not built, by name
+ * TN_NOT_FOUND         no post-processor of that name
  * TN_UNAVAILABLE       the queue is full, or the executor is shutting down
  * diag NULL: stderr */
 TN_API TN_MUST_CHECK tn_status tn_executor_enqueue_diag(tn_executor *executor, const tn_request *request, tn_diag *diag, uint64_t *out_id);
 TN_API TN_MUST_CHECK tn_status tn_executor_enqueue(tn_executor *executor, const tn_request *request, uint64_t *out_id);
+/* All of them or none: the first that cannot be queued decides. out_ids [num_requests] */
+TN_API TN_MUST_CHECK tn_status tn_executor_enqueue_many(tn_executor *executor, const tn_request *requests, size_t num_requests,
+                                                        tn_diag *diag, uint64_t *out_ids);
 
 /* The next response of a request; several threads may wait for one id, each gets another response.
  * TN_TIMED_OUT   none within timeout_ms (≥ 0; TN_FOREVER waits)
@@ -128,9 +152,19 @@ TN_API TN_MUST_CHECK tn_status tn_executor_enqueue(tn_executor *executor, const 
 TN_API TN_MUST_CHECK tn_status tn_executor_await(tn_executor *executor, uint64_t id, int64_t timeout_ms, tn_response **out_response);
 /* The next response of any request, in order of readiness. TN_NOT_FOUND: no request is left. */
 TN_API TN_MUST_CHECK tn_status tn_executor_await_any(tn_executor *executor, int64_t timeout_ms, tn_response **out_response);
-TN_API int32_t tn_executor_num_responses_ready(tn_executor *executor, uint64_t id); /* 0 for unknown ids */
+/* Waits for the first response of any request, one that is enqueued meanwhile included, then takes all that are ready, at most
+ * max_responses (≥ 1). TN_TIMED_OUT; TN_UNAVAILABLE: the executor shut down and nothing is left. */
+TN_API TN_MUST_CHECK tn_status tn_executor_await_all_ready(tn_executor *executor, int64_t timeout_ms, tn_response **out_responses,
+                                                           size_t max_responses, size_t *out_count);
+/* The next response of each of these requests, waited for one after the other within one time-out: out_responses[i] of ids[i],
+ * NULL where there is none. TN_OK if all have one; else TN_TIMED_OUT, or TN_NOT_FOUND if some id is unknown or used up. */
+TN_API TN_MUST_CHECK tn_status tn_executor_await_ids(tn_executor *executor, const uint64_t *ids, size_t num_ids, int64_t timeout_ms,
+                                                     tn_response **out_responses);
+/* Responses that can be taken at once. id 0: of all requests. 0 for unknown ids. */
+TN_API int32_t tn_executor_num_responses_ready(tn_executor *executor, uint64_t id);
 
-/* Takes effect by the next step: its blocks are freed, a final response with CANCELLED comes. Unknown ids: no effect. */
+/* Takes effect by the next step: blocks are freed, final responses of all its sequences with CANCELLED come. Unknown and
+ * finished ids: no effect. */
 TN_API void tn_executor_cancel(tn_executor *executor, uint64_t id);
 
 /* --- responses ------------------------------------------------------------------------------------------------------------ */
@@ -140,7 +174,7 @@ typedef enum tn_finish_reason {
     TN_FINISH_END_ID = 1,
     TN_FINISH_STOP_WORDS = 2,
     TN_FINISH_LENGTH = 3,
-    TN_FINISH_TIMED_OUT = 4,
+    TN_FINISH_TIMED_OUT = 4, /* allotted_time_ms */
     TN_FINISH_CANCELLED = 5,
 } tn_finish_reason;
 TN_API const char *tn_finish_reason_name(tn_finish_reason reason); /* "end_id", "length" … */
@@ -148,12 +182,17 @@ TN_API const char *tn_finish_reason_name(tn_finish_reason reason); /* "end_id", 
 TN_API void tn_response_destroy(tn_response *response); /* accepts NULL */
 TN_API uint64_t tn_response_id(const tn_response *response);
 TN_API uint64_t tn_response_client_id(const tn_response *response);
+TN_API bool tn_response_has_client_id(const tn_response *response);
+/* Of num_return_sequences: which one this response is of. It is final when all are done and this is the last response of all. */
+TN_API int32_t tn_response_sequence_index(const tn_response *response);
+TN_API bool tn_response_is_sequence_final(const tn_response *response);
 TN_API bool tn_response_is_final(const tn_response *response);
+/* Of its sequence; NOT_FINISHED unless this is the sequence's last response. */
 TN_API tn_finish_reason tn_response_finish_reason(const tn_response *response);
 /* NULL: none. The request failed; the executor goes on. */
 TN_API const char *tn_response_error(const tn_response *response);
 TN_API tn_status tn_response_status(const tn_response *response);
-/* Generated tokens: of streaming requests those since the last response, else all. Lent. */
+/* Generated tokens: of streaming requests those since the last response (or all: return_all_generated_tokens), else all. Lent. */
 TN_API const int32_t *tn_response_ids(const tn_response *response, size_t *out_count);
 /* Of token i of this response: its own log-probability, then the K largest: K + 1 pairs. Lent; NULL if not asked for. */
 typedef struct tn_log_prob {
@@ -161,16 +200,22 @@ typedef struct tn_log_prob {
     float value;
 } tn_log_prob;
 TN_API const tn_log_prob *tn_response_log_probs(const tn_response *response, size_t token, size_t *out_count);
+/* Sum over all tokens generated so far; 0 if log-probabilities were not asked for. */
+TN_API float tn_response_cum_log_prob(const tn_response *response);
 TN_API const float *tn_response_prompt_log_probs(const tn_response *response, size_t *out_count); /* [num_input_ids − 1] */
 TN_API const float *tn_response_context_logits(const tn_response *response);                      /* [num_input_ids, vocab] */
-TN_API const float *tn_response_generation_logits(const tn_response *response);                   /* [generated, vocab] */
+TN_API const float *tn_response_generation_logits(const tn_response *response);                   /* [tokens of this response, vocab] */
 /* max_tokens after lowering; equal to the request's if it was not lowered. */
 TN_API int32_t tn_response_max_tokens(const tn_response *response);
+/* Iterations that its sequence took until the last token of this response, the one that read the end of the prompt included. */
+TN_API int32_t tn_response_decoding_iter(const tn_response *response);
 typedef struct tn_request_timings {
     int64_t queued_ns, first_token_ns, last_token_ns; /* since enqueue: when it was scheduled first, its first and last token */
     int32_t num_prompt_tokens, num_reused_tokens, num_generated_tokens;
 } tn_request_timings;
 TN_API void tn_response_timings(const tn_response *response, tn_request_timings *out_timings);
+/* False: not asked for. */
+TN_API bool tn_response_perf_metrics(const tn_response *response, tn_perf_metrics *out_metrics);
 
 /* --- looking ---------------------------------------------------------------------------------------------------------------- */
 
@@ -183,6 +228,19 @@ typedef struct tn_executor_info {
     size_t cache_bytes;
 } tn_executor_info;
 TN_API void tn_executor_get_info(tn_executor *executor, tn_executor_info *out_info);
+
+/* Tensors of one iteration (DebugConfig). Free with destroy. TN_NOT_FOUND: none is left. */
+typedef struct tn_debug_tensors tn_debug_tensors;
+typedef struct tn_debug_tensor {
+    const char *name; /* "forward.input_ids" */
+    tn_dtype dtype;
+    tn_dims dims;
+    const void *data; /* lent by the list */
+} tn_debug_tensor;
+TN_API TN_MUST_CHECK tn_status tn_executor_take_debug_tensors(tn_executor *executor, tn_debug_tensors **out_tensors);
+TN_API void tn_debug_tensors_destroy(tn_debug_tensors *tensors); /* accepts NULL */
+TN_API uint64_t tn_debug_tensors_iter(const tn_debug_tensors *tensors);
+TN_API const tn_debug_tensor *tn_debug_tensors_get(const tn_debug_tensors *tensors, size_t *out_count); /* lent */
 
 #ifdef __cplusplus
 }
