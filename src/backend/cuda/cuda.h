@@ -42,18 +42,30 @@ typedef enum tn_cuda_kernel {
 
 extern const tn_backend tn_cuda_backend;
 
-/* --- for tactics (tactics/common.c) ------------------------------------------------------------------------------------- */
+/* --- for tactics (tactics/common.c); what they ask of problems stands in backend/checks.h ------------------------------- */
 
 /* Every tactic's symbol suffix, in order of preference where estimates are equal. */
-#define TN_CUDA_TACTICS(X)
+#define TN_CUDA_TACTICS(X) \
+    X(normalization)       \
+    X(rotary)              \
+    X(kv_cache_update)     \
+    X(qkv_cache)           \
+    X(elementwise)         \
+    X(unary)               \
+    X(activation)          \
+    X(softmax)             \
+    X(gather)              \
+    X(token_ids)           \
+    X(rotary_table)
+
+#define X(name) extern const tn_tactic tn_cuda_tactic_##name;
+TN_CUDA_TACTICS(X)
+#undef X
 
 /* Adds a phase to the launch; a block of threads × 1 × 1. Kernels of a launch run in order. */
 void tn_cuda_launch_add(tn_launch *launch, tn_cuda_kernel kernel, int64_t grid_x, int64_t grid_y, int64_t grid_z, uint32_t num_threads,
                         uint32_t shared_bytes);
 void tn_cuda_set_real(tn_launch *launch, int constant, double value); /* read by constant_real() of kernels/common.cuh */
-
-/* Writes the reason and returns false. */
-bool tn_cuda_refuse(char *reason, size_t reason_size, const char *format, ...) TN_PRINTF(3, 4);
 
 /* Time to move so many bytes through device memory, or to do so many operations at `flops_per_us`, the longer, and a launch. */
 double tn_cuda_estimate_us(const tn_device_info *device, double bytes, double flops, double flops_per_us);

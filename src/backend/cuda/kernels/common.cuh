@@ -19,7 +19,8 @@
 
 #include <stdint.h>
 
-#define TN_KERNEL(name, max_threads) extern "C" __global__ void __launch_bounds__(max_threads) name(const __grid_constant__ tn_cuda_args args)
+#define TN_KERNEL(name, max_threads) \
+    extern "C" __global__ void __launch_bounds__(max_threads) name(const __grid_constant__ tn_cuda_args args)
 
 __device__ __forceinline__ void wait_for_previous() {
 #if __CUDA_ARCH__ >= 900
@@ -32,6 +33,8 @@ __device__ __forceinline__ void let_next_start() {
     asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 #endif
 }
+
+#define INFINITY __int_as_float(0x7f800000)
 
 /* bf16 and f16 as their bits. */
 struct bf16 {

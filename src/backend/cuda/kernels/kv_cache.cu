@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * kv_cache.cu: ROTARY, KV_CACHE_UPDATE and QKV_CACHE: a warp a head of a token. Reads the float32 that products wrote, writes
+ * float32 queries and the paged cache in its own type.
+ */
+#include "backend/cuda/kernels/sequence.cuh"
+#include "backend/cuda/kv_layout.h"
+
+enum { WARPS = 4, MAX_HEAD_DIM = 512 };
+
+/* Turns pairs of head[0 .. dim) in shared memory by the token's row of the table: cosines, then sines. The whole warp calls. */
+__device__ __forceinline__ void rotate(float *head, int dim, const float *table, int table_columns, bool is_interleaved) {
+    int lane = threadIdx.x % 32, half = (table_columns < dim ? table_columns : dim) / 2;
+    for (int i = lane; i < half; i += 32) {
+        int first = is_interleaved ? 2 * i : i, second = is_interleaved ? 2 * i + 1 : i + half;
+        float cosine = table[i], sine = table[table_columns / 2 + i], a = head[first], b = head[second];
+        head[first] = a * cosine - b * sine;
+        head[second] = b * cosine + a * sine;
+    }
+    __syncwarp();
+}
+
+/* --- ROTARY. constants as in tactics/kv_cache.c --------------------------------------------------------------------------------- */
+
+enum { ROTARY_NUM_HEADS, ROTARY_HEADS_A_TOKEN, ROTARY_DIM, ROTARY_TABLE_COLUMNS, ROTARY_IS_INTERLEAVED };
+
+TN_KERNEL(rotary, 32 * WARPS) {
+    __shared__ float heads[WARPS][MAX_HEAD_DIM];
+    float *head = heads[threadIdx.x / 32];
+    int lane = threadIdx.x % 32, dim = (int)args.constants[ROTARY_DIM], columns = (int)args.constants[ROTARY_TABLE_COLUMNS];
+    int64_t index = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
+    wait_for_previous();
+    let_next_start();
+    if (index >= args.constants[ROTARY_NUM_HEADS]) return;
+    const float *x = (const float *)args.buffers[0] + index * dim;
+    float *y = (float *)args.buffers[2] + index * dim;
+    for (int i = lane; i < dim; i += 32) head[i] = x[i];
+    __syncwarp();
+    rotate(head, dim, (const float *)args.buffers[1] + index / args.constants[ROTARY_HEADS_A_TOKEN] * columns, columns,
+           args.constants[ROTARY_IS_INTERLEAVED]);
+    for (int i = lane; i < dim; i += 32) y[i] = head[i];
+}
+
+/* --- both updates -------------------------------------------------------------------------------------------------------------------- */
+
+/* Places of the constants that describe the cache and the step; the kernels' own follow. */
+enum {
+    NUM_TOKENS,
+    NUM_SEQS,
+    TABLE_COLUMNS, /* of the block table */
+    LAYER,
+    NUM_LAYERS,
+    NUM_KV_HEADS,
+    K_DIM,
+    V_DIM,
+    TOKENS_PER_BLOCK,
+    NUM_HEADS, /* query heads */
+    ROTARY_COLUMNS,
+    IS_INTERLEAVED,
+    NORM_EPSILON
+};
+
+/* Where the key (or value) of a token's head goes; null: nowhere. first: the buffer of query_start. */
+template <typename T>
+__device__ __forceinline__ T *find_head(const tn_cuda_args &args, void *cache, int first, int token, int head, bool is_value) {
+    int64_t block;
+    int place, tokens_per_block = (int)args.constants[TOKENS_PER_BLOCK], k_dim = (int)args.constants[K_DIM],
+               v_dim = (int)args.constants[V_DIM];
+    if (!find_place((const int32_t *)args.buffers[first], (const int32_t *)args.buffers[first + 1],
+                    (const int32_t *)args.buffers[first + 2], (int)args.constants[NUM_SEQS], (int)args.constants[TABLE_COLUMNS],
+                    tokens_per_block, token, &block, &place))
+        return nullptr;
+    tn_cuda_kv_layout layout =
+        tn_cuda_kv_layout_make(args.constants[NUM_LAYERS], args.constants[NUM_KV_HEADS], k_dim, v_dim, tokens_per_block);
+    T *at = (T *)cache + block * layout.block + args.constants[LAYER] * layout.layer + head * layout.head;
+    return is_value ? at + layout.v_offset + place * v_dim : at + place * k_dim;
+}
+
+template <typename T> __device__ __forceinline__ void update_cache(const tn_cuda_args &args) {
+    int lane = threadIdx.x % 32, num_kv_heads = (int)args.constants[NUM_KV_HEADS];
+    int64_t index = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
+    wait_for_previous();
+    let_next_start();
+    if (index >= args.constants[NUM_TOKENS] * 2 * num_kv_heads) return;
+    int token = (int)(index / (2 * num_kv_heads)), head = (int)(index % num_kv_heads);
+    bool is_value = index % (2 * num_kv_heads) >= num_kv_heads;
+    int dim = (int)args.constants[is_value ? V_DIM : K_DIM];
+    const float *x = (const float *)args.buffers[is_value ? 1 : 0] + ((int64_t)token * num_kv_heads + head) * dim;
+    T *y = find_head<T>(args, args.buffers[2], 3, token, head, is_value);
+    for (int i = lane; y != nullptr && i < dim; i += 32) y[i] = from_float<T>(x[i]);
+}
+
+TN_KERNEL(kv_cache_update_f32, 32 * WARPS) {
+    update_cache<float>(args);
+}
+TN_KERNEL(kv_cache_update_f16, 32 * WARPS) {
+    update_cache<f16>(args);
+}
+TN_KERNEL(kv_cache_update_bf16, 32 * WARPS) {
+    update_cache<bf16>(args);
+}
+
+/* buffers: qkv, rotary table?, q_norm?, k_norm?, cache, query_start, kv_length, block table, q, cache */
+template <typename T> __device__ __forceinline__ void split_qkv(const tn_cuda_args &args, float *head) {
+    int lane = threadIdx.x % 32, num_heads = (int)args.constants[NUM_HEADS], num_kv_heads = (int)args.constants[NUM_KV_HEADS];
+    int k_dim = (int)args.constants[K_DIM], v_dim = (int)args.constants[V_DIM], heads_a_token = num_heads + 2 * num_kv_heads;
+    int64_t index = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
+    wait_for_previous();
+    let_next_start();
+    if (index >= args.constants[NUM_TOKENS] * heads_a_token) return;
+    int token = (int)(index / heads_a_token), h = (int)(index % heads_a_token);
+    const float *qkv =
+        (const float *)args.buffers[0] + (int64_t)token * ((int64_t)(num_heads + num_kv_heads) * k_dim + (int64_t)num_kv_heads * v_dim);
+    if (h >= num_heads + num_kv_heads) {
+        int kv_head = h - num_heads - num_kv_heads;
+        const float *x = qkv + (int64_t)(num_heads + num_kv_heads) * k_dim + (int64_t)kv_head * v_dim;
+        T *y = find_head<T>(args, args.buffers[4], 5, token, kv_head, true);
+        for (int i = lane; y != nullptr && i < v_dim; i += 32) y[i] = from_float<T>(x[i]);
+        return;
+    }
+    bool is_query = h < num_heads;
+    const float *x = qkv + (int64_t)h * k_dim, *norm = (const float *)args.buffers[is_query ? 2 : 3];
+    float squares = 0.0f;
+    for (int i = lane; i < k_dim; i += 32) {
+        head[i] = x[i];
+        squares += x[i] * x[i];
+    }
+    if (norm != nullptr) {
+        float inverse = (float)(1.0 / sqrt((double)(warp_sum(squares) / (float)k_dim) + constant_real(args, NORM_EPSILON)));
+        for (int i = lane; i < k_dim; i += 32) head[i] *= inverse * norm[i];
+    }
+    __syncwarp();
+    int columns = (int)args.constants[ROTARY_COLUMNS];
+    const float *table = (const float *)args.buffers[1];
+    if (table != nullptr) rotate(head, k_dim, table + (int64_t)token * columns, columns, args.constants[IS_INTERLEAVED]);
+    if (is_query) {
+        float *y = (float *)args.buffers[8] + ((int64_t)token * num_heads + h) * k_dim;
+        for (int i = lane; i < k_dim; i += 32) y[i] = head[i];
+    } else {
+        T *y = find_head<T>(args, args.buffers[4], 5, token, h - num_heads, false);
+        for (int i = lane; y != nullptr && i < k_dim; i += 32) y[i] = from_float<T>(head[i]);
+    }
+}
+
+TN_KERNEL(qkv_cache_f32, 32 * WARPS) {
+    __shared__ float heads[WARPS][MAX_HEAD_DIM];
+    split_qkv<float>(args, heads[threadIdx.x / 32]);
+}
+TN_KERNEL(qkv_cache_f16, 32 * WARPS) {
+    __shared__ float heads[WARPS][MAX_HEAD_DIM];
+    split_qkv<f16>(args, heads[threadIdx.x / 32]);
+}
+TN_KERNEL(qkv_cache_bf16, 32 * WARPS) {
+    __shared__ float heads[WARPS][MAX_HEAD_DIM];
+    split_qkv<bf16>(args, heads[threadIdx.x / 32]);
+}
