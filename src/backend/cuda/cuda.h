@@ -47,6 +47,10 @@ extern const tn_backend tn_cuda_backend;
 /* Every tactic's symbol suffix, in order of preference where estimates are equal. */
 #define TN_CUDA_TACTICS(X) \
     X(normalization)       \
+    X(attention)           \
+    X(sample)              \
+    X(route)               \
+    X(combine)             \
     X(rotary)              \
     X(kv_cache_update)     \
     X(qkv_cache)           \
@@ -61,10 +65,6 @@ extern const tn_backend tn_cuda_backend;
 #define X(name) extern const tn_tactic tn_cuda_tactic_##name;
 TN_CUDA_TACTICS(X)
 #undef X
-
-#define TN_CUDA_DECLARE_TACTIC(name) extern const tn_tactic tn_cuda_tactic_##name;
-TN_CUDA_TACTICS(TN_CUDA_DECLARE_TACTIC)
-#undef TN_CUDA_DECLARE_TACTIC
 
 /* Adds a phase to the launch; a block of threads × 1 × 1. Kernels of a launch run in order. */
 void tn_cuda_launch_add(tn_launch *launch, tn_cuda_kernel kernel, int64_t grid_x, int64_t grid_y, int64_t grid_z, uint32_t num_threads,

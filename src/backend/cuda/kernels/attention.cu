@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * attention.cu: ATTENTION over the paged cache, for any number of tokens; made for decoding.
+ *
+ * A block takes one token and HEADS query heads that share a key/value head, so that a key is read once for all of them. A
+ * row of lanes holds one key: 16 bytes a lane, ROW_LANES lanes and CHUNKS such pieces. Each row of lanes takes TILE
+ * positions at a time and keeps its own running maximum, sum and weighted values; rows are merged by warp, then by block.
+ * Positions are split over blocks by the sequence's length, which is data: a split without positions ends at once. With
+ * several splits a second kernel merges what they leave in the workspace:
+ *     for each token, head, split: the values [v_dim], the maximum, the sum
+ */
+#include "backend/cuda/kernels/sequence.cuh"
+#include "backend/cuda/kv_layout.h"
+
+/* constants, as in tactics/attention.c */
+enum {
+    NUM_SEQS,
+    TABLE_COLUMNS,
+    LAYER,
+    NUM_LAYERS,
+    NUM_KV_HEADS,
+    K_DIM,
+    V_DIM,
+    TOKENS_PER_BLOCK,
+    NUM_HEADS,
+    WINDOW,
+    SINK_TOKENS,
+    SCALE,
+    SOFT_CAP,
+    NUM_SPLITS,
+    FLAGS,
+    OUTPUT /* its buffer; the workspace's is the next */
+};
+enum { FLAG_SINKS = 1, FLAG_SLOPES = 2 };
+enum { WARPS = 8, TILE = 4 };
+
+/* Which positions a token sees, in tiles of TILE: first those that hold sink tokens, then those of its window. */
+struct visible {
+    int sequence, index;      /* the token's place in its sequence; −1: it has none */
+    int num_sink_tiles, tile; /* after the sink tiles the window's begin at `tile` */
+    int num_tiles, tiles_a_split;
+};
+
+__device__ __forceinline__ visible find_visible(const tn_cuda_args &args, int token) {
+    visible v;
+    const int32_t *query_start = (const int32_t *)args.buffers[2], *kv_length = (const int32_t *)args.buffers[3];
+    int window = (int)args.constants[WINDOW], sinks = (int)args.constants[SINK_TOKENS], splits = (int)args.constants[NUM_SPLITS];
+    v.sequence = find_sequence(query_start, (int)args.constants[NUM_SEQS], token);
+    v.index = v.sequence < 0 ? -1 : kv_length[v.sequence] - (query_start[v.sequence + 1] - token);
+    if (v.index >= args.constants[TABLE_COLUMNS] * args.constants[TOKENS_PER_BLOCK]) v.index = -1;
+    v.tile = window > 0 && v.index >= window ? (v.index - window + 1) / TILE : 0;
+    v.num_sink_tiles = (sinks + TILE - 1) / TILE < v.tile ? (sinks + TILE - 1) / TILE : v.tile;
+    v.num_tiles = v.index < 0 ? 0 : v.num_sink_tiles + v.index / TILE + 1 - v.tile;
+    /* A split of less than one pass of the block's rows is not worth a block. */
+    v.tiles_a_split = (v.num_tiles + splits - 1) / splits;
+    if (v.tiles_a_split < 2 * WARPS) v.tiles_a_split = 2 * WARPS;
+    return v;
+}
+
+template <typename T> struct vector_of;
+template <> struct vector_of<float> {
+    enum { SIZE = 4, ROW_LANES = 32 };
+    static __device__ __forceinline__ void load(const float *x, float *out) {
+        float4 v = *(const float4 *)x;
+        out[0] = v.x, out[1] = v.y, out[2] = v.z, out[3] = v.w;
+    }
+};
+template <> struct vector_of<bf16> {
+    enum { SIZE = 8, ROW_LANES = 16 };
+    static __device__ __forceinline__ void load(const bf16 *x, float *out) {
+        uint4 v = *(const uint4 *)x;
+        const uint32_t words[4] = {v.x, v.y, v.z, v.w};
+#pragma unroll
+        for (int i = 0; i < 4; i++) out[2 * i] = bf16_low(words[i]), out[2 * i + 1] = bf16_high(words[i]);
+    }
+};
+template <> struct vector_of<f16> {
+    enum { SIZE = 8, ROW_LANES = 16 };
+    static __device__ __forceinline__ void load(const f16 *x, float *out) {
+        uint4 v = *(const uint4 *)x;
+        const uint32_t words[4] = {v.x, v.y, v.z, v.w};
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            out[2 * i] = to_float(f16{(uint16_t)words[i]});
+            out[2 * i + 1] = to_float(f16{(uint16_t)(words[i] >> 16)});
+        }
+    }
+};
+
+/* Two partial results become one. An empty one has maximum −∞ and sum 0. */
+__device__ __forceinline__ void merge_scales(float max_a, float max_b, float *scale_a, float *scale_b, float *max_out) {
+    float largest = fmaxf(max_a, max_b);
+    *scale_a = max_a == -INFINITY ? 0.0f : expf(max_a - largest);
+    *scale_b = max_b == -INFINITY ? 0.0f : expf(max_b - largest);
+    *max_out = largest;
+}
+
+template <typename T, int CHUNKS, int HEADS> __device__ __forceinline__ void attend(const tn_cuda_args &args, float *shared) {
+    enum { SIZE = vector_of<T>::SIZE, ROW_LANES = vector_of<T>::ROW_LANES, ROWS = 32 / ROW_LANES };
+    int lane = threadIdx.x % 32, warp = threadIdx.x / 32, row_lane = lane % ROW_LANES;
+    int k_dim = (int)args.constants[K_DIM], v_dim = (int)args.constants[V_DIM], num_heads = (int)args.constants[NUM_HEADS];
+    int tokens_per_block = (int)args.constants[TOKENS_PER_BLOCK], num_kv_heads = (int)args.constants[NUM_KV_HEADS];
+    int token = blockIdx.x, first_head = blockIdx.y * HEADS, split = blockIdx.z, kv_head = first_head / (num_heads / num_kv_heads);
+    int window = (int)args.constants[WINDOW], sink_tokens = (int)args.constants[SINK_TOKENS];
+    float scale = (float)constant_real(args, SCALE), soft_cap = (float)constant_real(args, SOFT_CAP);
+    wait_for_previous();
+    let_next_start();
+
+    visible v = find_visible(args, token);
+    int first_tile = split * v.tiles_a_split;
+    int last_tile = first_tile + v.tiles_a_split < v.num_tiles ? first_tile + v.tiles_a_split : v.num_tiles;
+    if (first_tile >= last_tile && split > 0) return;
+    tn_cuda_kv_layout layout = tn_cuda_kv_layout_make(args.constants[NUM_LAYERS], num_kv_heads, k_dim, v_dim, tokens_per_block);
+    const T *cache = (const T *)args.buffers[1] + args.constants[LAYER] * layout.layer + kv_head * layout.head;
+    const int32_t *table = (const int32_t *)args.buffers[4] + (int64_t)v.sequence * args.constants[TABLE_COLUMNS];
+    const float *slopes = (args.constants[FLAGS] & FLAG_SLOPES) != 0 ? (const float *)args.buffers[6] : nullptr;
+
+    float query[HEADS][CHUNKS][SIZE], values[HEADS][CHUNKS][SIZE], largest[HEADS], sum[HEADS];
+#pragma unroll
+    for (int h = 0; h < HEADS; h++) {
+        largest[h] = -INFINITY;
+        sum[h] = 0.0f;
+        const float *q = (const float *)args.buffers[0] + ((int64_t)token * num_heads + first_head + h) * k_dim;
+#pragma unroll
+        for (int c = 0; c < CHUNKS; c++) {
+            int at = (c * ROW_LANES + row_lane) * SIZE;
+#pragma unroll
+            for (int i = 0; i < SIZE; i++) {
+                query[h][c][i] = at < k_dim ? q[at + i] * scale : 0.0f;
+                values[h][c][i] = 0.0f;
+            }
+        }
+    }
+    for (int base = first_tile + warp * ROWS; base < last_tile; base += WARPS * ROWS) { /* the same for the whole warp */
+        int n = base + lane / ROW_LANES, tile = n < v.num_sink_tiles ? n : n - v.num_sink_tiles + v.tile, position = tile * TILE;
+        int block = n < last_tile ? table[position / tokens_per_block] : -1;
+        int num_known = block < 0 ? 0 : v.index + 1 - position; /* positions of the tile that were written */
+        if (block < 0) block = 0;
+        const T *key = cache + block * layout.block + (int64_t)(position % tokens_per_block) * k_dim;
+        const T *value = cache + block * layout.block + layout.v_offset + (int64_t)(position % tokens_per_block) * v_dim;
+        float scores[HEADS][TILE];
+#pragma unroll
+        for (int j = 0; j < TILE; j++) {
+#pragma unroll
+            for (int h = 0; h < HEADS; h++) scores[h][j] = 0.0f;
+#pragma unroll
+            for (int c = 0; c < CHUNKS; c++) {
+                int at = (c * ROW_LANES + row_lane) * SIZE;
+                float x[SIZE];
+                if (at >= k_dim || j >= num_known) continue;
+                vector_of<T>::load(key + j * k_dim + at, x);
+#pragma unroll
+                for (int h = 0; h < HEADS; h++)
+#pragma unroll
+                    for (int i = 0; i < SIZE; i++) scores[h][j] += query[h][c][i] * x[i];
+            }
+        }
+#pragma unroll
+        for (int h = 0; h < HEADS; h++) {
+            float new_largest = largest[h];
+#pragma unroll
+            for (int j = 0; j < TILE; j++) {
+                float s = scores[h][j];
+#pragma unroll
+                for (int offset = ROW_LANES / 2; offset > 0; offset >>= 1) s += __shfl_xor_sync(0xffffffffu, s, offset, ROW_LANES);
+                int p = position + j;
+                if (soft_cap > 0.0f) s = soft_cap * tanhf(s / soft_cap);
+                if (slopes != nullptr) s += slopes[first_head + h] * (float)(p - v.index);
+                bool is_seen = j < num_known && (window <= 0 || p > v.index - window || p < sink_tokens);
+                scores[h][j] = is_seen ? s : -INFINITY;
+                new_largest = fmaxf(new_largest, scores[h][j]);
+            }
+            float old_scale, unused;
+            merge_scales(largest[h], new_largest, &old_scale, &unused, &largest[h]);
+            sum[h] *= old_scale;
+#pragma unroll
+            for (int j = 0; j < TILE; j++) {
+                scores[h][j] = scores[h][j] == -INFINITY ? 0.0f : expf(scores[h][j] - largest[h]);
+                sum[h] += scores[h][j];
+            }
+#pragma unroll
+            for (int c = 0; c < CHUNKS; c++)
+#pragma unroll
+                for (int i = 0; i < SIZE; i++) values[h][c][i] *= old_scale;
+        }
+#pragma unroll
+        for (int j = 0; j < TILE; j++) {
+#pragma unroll
+            for (int c = 0; c < CHUNKS; c++) {
+                int at = (c * ROW_LANES + row_lane) * SIZE;
+                float x[SIZE];
+                if (at >= v_dim || j >= num_known) continue;
+                vector_of<T>::load(value + j * v_dim + at, x);
+#pragma unroll
+                for (int h = 0; h < HEADS; h++)
+#pragma unroll
+                    for (int i = 0; i < SIZE; i++) values[h][c][i] += scores[h][j] * x[i];
+            }
+        }
+    }
+
+    /* rows of a warp, then warps through shared memory: [warp][head][v_dim + 2] */
+    int stride = v_dim + 2;
+#pragma unroll
+    for (int h = 0; h < HEADS; h++) {
+#pragma unroll
+        for (int offset = ROW_LANES; offset < 32; offset <<= 1) {
+            float other_max = __shfl_xor_sync(0xffffffffu, largest[h], offset), other_sum = __shfl_xor_sync(0xffffffffu, sum[h], offset);
+            float mine, others;
+            merge_scales(largest[h], other_max, &mine, &others, &largest[h]);
+            sum[h] = sum[h] * mine + other_sum * others;
+#pragma unroll
+            for (int c = 0; c < CHUNKS; c++)
+#pragma unroll
+                for (int i = 0; i < SIZE; i++) {
+                    float x = __shfl_xor_sync(0xffffffffu, values[h][c][i], offset);
+                    values[h][c][i] = values[h][c][i] * mine + x * others;
+                }
+        }
+        float *mine = shared + (warp * HEADS + h) * stride;
+        if (lane < ROW_LANES) {
+#pragma unroll
+            for (int c = 0; c < CHUNKS; c++) {
+                int at = (c * ROW_LANES + row_lane) * SIZE;
+#pragma unroll
+                for (int i = 0; i < SIZE; i++)
+                    if (at < v_dim) mine[at + i] = values[h][c][i];
+            }
+            if (lane == 0) mine[v_dim] = largest[h], mine[v_dim + 1] = sum[h];
+        }
+    }
+    __syncthreads();
+    int num_splits = (int)args.constants[NUM_SPLITS];
+    for (int at = threadIdx.x; at < HEADS * v_dim; at += blockDim.x) {
+        int h = at / v_dim, i = at % v_dim, head = first_head + h;
+        float top = -INFINITY, total = 0.0f, x = 0.0f;
+        for (int w = 0; w < WARPS; w++) top = fmaxf(top, shared[(w * HEADS + h) * stride + v_dim]);
+        for (int w = 0; w < WARPS; w++) {
+            const float *part = shared + (w * HEADS + h) * stride;
+            float part_scale = part[v_dim] == -INFINITY ? 0.0f : expf(part[v_dim] - top);
+            total += part_scale * part[v_dim + 1];
+            x += part_scale * part[i];
+        }
+        if (num_splits > 1) {
+            float *part =
+                (float *)args.buffers[args.constants[OUTPUT] + 1] + (((int64_t)token * num_heads + head) * num_splits + split) * stride;
+            part[i] = x;
+            if (i == 0) part[v_dim] = top, part[v_dim + 1] = total;
+            continue;
+        }
+        if ((args.constants[FLAGS] & FLAG_SINKS) != 0) {
+            float sink = ((const float *)args.buffers[5])[head], part_scale, sink_scale;
+            merge_scales(top, sink, &part_scale, &sink_scale, &top);
+            total = total * part_scale + sink_scale;
+            x *= part_scale;
+        }
+        ((float *)args.buffers[args.constants[OUTPUT]])[((int64_t)token * num_heads + head) * v_dim + i] = total != 0.0f ? x / total : 0.0f;
+    }
+}
+
+#define ATTENTION(name, type, chunks, heads)       \
+    TN_KERNEL(attention_##name, 32 * WARPS) {      \
+        extern __shared__ float shared[];          \
+        attend<type, chunks, heads>(args, shared); \
+    }
+#define ATTENTIONS(name, type)        \
+    ATTENTION(name##_1_1, type, 1, 1) \
+    ATTENTION(name##_1_2, type, 1, 2) \
+    ATTENTION(name##_1_4, type, 1, 4) \
+    ATTENTION(name##_1_8, type, 1, 8) \
+    ATTENTION(name##_2_1, type, 2, 1) \
+    ATTENTION(name##_2_2, type, 2, 2)
+ATTENTIONS(f32, float)
+ATTENTIONS(f16, f16)
+ATTENTIONS(bf16, bf16)
+
+/* The splits of one token and head: a block each. */
+TN_KERNEL(attention_merge, 128) {
+    int num_heads = (int)args.constants[NUM_HEADS], v_dim = (int)args.constants[V_DIM], stride = v_dim + 2;
+    int num_splits = (int)args.constants[NUM_SPLITS], token = blockIdx.x, head = blockIdx.y;
+    wait_for_previous();
+    let_next_start();
+    visible v = find_visible(args, token);
+    int used = (v.num_tiles + v.tiles_a_split - 1) / v.tiles_a_split;
+    if (used < 1) used = 1;
+    const float *parts =
+        (const float *)args.buffers[args.constants[OUTPUT] + 1] + ((int64_t)token * num_heads + head) * num_splits * stride;
+    float top = -INFINITY, total = 0.0f;
+    for (int s = 0; s < used; s++) top = fmaxf(top, parts[s * stride + v_dim]);
+    float sink = (args.constants[FLAGS] & FLAG_SINKS) != 0 ? ((const float *)args.buffers[5])[head] : -INFINITY;
+    top = fmaxf(top, sink);
+    if (sink != -INFINITY) total = expf(sink - top);
+    for (int s = 0; s < used; s++)
+        if (parts[s * stride + v_dim] != -INFINITY) total += expf(parts[s * stride + v_dim] - top) * parts[s * stride + v_dim + 1];
+    for (int i = threadIdx.x; i < v_dim; i += blockDim.x) {
+        float x = 0.0f;
+        for (int s = 0; s < used; s++)
+            if (parts[s * stride + v_dim] != -INFINITY) x += expf(parts[s * stride + v_dim] - top) * parts[s * stride + i];
+        ((float *)args.buffers[args.constants[OUTPUT]])[((int64_t)token * num_heads + head) * v_dim + i] = total != 0.0f ? x / total : 0.0f;
+    }
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * attention.c: the tactic of ATTENTION: which kernel, how many heads a block, how many splits.
+ */
+#include "backend/checks.h"
+#include "backend/cuda/cuda.h"
+#include "base/checked.h"
+
+/* constants, as in kernels/attention.cu */
+enum {
+    NUM_SEQS,
+    TABLE_COLUMNS,
+    LAYER,
+    NUM_LAYERS,
+    NUM_KV_HEADS,
+    K_DIM,
+    V_DIM,
+    TOKENS_PER_BLOCK,
+    NUM_HEADS,
+    WINDOW,
+    SINK_TOKENS,
+    SCALE,
+    SOFT_CAP,
+    NUM_SPLITS,
+    FLAGS,
+    OUTPUT
+};
+enum { FLAG_SINKS = 1, FLAG_SLOPES = 2 };
+enum { WARPS = 8, MAX_HEAD_DIM = 256, MAX_SPLITS = 64, POSITIONS_A_PASS = 64, MERGE_THREADS = 128 };
+
+static bool supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
+    (void)device;
+    const tn_attention_params *params = problem->params;
+    tn_kv_geometry geometry = TN_KV_GEOMETRY(params);
+    if (!tn_check_complete(problem, 1u << 5 | 1u << 6, false, reason, reason_size)) return false;
+    for (uint32_t i = 0; i < problem->num_operands; i++)
+        if ((i == 0 || i >= 5) && !tn_check_plain_f32(problem, i, reason, reason_size)) return false;
+    if (params->num_kv_heads < 1 || params->num_heads % params->num_kv_heads != 0)
+        return tn_refuse(reason, reason_size, "query heads must be a multiple of key/value heads");
+    if (params->k_dim % 8 != 0 || params->v_dim % 8 != 0) return tn_refuse(reason, reason_size, "heads of a multiple of 8 values");
+    if (geometry.dtype != TN_FLOAT32 && geometry.dtype != TN_FLOAT16 && geometry.dtype != TN_BFLOAT16)
+        return tn_refuse(reason, reason_size, "a cache of float32, float16 or bfloat16, not %s", tn_dtype_name(geometry.dtype));
+    return tn_check_cache(problem, &geometry, 1, MAX_HEAD_DIM, reason, reason_size);
+}
+
+/* Heads that one block takes: of those that share keys and values, as many as registers hold. */
+static int64_t heads_of_block(const tn_attention_params *params) {
+    int64_t group = params->num_heads / params->num_kv_heads, most = params->k_dim > 128 || params->v_dim > 128 ? 2 : 8;
+    while (group % most != 0) most /= 2;
+    return most;
+}
+
+/* Enough blocks to fill the card with the tokens there are; a split of less than one pass of a block is not worth it. */
+static int64_t num_splits(const tn_device_info *device, const tn_problem *problem, int64_t num_tokens, const int64_t *symbols) {
+    const tn_attention_params *params = problem->params;
+    int64_t positions = tn_operand_dim(&problem->operands[4], 1, symbols) * params->tokens_per_block;
+    int64_t blocks = num_tokens * params->num_heads / heads_of_block(params);
+    int64_t splits = tn_ceil_div(2 * device->num_workers, blocks > 0 ? blocks : 1), most = tn_ceil_div(positions, POSITIONS_A_PASS);
+    if (splits > most) splits = most;
+    if (splits > MAX_SPLITS) splits = MAX_SPLITS;
+    return splits < 1 ? 1 : splits;
+}
+
+static size_t partial_bytes(const tn_problem *problem, int64_t num_tokens, int64_t splits) {
+    const tn_attention_params *params = problem->params;
+    return splits > 1 ? (size_t)(num_tokens * params->num_heads * splits * (params->v_dim + 2)) * sizeof(float) : 0;
+}
+
+/* Fewer tokens have more splits; tokens × splits stays below twice the multiprocessors' blocks and one more for each token. */
+static size_t workspace_bytes(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
+    int64_t most = tn_operand_rows(&problem->operands[0], symbols);
+    size_t bytes = 0;
+    for (int64_t tokens = 1; tokens <= most && num_splits(device, problem, tokens, symbols) > 1; tokens++) {
+        size_t these = partial_bytes(problem, tokens, num_splits(device, problem, tokens, symbols));
+        if (these > bytes) bytes = these;
+    }
+    return bytes;
+}
+
+static tn_cuda_kernel find_kernel(tn_dtype dtype, bool is_long, int64_t heads) {
+    int size = heads == 8 ? 3 : heads == 4 ? 2 : heads == 2 ? 1 : 0;
+#define KERNELS(type)                                                                                                           \
+    {                                                                                                                           \
+        TN_CUDA_KERNEL_attention_##type##_1_1, TN_CUDA_KERNEL_attention_##type##_1_2, TN_CUDA_KERNEL_attention_##type##_1_4,    \
+            TN_CUDA_KERNEL_attention_##type##_1_8, TN_CUDA_KERNEL_attention_##type##_2_1, TN_CUDA_KERNEL_attention_##type##_2_2 \
+    }
+    static const tn_cuda_kernel kernels[3][6] = {KERNELS(f32), KERNELS(f16), KERNELS(bf16)};
+#undef KERNELS
+    return kernels[dtype == TN_FLOAT32 ? 0 : dtype == TN_FLOAT16 ? 1 : 2][is_long ? 4 + size : size];
+}
+
+static tn_status prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
+    const tn_attention_params *params = problem->params;
+    int64_t tokens = tn_operand_rows(&problem->operands[0], symbols), heads = heads_of_block(params);
+    int64_t splits = num_splits(device, problem, tokens, symbols);
+    *out_launch = (tn_launch){0};
+    int64_t *constants = out_launch->constants;
+    constants[NUM_SEQS] = tn_operand_dim(&problem->operands[3], 0, symbols);
+    constants[TABLE_COLUMNS] = tn_operand_dim(&problem->operands[4], 1, symbols);
+    constants[LAYER] = params->layer;
+    constants[NUM_LAYERS] = params->num_layers;
+    constants[NUM_KV_HEADS] = params->num_kv_heads;
+    constants[K_DIM] = params->k_dim;
+    constants[V_DIM] = params->v_dim;
+    constants[TOKENS_PER_BLOCK] = params->tokens_per_block;
+    constants[NUM_HEADS] = params->num_heads;
+    constants[WINDOW] = params->window;
+    constants[SINK_TOKENS] = params->sink_tokens;
+    tn_cuda_set_real(out_launch, SCALE, params->scale);
+    tn_cuda_set_real(out_launch, SOFT_CAP, params->soft_cap);
+    constants[NUM_SPLITS] = splits;
+    bool has_sinks = problem->num_inputs > 5 && !problem->operands[5].absent;
+    bool has_slopes = problem->num_inputs > 6 && !problem->operands[6].absent;
+    constants[FLAGS] = (has_sinks ? FLAG_SINKS : 0) | (has_slopes ? FLAG_SLOPES : 0);
+    constants[OUTPUT] = problem->num_inputs;
+    out_launch->workspace_bytes = partial_bytes(problem, tokens, splits);
+    bool is_long = params->k_dim > 128 || params->v_dim > 128;
+    uint32_t shared_bytes = (uint32_t)(WARPS * heads * (params->v_dim + 2)) * (uint32_t)sizeof(float);
+    tn_cuda_launch_add(out_launch, find_kernel(params->cache_dtype, is_long, heads), tokens, params->num_heads / heads, splits, 32 * WARPS,
+                       shared_bytes);
+    if (splits > 1) tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_attention_merge, tokens, params->num_heads, 1, MERGE_THREADS, 0);
+    return TN_OK;
+}
+
+static double estimate(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
+    const tn_attention_params *params = problem->params;
+    double tokens = (double)tn_operand_rows(&problem->operands[0], symbols);
+    double positions = (double)(tn_operand_dim(&problem->operands[4], 1, symbols) * params->tokens_per_block) / 2;
+    double flops = 2 * tokens * positions * (double)(params->num_heads * (params->k_dim + params->v_dim));
+    return tn_cuda_estimate_us(device, 0, flops, device->flops_per_us);
+}
+
+const tn_tactic tn_cuda_tactic_attention = {
+    .name = "attention_paged",
+    .version = 1,
+    .numerics = TN_NUMERICS_F32_CUDA,
+    .op = TN_OP_ATTENTION,
+    .supports = supports,
+    .estimate_us = estimate,
+    .workspace_bytes = workspace_bytes,
+    .prepare = prepare,
+};

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * sample.c: the tactic of SAMPLE: a block a row.
+ */
+#include "backend/checks.h"
+#include "backend/cuda/cuda.h"
+#include "op/slot.h"
+
+/* constants, as in kernels/sample.cu */
+enum { VOCAB, SLOT_BYTES, HISTORY_OFFSET, COUNTS_OFFSET, BIAS_OFFSET, MAX_SEQ_LEN, COLUMNS, HAS_MASK, OUTPUT, THREADS = 1024 };
+
+static bool supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
+    (void)device;
+    static const tn_dtype outputs[3] = {TN_INT32, TN_INT32, TN_FLOAT32};
+    if (!tn_check_complete(problem, 1u << 4, false, reason, reason_size) || !tn_check_plain_f32(problem, 0, reason, reason_size))
+        return false;
+    for (uint32_t i = 1; i < 3; i++)
+        if (problem->operands[i].dtype != TN_INT32) return tn_refuse(reason, reason_size, "int32 slots and positions only");
+    for (uint32_t i = 0; i < 3; i++)
+        if (problem->operands[problem->num_inputs + i].dtype != outputs[i])
+            return tn_refuse(reason, reason_size, "output %u must be %s", i, tn_dtype_name(outputs[i]));
+    return true;
+}
+
+static size_t workspace_bytes(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
+    (void)device;
+    const tn_operand *logits = &problem->operands[0];
+    return (size_t)(tn_operand_rows(logits, symbols) * tn_operand_columns(logits, symbols)) * sizeof(float);
+}
+
+static tn_status prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
+    const tn_sample_params *params = problem->params;
+    tn_slot_layout layout = tn_slot_layout_make(params->vocab_size, params->max_seq_len);
+    *out_launch = (tn_launch){0};
+    int64_t *constants = out_launch->constants;
+    constants[VOCAB] = tn_operand_columns(&problem->operands[0], symbols);
+    constants[SLOT_BYTES] = (int64_t)layout.row_bytes;
+    constants[HISTORY_OFFSET] = (int64_t)layout.history_offset;
+    constants[COUNTS_OFFSET] = (int64_t)layout.counts_offset;
+    constants[BIAS_OFFSET] = (int64_t)layout.bias_offset;
+    constants[MAX_SEQ_LEN] = params->max_seq_len;
+    constants[COLUMNS] = params->max_log_probs + 1;
+    constants[HAS_MASK] = problem->num_inputs > 4 && !problem->operands[4].absent;
+    constants[OUTPUT] = problem->num_inputs;
+    out_launch->workspace_bytes = workspace_bytes(device, problem, symbols);
+    tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_sample_rows, tn_operand_rows(&problem->operands[0], symbols), 1, 1, THREADS, 0);
+    return TN_OK;
+}
+
+const tn_tactic tn_cuda_tactic_sample = {
+    .name = "sample_rows",
+    .version = 1,
+    .numerics = TN_NUMERICS_F32_CUDA,
+    .op = TN_OP_SAMPLE,
+    .supports = supports,
+    .estimate_us = tn_cuda_estimate_operands_us,
+    .workspace_bytes = workspace_bytes,
+    .prepare = prepare,
+};
