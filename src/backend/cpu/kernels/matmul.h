@@ -7,7 +7,10 @@
  * in the second-level cache while the weights pass. Inside a tile rows go by chunks of TILE_ROWS, their activations gathered
  * once for all strips; sums are kept in float32 between blocks of columns, exactly.
  *
- * launch constants: [0] rows a block, [1] strips a granule, [2] granules
+ * Weights that come from memory can be streamed: asked for ahead of the first rows that meet them, one row alone taking the
+ * strips of a granule side by side (matmul_integer.h has the figures). The sums and their order are the same.
+ *
+ * launch constants: [0] rows a block, [1] strips a granule, [2] granules, [3] 1: the weights are streamed
  */
 #ifndef TN_BACKEND_CPU_MATMUL_H_
 #define TN_BACKEND_CPU_MATMUL_H_
@@ -30,6 +33,7 @@ typedef struct matmul_work {
     tn_dtype x_dtype;
     const char *x;
     size_t x_row_bytes;
+    bool streams;
     tile_output output;
 } matmul_work;
 
@@ -37,6 +41,7 @@ V_INLINE matmul_work matmul_work_make(const tn_bound_step *step) {
     const tn_problem *problem = step->problem;
     const tn_operand *x = &problem->operands[0], *w = &problem->operands[1];
     matmul_work work = {.weights = step->buffers[1], .x = step->buffers[0], .x_dtype = x->dtype};
+    work.streams = step->launch->constants[3] != 0;
     (void)tn_strip_type_of(&w->encoding, &work.type);
     work.k = tn_operand_dim(w, w->rank - 1, step->symbols);
     work.n = tn_operand_dim(w, w->rank - 2, step->symbols);
@@ -64,28 +69,40 @@ V_INLINE int64_t columns_at_once(int64_t k, int64_t num_rows) {
     return tn_round_up(tn_ceil_div(k, tn_ceil_div(k, K_BLOCK)), 128);
 }
 
+/* Columns [first, end) of num_strips strips, which `weights` begins. streams: they are met for the first time here. */
+V_INLINE void matmul_run_columns(const matmul_work *work, const matmul_chunk *chunk, bool streams, const uint8_t *weights, int64_t first,
+                                 int64_t end, int num_strips, float (*y)[TILE_COLUMNS]) {
+    if (work->x_dtype == TN_FLOAT32) {
+        int64_t ahead = streams ? tn_strip_bytes(work->type, DECODE_COLUMNS) : 0;
+        for (int s = 0; s < num_strips; s++)
+            float_strip(work->type, weights + s * work->strip_bytes, ahead, chunk->rows, chunk->num_rows, first, end, &y[0][s * LANES],
+                        TILE_COLUMNS);
+        return;
+    }
+    const integer_functions *functions = integer_functions_for(work->type, work->x_dtype == TN_Q15_32);
+    int s = 0;
+    if (streams && chunk->num_rows == 1)
+        for (; s + V_TILE_STRIPS <= num_strips; s += V_TILE_STRIPS)
+            functions->streamed_row(weights + s * work->strip_bytes, work->strip_bytes, chunk->tiles, first / 32, end / 32,
+                                    &y[0][s * LANES]);
+    for (; s < num_strips; s++)
+        (streams ? functions->streamed_strip : functions->strip)(weights + s * work->strip_bytes, chunk->tiles, chunk->num_rows, first / 32,
+                                                                 end / 32, &y[0][s * LANES], TILE_COLUMNS);
+}
+
 /* Output rows [row, row + chunk rows); strips [strip, strip + num_strips) of n. */
-static void matmul_run_chunk(const matmul_work *work, matmul_chunk *chunk, int64_t row, int64_t strip, int num_strips) {
+static void matmul_run_chunk(const matmul_work *work, matmul_chunk *chunk, bool streams, int64_t row, int64_t strip, int num_strips) {
     float y[TILE_ROWS][TILE_COLUMNS];
-    bool integer = work->x_dtype != TN_FLOAT32;
-    integer_strip_function run = integer_strip_for(work->type, work->x_dtype == TN_Q15_32);
     int64_t num_rows = chunk->num_rows, step = columns_at_once(work->k, num_rows);
     for (int64_t r = 0; r < num_rows; r++)
         for (int s = 0; s < num_strips; s++) v_store(&y[r][s * LANES], v_zero());
     for (int64_t k = 0; k < work->k; k += step) {
         int64_t end = k + step < work->k ? k + step : work->k;
-        if (integer && chunk->gathered_blocks == 0) {
+        if (work->x_dtype != TN_FLOAT32 && chunk->gathered_blocks == 0) {
             gather_tiles(work->x_dtype, work->type, work->k, chunk->rows, num_rows, k / 32, end / 32, chunk->tiles);
             if (step == work->k) chunk->gathered_blocks = end / 32;
         }
-        for (int s = 0; s < num_strips; s++) {
-            const uint8_t *weights = work->weights + (strip + s) * work->strip_bytes;
-            if (integer) {
-                run(weights, chunk->tiles, num_rows, k / 32, end / 32, &y[0][s * LANES], TILE_COLUMNS);
-            } else {
-                float_strip(work->type, weights, chunk->rows, num_rows, k, end, &y[0][s * LANES], TILE_COLUMNS);
-            }
-        }
+        matmul_run_columns(work, chunk, streams, work->weights + strip * work->strip_bytes, k, end, num_strips, y);
     }
     for (int64_t r = 0; r < num_rows; r++) finish_row(&work->output, y[r], row + r, strip * LANES, num_strips, work->n);
 }
@@ -113,7 +130,7 @@ void TN_ISA_NAME(tn_cpu_matmul)(const tn_bound_step *step, int64_t begin, int64_
                 for (int64_t r = 0; r < chunk.num_rows; r++) chunk.rows[r] = work.x + (size_t)(row + r) * work.x_row_bytes;
                 gathered_row = row;
             }
-            matmul_run_chunk(&work, &chunk, row, strip, num_strips);
+            matmul_run_chunk(&work, &chunk, work.streams && row == first, row, strip, num_strips);
         }
     }
 }
@@ -141,7 +158,7 @@ void TN_ISA_NAME(tn_cpu_grouped_matmul)(const tn_bound_step *step, int64_t begin
                 int64_t from = params->sorted ? row + r : order[row + r] / params->top_k;
                 chunk.rows[r] = work.x + (size_t)from * work.x_row_bytes;
             }
-            matmul_run_chunk(&work, &chunk, row, strip, num_strips);
+            matmul_run_chunk(&work, &chunk, false, row, strip, num_strips);
         }
     }
 }

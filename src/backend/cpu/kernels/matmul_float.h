@@ -80,13 +80,16 @@ V_INLINE void float_tile(const int num_rows, const float *weights, const float *
     V_UNROLL for (int r = 0; r < num_rows; r++) v_store(y + r * stride, total[r]);
 }
 
-/* All rows of a chunk against columns [first, end) of one strip; adds to y. */
-static void float_strip(tn_strip_type type, const uint8_t *strip, const char *const *rows, int64_t num_rows, int64_t first, int64_t end,
-                        float *y, int64_t stride) {
+/* All rows of a chunk against columns [first, end) of one strip; adds to y. ahead: bytes of a strip that its next
+ * DECODE_COLUMNS columns are asked for from memory while these are multiplied; 0: not. */
+static void float_strip(tn_strip_type type, const uint8_t *strip, int64_t ahead, const char *const *rows, int64_t num_rows, int64_t first,
+                        int64_t end, float *y, int64_t stride) {
     float decoded[DECODE_COLUMNS * LANES];
     for (int64_t k = first; k < end; k += DECODE_COLUMNS) {
         int64_t count = end - k < DECODE_COLUMNS ? end - k : DECODE_COLUMNS;
         const float *weights = decoded;
+        const uint8_t *next = strip + tn_strip_bytes(type, k + count);
+        for (int64_t i = 0; i < ahead; i += 64) v_prefetch(next + i);
         if (type == TN_STRIP_F32) {
             weights = (const float *)(const void *)strip + k * LANES;
         } else {

@@ -24,15 +24,19 @@
 #define V_INLINE static inline __attribute__((always_inline, unused))
 #define V_UNROLL _Pragma("GCC unroll 8")
 #if defined(__AVX512F__)
-#define V_TILE_ROWS 8 /* rows of a register tile */
+#define V_TILE_ROWS   8 /* rows of a register tile of one strip */
+#define V_TILE_STRIPS 4 /* strips of one of one row */
 #else
-#define V_TILE_ROWS 4
+#define V_TILE_ROWS   4
+#define V_TILE_STRIPS 2
 #endif
 #else
 #define V_INLINE static inline __attribute__((unused))
 #define V_UNROLL
-#define V_TILE_ROWS 1
+#define V_TILE_ROWS   1
+#define V_TILE_STRIPS 1
 #endif
+#define V_TILE_SUMS V_TILE_ROWS /* the larger of both */
 
 #if defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * matmul.c: the tactics of MATRIX_MULTIPLY (a linear layer) and GROUPED_MATMUL over strip16 weights, one for each numerics.
+ * matmul.c: the tactics of MATRIX_MULTIPLY (a linear layer) and GROUPED_MATMUL over strip16 weights. For each numerics one
+ * that is best with weights that are in a cache or meet many rows, and, for linear layers, one that streams them from memory.
  */
 #include <string.h>
 
@@ -54,6 +55,12 @@ static double estimate(const tn_device_info *device, const tn_problem *problem, 
     return tn_cpu_estimate_us(device, bytes, rows * n * k * cost);
 }
 
+/* Measured on one machine; the builder measures the user's. */
+static double estimate_streamed(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
+    double rows = (double)tn_operand_rows(&problem->operands[0], symbols);
+    return estimate(device, problem, symbols) * (rows <= 32 ? 0.9 : 1.02);
+}
+
 /* Rows of activations that half of the second-level cache holds, in whole chunks. */
 static int64_t rows_per_block(const tn_device_info *device, size_t row_bytes, int64_t num_rows) {
     int64_t rows = (int64_t)(device->l2_bytes / 2 / row_bytes) / 32 * 32;
@@ -62,7 +69,7 @@ static int64_t rows_per_block(const tn_device_info *device, size_t row_bytes, in
 }
 
 static tn_status prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_cpu_kernel kernel,
-                         tn_launch *out_launch) {
+                         bool streams, tn_launch *out_launch) {
     const tn_operand *x = &problem->operands[0], *w = &problem->operands[1];
     bool quantized = tn_cpu_has_epilogue(problem, TN_EPILOGUE_QUANTIZE), gated = tn_cpu_has_epilogue(problem, TN_EPILOGUE_GATED_ACTIVATION);
     int64_t num_rows = tn_operand_rows(x, symbols), k = tn_operand_columns(x, symbols);
@@ -74,6 +81,7 @@ static tn_status prepare(const tn_device_info *device, const tn_problem *problem
 
     int64_t per_granule = quantized && gated ? 4 : quantized || gated ? 2 : 1;
     if (num_rows > 32) per_granule = 4; /* gathering the rows once for four strips costs 5 % */
+    if (streams && num_rows == 1) per_granule = 4;
     int64_t granules = tn_ceil_div(num_strips, per_granule), block = rows_per_block(device, row_bytes, num_rows), num_tiles;
     if (kernel == TN_KERNEL_grouped_matmul) {
         num_tiles = tn_operand_dim(w, 0, symbols) * granules;
@@ -83,17 +91,22 @@ static tn_status prepare(const tn_device_info *device, const tn_problem *problem
     out_launch->constants[0] = block;
     out_launch->constants[1] = per_granule;
     out_launch->constants[2] = granules;
+    out_launch->constants[3] = streams;
     int64_t tile_bytes = tn_strip_bytes(type, k) * per_granule * tn_ceil_div(num_rows > 0 ? num_rows : 1, 8);
     tn_cpu_launch_tiles(out_launch, tn_cpu_kernel_get(device->isa, kernel), num_tiles, tile_bytes, BYTES_PER_CLAIM);
     return TN_OK;
 }
 
 static tn_status prepare_linear(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
-    return prepare(device, problem, symbols, TN_KERNEL_matmul, out_launch);
+    return prepare(device, problem, symbols, TN_KERNEL_matmul, false, out_launch);
+}
+
+static tn_status prepare_streamed(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
+    return prepare(device, problem, symbols, TN_KERNEL_matmul, true, out_launch);
 }
 
 static tn_status prepare_grouped(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
-    return prepare(device, problem, symbols, TN_KERNEL_grouped_matmul, out_launch);
+    return prepare(device, problem, symbols, TN_KERNEL_grouped_matmul, false, out_launch);
 }
 
 static const char *const integer_layouts[] = {"strip16_q4_0", "strip16_q4_1", "strip16_q8_0", NULL};
@@ -118,6 +131,16 @@ static const char *const all_layouts[] = {"strip16_f32",  "strip16_f16", "strip1
         .supports = linear_##member##_supports,                                                                                          \
         .estimate_us = estimate,                                                                                                         \
         .prepare = prepare_linear,                                                                                                       \
+    };                                                                                                                                   \
+    const tn_tactic tn_cpu_tactic_matmul_stream_##member = {                                                                             \
+        .name = "matmul_strip16_stream_" #member,                                                                                        \
+        .version = 1,                                                                                                                    \
+        .numerics = rounding,                                                                                                            \
+        .op = TN_OP_MATRIX_MULTIPLY,                                                                                                     \
+        .layouts = readable,                                                                                                             \
+        .supports = linear_##member##_supports,                                                                                          \
+        .estimate_us = estimate_streamed,                                                                                                \
+        .prepare = prepare_streamed,                                                                                                     \
     };                                                                                                                                   \
     const tn_tactic tn_cpu_tactic_grouped_##member = {                                                                                   \
         .name = "grouped_matmul_strip16_" #member,                                                                                       \

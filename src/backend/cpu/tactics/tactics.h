@@ -16,6 +16,9 @@
     X(matmul_q15)         \
     X(matmul_q8)          \
     X(matmul_f32)         \
+    X(matmul_stream_q15)  \
+    X(matmul_stream_q8)   \
+    X(matmul_stream_f32)  \
     X(grouped_q15)        \
     X(grouped_q8)         \
     X(grouped_f32)        \
