@@ -2,6 +2,9 @@
  *
  * timing.c: see timing.h. Buffers are filled with 0x3c: as floats of any width, scales and integers that is an ordinary small
  * number, so that no tactic meets denormals or NaNs that real data does not have.
+ *
+ * Weights stand there in several copies that runs take in turn: in a model all other weights pass between two uses of one, so
+ * a step finds its own in memory and not in a cache, and a tactic that is good at fetching them must be seen to be.
  */
 #include "builder/timing.h"
 
@@ -13,17 +16,19 @@
 #include "op/dtype.h"
 #include "weights/weights.h"
 
-enum { FILL_BYTE = 0x3c, MIN_ROUNDS = 5, MAX_ROUNDS = 15, MAX_REPEATS = 64, MAX_BUFFERS = 64 };
-static const size_t max_buffer_bytes = (size_t)192 << 20;
+enum { FILL_BYTE = 0x3c, MIN_ROUNDS = 5, MAX_ROUNDS = 15, MAX_REPEATS = 64, MAX_BUFFERS = 64, MAX_COPIES = 64 };
+enum { ROUNDS_FOR_ALL = 3 }; /* a run may be interrupted: one bad sample says nothing */
+static const size_t max_buffer_bytes = (size_t)192 << 20, max_window_bytes = (size_t)32 << 20;
 static const double least_sample_us = 60.0, enough_us = 4000.0, hopeless = 2.5;
 
 typedef struct bench {
     const tn_timing_request *request;
     tn_stream *stream;
     uint8_t *memory;
-    size_t size_bytes;
-    size_t offsets[MAX_BUFFERS];
-    bool absent[MAX_BUFFERS];
+    size_t weight_bytes, other_bytes; /* of one copy of the weights, which stand first; of everything else */
+    int num_copies, next_copy;
+    size_t offsets[MAX_BUFFERS]; /* in a copy of the weights, or behind all copies */
+    bool absent[MAX_BUFFERS], is_weight[MAX_BUFFERS];
     int num_buffers;
     tn_launch launches[TN_MAX_TIMED];
     void *buffers[MAX_BUFFERS + 1];
@@ -40,13 +45,29 @@ bool tn_timing_is_possible(const tn_problem *problem) {
     return problem->num_operands < MAX_BUFFERS - TN_NUM_WEIGHT_PARTS;
 }
 
-static bool add_buffer(bench *b, size_t size, bool absent) {
+static bool add_buffer(bench *b, size_t size, bool is_weight, bool absent) {
     size_t padded, total;
-    if (b->num_buffers == MAX_BUFFERS || !tn_align_size(size, 4096, &padded) || !tn_add_size(b->size_bytes, padded, &total)) return false;
-    b->offsets[b->num_buffers] = b->size_bytes;
+    size_t *section = is_weight ? &b->weight_bytes : &b->other_bytes;
+    if (b->num_buffers == MAX_BUFFERS || !tn_align_size(size, 4096, &padded) || !tn_add_size(*section, padded, &total)) return false;
+    b->offsets[b->num_buffers] = *section;
+    b->is_weight[b->num_buffers] = is_weight;
     b->absent[b->num_buffers++] = absent;
-    b->size_bytes = total;
+    *section = total;
     return total <= max_buffer_bytes;
+}
+
+/* As many copies of the weights as it takes for them, with what else a run touches, to pass through the last cache. */
+static bool choose_copies(bench *b) {
+    if (b->weight_bytes > max_buffer_bytes - b->other_bytes) return false;
+    size_t window = b->request->device->info.l3_bytes, run_bytes = b->weight_bytes + b->other_bytes;
+    if (window > max_window_bytes) window = max_window_bytes;
+    size_t copies = b->weight_bytes == 0 ? 1 : window / run_bytes;
+    b->num_copies = copies < 1 ? 1 : copies > MAX_COPIES ? MAX_COPIES : (int)copies;
+    return true;
+}
+
+static size_t memory_bytes(const bench *b) {
+    return (size_t)b->num_copies * b->weight_bytes + b->other_bytes;
 }
 
 static bool add_weight(bench *b, const tn_operand *operand) {
@@ -54,11 +75,11 @@ static bool add_weight(bench *b, const tn_operand *operand) {
     for (int i = 0; i < operand->rank; i++) desc.dims.d[i] = b->request->symbols[operand->dims[i]];
     const tn_layout *layout = tn_backend_find_layout(b->request->device->backend, operand->layout);
     size_t size;
-    if (layout != NULL) return tn_weights_packed_bytes(&desc, layout, &size) == TN_OK && add_buffer(b, size, false);
+    if (layout != NULL) return tn_weights_packed_bytes(&desc, layout, &size) == TN_OK && add_buffer(b, size, true, false);
     for (int part = 0; part < TN_NUM_WEIGHT_PARTS; part++) {
         if (!tn_encoding_has_part(&desc.encoding, (tn_weight_part)part)) continue;
         if (!tn_encoding_part_bytes(&desc.encoding, (tn_weight_part)part, tn_weight_num_rows(&desc), tn_weight_num_columns(&desc), &size) ||
-            !add_buffer(b, size, false))
+            !add_buffer(b, size, true, false))
             return false;
     }
     return true;
@@ -74,7 +95,7 @@ static bool place_buffers(bench *b) {
             continue;
         }
         if (!operand->absent && !tn_operand_bytes(operand, b->request->symbols, &size)) return false;
-        if (!add_buffer(b, size, operand->absent)) return false;
+        if (!add_buffer(b, size, false, operand->absent)) return false;
     }
     size_t workspace = 0;
     for (int i = 0; i < b->request->num_tactics; i++) {
@@ -82,31 +103,40 @@ static bool place_buffers(bench *b) {
         if (tactic->prepare(&b->request->device->info, problem, b->request->symbols, &b->launches[i]) != TN_OK) return false;
         if (b->launches[i].workspace_bytes > workspace) workspace = b->launches[i].workspace_bytes;
     }
-    return add_buffer(b, workspace, workspace == 0);
+    return add_buffer(b, workspace, false, workspace == 0) && choose_copies(b);
 }
 
 static tn_status fill_memory(bench *b, const tn_allocator *allocator) {
     tn_device *device = b->request->device;
     const tn_backend *backend = device->backend;
     void *memory = NULL;
-    tn_status status = backend->memory_allocate(device, TN_MEMORY_ACTIVATIONS, b->size_bytes, b->diag, &memory);
+    size_t size_bytes = memory_bytes(b);
+    tn_status status = backend->memory_allocate(device, TN_MEMORY_ACTIVATIONS, size_bytes, b->diag, &memory);
     if (status != TN_OK) return status;
     b->memory = memory;
-    for (int i = 0; i < b->num_buffers; i++) b->buffers[i] = b->absent[i] ? NULL : b->memory + b->offsets[i];
+    for (int i = 0; i < b->num_buffers; i++)
+        b->buffers[i] = b->absent[i] ? NULL : b->memory + b->offsets[i] + (b->is_weight[i] ? 0 : (size_t)b->num_copies * b->weight_bytes);
     if (backend->is_host) {
-        memset(b->memory, FILL_BYTE, b->size_bytes);
+        memset(b->memory, FILL_BYTE, size_bytes);
         return TN_OK;
     }
     const size_t chunk = (size_t)1 << 20;
     uint8_t *pattern = tn_alloc(allocator, chunk);
     if (pattern == NULL) return tn_fail_memory(b->diag, "timing", chunk);
     memset(pattern, FILL_BYTE, chunk);
-    for (size_t at = 0; at < b->size_bytes && status == TN_OK; at += chunk)
-        status = backend->copy(b->stream, TN_COPY_TO_DEVICE, b->memory + at, pattern,
-                               b->size_bytes - at < chunk ? b->size_bytes - at : chunk, b->diag);
+    for (size_t at = 0; at < size_bytes && status == TN_OK; at += chunk)
+        status = backend->copy(b->stream, TN_COPY_TO_DEVICE, b->memory + at, pattern, size_bytes - at < chunk ? size_bytes - at : chunk,
+                               b->diag);
     if (status == TN_OK) status = backend->stream_synchronize(b->stream, b->diag);
     tn_free(allocator, pattern);
     return status;
+}
+
+static void take_next_copy(bench *b) {
+    uint8_t *copy = b->memory + (size_t)b->next_copy * b->weight_bytes;
+    for (int i = 0; i < b->num_buffers; i++)
+        if (b->is_weight[i]) b->buffers[i] = copy + b->offsets[i];
+    b->next_copy = (b->next_copy + 1) % b->num_copies;
 }
 
 static tn_status run_once(bench *b, int tactic, int repeats, double *out_us) {
@@ -115,13 +145,16 @@ static tn_status run_once(bench *b, int tactic, int repeats, double *out_us) {
     const tn_backend *backend = b->request->device->backend;
     int64_t begin = tn_now_ns();
     tn_status status = TN_OK;
-    for (int i = 0; i < repeats && status == TN_OK; i++) status = backend->run_segment(b->stream, &step, 1, NULL, b->diag);
+    for (int i = 0; i < repeats && status == TN_OK; i++) {
+        take_next_copy(b);
+        status = backend->run_segment(b->stream, &step, 1, NULL, b->diag);
+    }
     if (status == TN_OK) status = backend->stream_synchronize(b->stream, b->diag);
     *out_us = (double)(tn_now_ns() - begin) / 1000.0 / repeats;
     return status;
 }
 
-/* Turns until every tactic has its samples; those far behind the best drop out after the first. */
+/* Turns until every tactic has its samples; those far behind the best drop out after some. */
 static tn_status take_turns(bench *b, double *us, bool *out_measured) {
     int num = b->request->num_tactics, repeats[TN_MAX_TIMED];
     double total = 0.0, best = 0.0;
@@ -141,7 +174,7 @@ static tn_status take_turns(bench *b, double *us, bool *out_measured) {
     for (int round = 0; round < MAX_ROUNDS && status == TN_OK && (round < MIN_ROUNDS || spent < enough_us); round++)
         for (int i = 0; i < num && status == TN_OK; i++) {
             double sample;
-            if (us[i] > best * hopeless && round > 0) continue;
+            if (us[i] > best * hopeless && round >= ROUNDS_FOR_ALL) continue;
             status = run_once(b, i, repeats[i], &sample);
             spent += sample * repeats[i];
             if (sample < us[i]) us[i] = sample;
@@ -162,6 +195,6 @@ tn_status tn_timing_measure(const tn_timing_request *request, const tn_allocator
     status = fill_memory(&b, allocator);
     if (status == TN_OK) status = take_turns(&b, out_us, out_measured);
     backend->stream_destroy(b.stream);
-    if (b.memory != NULL) backend->memory_free(request->device, b.memory, b.size_bytes);
+    if (b.memory != NULL) backend->memory_free(request->device, b.memory, memory_bytes(&b));
     return status;
 }
