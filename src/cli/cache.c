@@ -87,9 +87,12 @@ cleanup:
 }
 
 char *tn_timing_cache_path(void) {
-    char *folder = cache_folder();
-    if (folder == NULL) return NULL;
-    char *path = tn_path_join(NULL, folder, "timing.cache");
+    tn_diag *diag;
+    char *folder = cache_folder(), *path = NULL;
+    if (folder != NULL && tn_diag_create(NULL, &diag) == TN_OK) {
+        if (tn_make_directories(folder, diag) == TN_OK) path = tn_path_join(NULL, folder, "timing.cache");
+        tn_diag_destroy(diag);
+    }
     tn_free(NULL, folder);
     return path;
 }
