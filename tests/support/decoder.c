@@ -11,10 +11,8 @@
 
 #include <cmocka.h>
 
-#include "tenon/builder.h"
-
-void tn_test_decoder_open(tn_test_decoder *decoder, const char *model_path, const char *backend, const tn_device_options *device_options,
-                          const tn_model_options *model_options) {
+static void open_decoder(tn_test_decoder *decoder, const char *model_path, const char *backend, const tn_device_options *device_options,
+                         const tn_model_options *model_options, tn_timing_cache *cache) {
     *decoder = (tn_test_decoder){0};
     tn_model_options defaults;
     tn_model_options_init(&defaults);
@@ -34,7 +32,9 @@ void tn_test_decoder_open(tn_test_decoder *decoder, const char *model_path, cons
     assert_int_equal(tn_builder_config_create(builder, &config), TN_OK);
     tn_model_set_profile(model, model_options, config);
     tn_builder_config_set_activation_precision(config, model_options->activations);
-    tn_builder_config_set_optimization_level(config, 0);
+    tn_builder_config_set_optimization_level(config, cache != NULL ? 1 : 0);
+    tn_builder_config_set_timing_budget_ms(config, 0);
+    tn_builder_config_set_timing_cache(config, cache);
     tn_builder_config_set_model_info(config, networks.info);
     tn_network *functions[] = {networks.forward, networks.sample};
     assert_int_equal(tn_builder_build_functions(builder, functions, 2, config, &decoder->plan), TN_OK);
@@ -47,6 +47,16 @@ void tn_test_decoder_open(tn_test_decoder *decoder, const char *model_path, cons
     tn_engine_options_init(&engine_options);
     engine_options.device = decoder->device;
     assert_int_equal(tn_engine_create(decoder->plan, &engine_options, &decoder->engine), TN_OK);
+}
+
+void tn_test_decoder_open(tn_test_decoder *decoder, const char *model_path, const char *backend, const tn_device_options *device_options,
+                          const tn_model_options *model_options) {
+    open_decoder(decoder, model_path, backend, device_options, model_options, NULL);
+}
+
+void tn_test_decoder_open_timed(tn_test_decoder *decoder, const char *model_path, const char *backend,
+                                const tn_device_options *device_options, const tn_model_options *model_options, tn_timing_cache *cache) {
+    open_decoder(decoder, model_path, backend, device_options, model_options, cache);
 }
 
 void tn_test_decoder_start(tn_test_decoder *decoder, const tn_executor_options *options) {

@@ -6,6 +6,7 @@
 #define TN_TESTS_SUPPORT_DECODER_H_
 
 #include "model/model.h"
+#include "tenon/builder.h"
 #include "tenon/executor.h"
 
 typedef struct tn_test_decoder {
@@ -18,6 +19,9 @@ typedef struct tn_test_decoder {
 /* device options and model options may be NULL: defaults. Optimisation level 0: nothing is timed. */
 void tn_test_decoder_open(tn_test_decoder *decoder, const char *model_path, const char *backend, const tn_device_options *device_options,
                           const tn_model_options *model_options);
+/* The same with tactics timed, times taken from the cache where it has them and put there where not. */
+void tn_test_decoder_open_timed(tn_test_decoder *decoder, const char *model_path, const char *backend,
+                                const tn_device_options *device_options, const tn_model_options *model_options, tn_timing_cache *cache);
 /* Starts (or restarts) the executor; NULL: defaults. */
 void tn_test_decoder_start(tn_test_decoder *decoder, const tn_executor_options *options);
 void tn_test_decoder_close(tn_test_decoder *decoder);
