@@ -40,7 +40,7 @@ typedef struct tn_device_options {
 } tn_device_options;
 TN_API void tn_device_options_init(tn_device_options *options);
 
-/* backend: "cpu", "ref", "null".
+/* backend: "cpu", "cuda" (the first GPU; CUDA_VISIBLE_DEVICES chooses), "ref", "null".
  * TN_NOT_FOUND        no such backend in this build: the hint lists those there are
  * TN_INVALID_ARGUMENT an option out of range
  * TN_UNAVAILABLE      the machine has no such device */

@@ -94,6 +94,9 @@ struct tn_backend {
 const tn_backend *const *tn_backends(void);
 const tn_backend *tn_backend_find(const char *name); /* NULL if none */
 
+/* Entries of tn_bound_step.buffers before the workspace. */
+uint32_t tn_problem_num_buffers(const tn_problem *problem);
+
 const tn_layout *tn_backend_find_layout(const tn_backend *backend, const char *name);
 const tn_tactic *tn_backend_find_tactic(const tn_backend *backend, const char *name);
 

@@ -5,10 +5,10 @@
 #include "backend/backend.h"
 #include "base/text.h"
 
-extern const tn_backend tn_cpu_backend, tn_ref_backend, tn_null_backend;
+extern const tn_backend tn_cpu_backend, tn_cuda_backend, tn_ref_backend, tn_null_backend;
 
 const tn_backend *const *tn_backends(void) {
-    static const tn_backend *const backends[] = {&tn_cpu_backend, &tn_ref_backend, &tn_null_backend, NULL};
+    static const tn_backend *const backends[] = {&tn_cpu_backend, &tn_cuda_backend, &tn_ref_backend, &tn_null_backend, NULL};
     return backends;
 }
 
@@ -16,6 +16,21 @@ const tn_backend *tn_backend_find(const char *name) {
     for (const tn_backend *const *backend = tn_backends(); *backend != NULL; backend++)
         if (strcmp((*backend)->name, name) == 0) return *backend;
     return NULL;
+}
+
+/* A weight that is encoded has a buffer for each part while it is plain, one when it is packed. */
+uint32_t tn_problem_num_buffers(const tn_problem *problem) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < problem->num_operands; i++) {
+        const tn_operand *operand = &problem->operands[i];
+        bool is_plain = operand->layout == NULL || strcmp(operand->layout, TN_LAYOUT_PLAIN) == 0;
+        if (operand->role != TN_ROLE_WEIGHT || operand->encoding.kind == TN_ENCODING_PLAIN || !is_plain) {
+            count++;
+            continue;
+        }
+        for (int part = 0; part < TN_NUM_WEIGHT_PARTS; part++) count += tn_encoding_has_part(&operand->encoding, (tn_weight_part)part);
+    }
+    return count;
 }
 
 const tn_layout *tn_backend_find_layout(const tn_backend *backend, const char *name) {

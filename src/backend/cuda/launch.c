@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * launch.c: runs a segment: one launch a phase, each allowed to start while its predecessor ends (cards from 9.0 on). With a
+ * profile, events stand between steps, and every step waits for the one before.
+ */
+#include <string.h>
+
+#include "backend/cuda/device.h"
+
+static tn_status fill_arguments(const tn_bound_step *step, tn_cuda_args *out, tn_diag *diag) {
+    uint32_t count = tn_problem_num_buffers(step->problem) + (step->launch->workspace_bytes > 0);
+    *out = (tn_cuda_args){{NULL}, {0}};
+    if (count > TN_CUDA_MAX_BUFFERS)
+        return tn_fail(diag, TN_INTERNAL, "a step (%s) has %u buffers, GPU kernels take %d", tn_op_get_info(step->problem->op)->name, count,
+                       TN_CUDA_MAX_BUFFERS);
+    memcpy(out->buffers, step->buffers, count * sizeof(void *));
+    for (int i = 0; i < TN_CUDA_NUM_CONSTANTS; i++) out->constants[i] = step->launch->constants[i];
+    return TN_OK;
+}
+
+static tn_status launch_step(tn_cuda_stream *stream, const tn_bound_step *step, bool is_dependent, tn_diag *diag) {
+    tn_cuda_device *device = (tn_cuda_device *)stream->base.device;
+    tn_cu_launch_attribute attribute = {.id = TN_CU_LAUNCH_DEPENDENT, .value = {.allowed = 1}};
+    tn_cuda_args arguments;
+    void *parameters[] = {&arguments};
+    tn_status status = fill_arguments(step, &arguments, diag);
+    for (uint32_t i = 0; i < step->launch->cuda.num_phases && status == TN_OK; i++) {
+        tn_cuda_kernel kernel = (tn_cuda_kernel)step->launch->cuda.phases[i].kernel;
+        const uint32_t *grid = step->launch->cuda.phases[i].grid;
+        tn_cu_function function;
+        if (grid[0] == 0 || grid[1] == 0 || grid[2] == 0) continue; /* no rows */
+        status = tn_cuda_find_function(device, kernel, diag, &function);
+        if (status != TN_OK) return status;
+        tn_cu_launch_config config = {.grid = {grid[0], grid[1], grid[2]},
+                                      .block = {step->launch->cuda.phases[i].num_threads, 1, 1},
+                                      .shared_bytes = step->launch->cuda.phases[i].shared_bytes,
+                                      .stream = stream->handle,
+                                      .attributes = &attribute,
+                                      .num_attributes = is_dependent};
+        int error = device->driver.LaunchKernelEx(&config, function, parameters, NULL);
+        if (error != 0)
+            status = tn_cuda_fail(&device->driver, error, TN_INTERNAL, diag,
+                                  "launch GPU kernel %s (grid %u x %u x %u, %u threads, %u bytes shared)", tn_cuda_kernel_name(kernel),
+                                  grid[0], grid[1], grid[2], config.block[0], config.shared_bytes);
+    }
+    return status;
+}
+
+/* --- profiles ---------------------------------------------------------------------------------------------------------------- */
+
+static tn_status reserve_timers(tn_cuda_stream *stream, size_t count, tn_diag *diag) {
+    tn_cuda_device *device = (tn_cuda_device *)stream->base.device;
+    while (stream->timers.count < count) {
+        tn_cu_event event;
+        int error = device->driver.EventCreate(&event, TN_CU_EVENT_TIMING);
+        if (error != 0) return tn_cuda_fail(&device->driver, error, TN_INTERNAL, diag, "create a GPU timer");
+        if (tn_array_push(&device->base.allocator, &stream->timers, event)) continue;
+        (void)device->driver.EventDestroy(event);
+        return tn_fail_memory(diag, "GPU timers", count * sizeof event);
+    }
+    return TN_OK;
+}
+
+static tn_status read_timers(tn_cuda_stream *stream, size_t num_steps, const tn_profile_sink *sink, tn_diag *diag) {
+    const tn_cuda_driver *driver = &((tn_cuda_device *)stream->base.device)->driver;
+    int error = driver->StreamSynchronize(stream->handle);
+    int64_t begin_ns = 0;
+    for (size_t i = 0; i < num_steps && error == 0; i++) {
+        float duration_ms = 0.0f;
+        error = driver->EventElapsedTime(&duration_ms, stream->timers.data[i], stream->timers.data[i + 1]);
+        int64_t end_ns = begin_ns + (int64_t)(1e6 * (double)duration_ms);
+        if (error == 0) sink->record(sink->user, i, begin_ns, end_ns);
+        begin_ns = end_ns;
+    }
+    return error == 0 ? TN_OK : tn_cuda_fail(driver, error, TN_INTERNAL, diag, "time work on the GPU");
+}
+
+static tn_status run_profiled(tn_cuda_stream *stream, const tn_bound_step *steps, size_t num_steps, const tn_profile_sink *sink,
+                              tn_diag *diag) {
+    const tn_cuda_driver *driver = &((tn_cuda_device *)stream->base.device)->driver;
+    tn_status status = reserve_timers(stream, num_steps + 1, diag);
+    int error = status == TN_OK ? driver->EventRecord(stream->timers.data[0], stream->handle) : 0;
+    for (size_t i = 0; i < num_steps && status == TN_OK && error == 0; i++) {
+        status = launch_step(stream, &steps[i], false, diag);
+        if (status == TN_OK) error = driver->EventRecord(stream->timers.data[i + 1], stream->handle);
+    }
+    if (error != 0) return tn_cuda_fail(driver, error, TN_INTERNAL, diag, "time work on the GPU");
+    return status == TN_OK ? read_timers(stream, num_steps, sink, diag) : status;
+}
+
+tn_status tn_cuda_run_segment(tn_stream *base, const tn_bound_step *steps, size_t num_steps, const tn_profile_sink *sink, tn_diag *diag) {
+    tn_cuda_stream *stream = (tn_cuda_stream *)base;
+    tn_cuda_device *device = (tn_cuda_device *)base->device;
+    tn_status status = TN_OK;
+    tn_cuda_enter(device);
+    if (sink != NULL)
+        status = run_profiled(stream, steps, num_steps, sink, diag);
+    else
+        for (size_t i = 0; i < num_steps && status == TN_OK; i++)
+            status = launch_step(stream, &steps[i], device->has_dependent_launch, diag);
+    tn_cuda_leave(device);
+    return status;
+}
