@@ -101,6 +101,7 @@ enum {
     OPTION_CACHE_LIMIT,
     OPTION_NO_CACHE,
     OPTION_LEVEL,
+    OPTION_DUMMY,
 };
 
 static const struct argp_option engine_options[] = {
@@ -117,6 +118,7 @@ static const struct argp_option engine_options[] = {
     {"tokens-per-block", OPTION_TOKENS_PER_BLOCK, "N", 0, "of the paged cache: 16, 32 (default), 64, 128 or 256", 2},
     {"mem-limit", OPTION_MEM_LIMIT, "SIZE", 0, "stop before building if more is needed, e.g. 2G", 2},
     {"level", OPTION_LEVEL, "0-5", 0, "0: choose tactics by estimate; 1 (default): measure the best few; 5: all", 2},
+    {"dummy", OPTION_DUMMY, "SHAPE", 0, "in place of MODEL: random weights in the shape of llama-3.1-8b, llama-3.2-1b …", 2},
     {"cache-limit", OPTION_CACHE_LIMIT, "SIZE", 0, "of built engines in the cache folder; default 20G", 2},
     {"no-cache", OPTION_NO_CACHE, 0, 0, "neither read nor write the cache folder", 2},
     {"verbose", 'v', 0, 0, "say what is done and how long it takes", 2},
@@ -147,6 +149,10 @@ static error_t parse_engine_option(int key, char *value, struct argp_state *stat
     case OPTION_TOKENS_PER_BLOCK: args->model.tokens_per_block = tn_cli_integer(state, "--tokens-per-block", value, 16, 256); return 0;
     case OPTION_MEM_LIMIT: args->memory_limit_bytes = tn_cli_bytes(state, "--mem-limit", value); return 0;
     case OPTION_CACHE_LIMIT: args->cache_limit_bytes = tn_cli_bytes(state, "--cache-limit", value); return 0;
+    case OPTION_DUMMY:
+        args->path = value;
+        args->is_dummy = true;
+        return 0;
     case OPTION_NO_CACHE: args->use_cache = false; return 0;
     case OPTION_LEVEL: args->optimization_level = (int)tn_cli_integer(state, "--level", value, 0, 5); return 0;
     case 'v': args->verbose = true; return 0;

@@ -44,7 +44,7 @@ char *tn_cli_read_stdin(size_t *out_size);
 /* --- engine options: a child parser of run, chat, build, inspect, bench -------------------------------------------------------- */
 
 typedef struct tn_engine_args {
-    const char *path;   /* GGUF file, Hugging Face directory, engine directory, plan file */
+    const char *path;   /* GGUF file, Hugging Face directory, engine directory, plan file; or a dummy's name */
     const char *device; /* "cpu" */
     const char *isa;
     int num_threads;
@@ -52,7 +52,7 @@ typedef struct tn_engine_args {
     size_t memory_limit_bytes;
     size_t cache_limit_bytes;
     int optimization_level;
-    bool use_cache, external_weights, verbose;
+    bool is_dummy, use_cache, external_weights, verbose;
 } tn_engine_args;
 void tn_engine_args_init(tn_engine_args *args);
 extern const struct argp tn_engine_argp; /* input: tn_engine_args * */

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "base/thread.h"
 #include "cli/cache.h"
+#include "plan/plan.h"
 #include "runtime/runtime.h"
 
 /* --- progress on a terminal -------------------------------------------------------------------------------------------------- */
@@ -83,7 +84,8 @@ bool tn_session_build(tn_session *session, const char *plan_path, tn_plan **out_
     tn_timing_cache *timing_cache = NULL;
     char *timing_path = NULL;
     tn_model_options options = session->args->model;
-    tn_status status = tn_model_open(session->args->path, NULL, NULL, &model);
+    tn_status status = session->args->is_dummy ? tn_model_open_dummy(session->args->path, NULL, NULL, &model)
+                                               : tn_model_open(session->args->path, NULL, NULL, &model);
     if (status != TN_OK) goto cleanup;
     fit_max_seq_len(session, model, &options);
     status = tn_model_make_networks(model, &options, NULL, &networks);
@@ -139,6 +141,16 @@ bool tn_session_retune(tn_session *session, const char *plan_path) {
     tn_builder_options_init(&builder_options);
     builder_options.device = session->device;
     tn_status status = tn_plan_load(plan_path, NULL, &plan);
+    if (status == TN_OK) {
+        const char *device = tn_plan_get_view(plan)->header->backend;
+        if (strcmp(device, session->args->device) != 0) {
+            tn_cli_fail("%s was built for the device '%s', this is '%s'\n  add --device %s, or build it again from its model", plan_path,
+                        device, session->args->device, device);
+            tn_plan_destroy(plan);
+            return false;
+        }
+        fprintf(stderr, "tenon: choosing the kernels of %s again for this machine\n", plan_path);
+    }
     if (status == TN_OK) status = tn_builder_create(&builder_options, &builder);
     if (status == TN_OK) status = tn_builder_config_create(builder, &config);
     if (status == TN_OK) {
@@ -170,20 +182,31 @@ static tn_status load_plan(tn_session *session, const char *plan_path, tn_diag *
     return tn_engine_load(plan_path, &options, &session->engine);
 }
 
+static void print_diag(const tn_diag *diag) {
+    tn_diag_entry entry;
+    for (size_t i = 0; tn_diag_get(diag, i, &entry) == TN_OK; i++) {
+        if (entry.severity == TN_SEVERITY_INFO) continue;
+        fprintf(stderr, "tenon: %s%s\n", entry.severity == TN_SEVERITY_WARNING ? "warning: " : "", entry.message);
+        if (entry.hint[0] != '\0') fprintf(stderr, "  %s\n", entry.hint);
+    }
+}
+
 static bool open_engine_directory(tn_session *session, const char *directory) {
     char *plan_path = join(directory, "rank0.plan"), *tokenizer_path = join(directory, "tokenizer.bin");
     bool is_open = false;
-    if (plan_path == NULL || tokenizer_path == NULL) goto cleanup;
-    tn_status status = load_plan(session, plan_path, NULL);
-    if (status == TN_INCOMPATIBLE) {
-        fputs("tenon: choosing kernels again for this machine\n", stderr);
+    tn_diag *diag = NULL;
+    if (plan_path == NULL || tokenizer_path == NULL || tn_diag_create(NULL, &diag) != TN_OK) goto cleanup;
+    tn_status status = load_plan(session, plan_path, diag);
+    if (status == TN_INCOMPATIBLE) { /* why is of no use to somebody who only wants an answer */
         is_open = tn_session_retune(session, plan_path);
     } else {
+        print_diag(diag);
         is_open = status == TN_OK;
     }
     if (is_open && tn_path_exists(tokenizer_path)) is_open = tn_tokenizer_load(tokenizer_path, NULL, &session->tokenizer) == TN_OK;
 
 cleanup:
+    tn_diag_destroy(diag);
     tn_free(NULL, plan_path);
     tn_free(NULL, tokenizer_path);
     return is_open;
@@ -223,7 +246,7 @@ static bool is_engine_directory(const char *path) {
 
 static bool open_model(tn_session *session) {
     const tn_engine_args *args = session->args;
-    if (args->use_cache) session->engine_directory = tn_engine_cache_path(args, tn_device_description(session->device));
+    if (args->use_cache && !args->is_dummy) session->engine_directory = tn_engine_cache_path(args, tn_device_description(session->device));
     if (session->engine_directory != NULL && open_cached(session)) return true;
     if (!tn_session_build(session, NULL, &session->plan)) return false;
     session->is_unsaved = session->engine_directory != NULL;
@@ -243,12 +266,12 @@ bool tn_session_open_device(tn_session *session, const tn_engine_args *args) {
 
 bool tn_session_open(tn_session *session, const tn_engine_args *args) {
     *session = (tn_session){.args = args};
-    if (!tn_path_exists(args->path)) {
+    if (!args->is_dummy && !tn_path_exists(args->path)) {
         tn_cli_fail("there is no '%s'\n  give a GGUF file, a Hugging Face directory, or an engine directory", args->path);
         return false;
     }
     if (!tn_session_open_device(session, args)) return false;
-    bool is_open = is_engine_directory(args->path) ? open_engine_directory(session, args->path) : open_model(session);
+    bool is_open = !args->is_dummy && is_engine_directory(args->path) ? open_engine_directory(session, args->path) : open_model(session);
     session->load_ns = tn_now_ns() - session->start_ns - session->build_ns;
     if (is_open && args->verbose)
         fprintf(stderr, "device %s; build %.2f s, load %.2f s\n", tn_device_description(session->device), (double)session->build_ns * 1e-9,

@@ -10,6 +10,7 @@
 #include "base/checked.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "model/dummy.h"
 #include "model/model_info.h"
 #include "model/sources.h"
 
@@ -18,7 +19,7 @@ struct tn_model {
     tn_arena arena;
     tn_model_config config;
     const tn_family *family;
-    bool is_gguf;
+    bool is_gguf, is_dummy;
     tn_gguf *gguf;
     tn_safetensors *safetensors;
     tn_weight_source *source;
@@ -50,19 +51,34 @@ static tn_status open_directory(tn_model *model, const char *path, tn_diag *diag
     return model->tokenizer_path != NULL ? TN_OK : tn_fail_memory(diag, "a path", strlen(path));
 }
 
-tn_status tn_model_open(const char *path, const tn_allocator *allocator, tn_diag *diag, tn_model **out_model) {
+static tn_status open_dummy(tn_model *model, const char *name, tn_diag *diag) {
+    tn_status status = tn_dummy_config(name, &model->arena, diag, &model->config, &model->family);
+    model->is_dummy = true;
+    return status == TN_OK ? tn_dummy_source_create(&model->config, model->family, &model->allocator, diag, &model->source) : status;
+}
+
+static tn_status open_as(tn_status (*open)(tn_model *model, const char *name, tn_diag *diag), const char *name,
+                         const tn_allocator *allocator, tn_diag *diag, tn_model **out_model) {
     *out_model = NULL;
     tn_model *model = tn_alloc_zero(allocator, sizeof *model);
     if (model == NULL) return tn_fail_memory(diag, "a model", sizeof *model);
     if (allocator != NULL) model->allocator = *allocator;
     model->arena.allocator = &model->allocator;
-    tn_status status = tn_path_is_directory(path) ? open_directory(model, path, diag) : open_gguf(model, path, diag);
+    tn_status status = open(model, name, diag);
     if (status != TN_OK) {
         tn_model_close(model);
         return status;
     }
     *out_model = model;
     return TN_OK;
+}
+
+tn_status tn_model_open(const char *path, const tn_allocator *allocator, tn_diag *diag, tn_model **out_model) {
+    return open_as(tn_path_is_directory(path) ? open_directory : open_gguf, path, allocator, diag, out_model);
+}
+
+tn_status tn_model_open_dummy(const char *name, const tn_allocator *allocator, tn_diag *diag, tn_model **out_model) {
+    return open_as(open_dummy, name, allocator, diag, out_model);
 }
 
 void tn_model_close(tn_model *model) {
@@ -86,6 +102,7 @@ const char *tn_model_tokenizer_path(const tn_model *model) {
 
 uint64_t tn_model_weight_bytes(const tn_model *model) {
     uint64_t bytes = 0;
+    if (model->is_dummy) return tn_dummy_weight_bytes(model->source);
     if (model->is_gguf)
         for (size_t i = 0; i < tn_gguf_num_tensors(model->gguf); i++) bytes += tn_gguf_tensor_at(model->gguf, i)->size_bytes;
     else

@@ -18,6 +18,8 @@ typedef struct tn_model tn_model;
 
 /* TN_NOT_FOUND, TN_INVALID_DATA, TN_UNSUPPORTED with what and where. */
 TN_MUST_CHECK tn_status tn_model_open(const char *path, const tn_allocator *allocator, tn_diag *diag, tn_model **out_model);
+/* A known shape with random weights, for measuring; dummy.h. */
+TN_MUST_CHECK tn_status tn_model_open_dummy(const char *name, const tn_allocator *allocator, tn_diag *diag, tn_model **out_model);
 void tn_model_close(tn_model *model); /* accepts NULL */
 const tn_model_config *tn_model_get_config(const tn_model *model);
 /* Where tn_tokenizer_load finds the tokenizer: the path itself, or NULL if the directory has none. */
