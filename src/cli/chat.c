@@ -5,13 +5,22 @@
  * A line that ends in \ goes on in the next; a line of """ opens and closes a text of several lines. /help lists the commands.
  * Ctrl-C stops the answer at hand, not the program; Ctrl-D ends it. The conversation so far stands in the cache, so only what is
  * new is read.
+ *
+ * No key is lost or overtakes another: while the program has the terminal, Ctrl-C and Ctrl-Z are characters like all others, at
+ * the prompt and during an answer, instead of signals that come at their own time and throw away what was typed. Line mode stays
+ * off between two prompts too: it would turn a Ctrl-D typed there into a zero byte.
  */
+#include <errno.h>
 #include <histedit.h>
+#include <langinfo.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #include "base/memory.h"
 #include "base/text.h"
@@ -29,7 +38,12 @@ typedef struct chat {
     TN_ARRAY(tn_chat_message) messages; /* roles are static, contents owned */
     EditLine *edit;
     History *history;
-    bool is_more; /* the prompt shown is that of a continued text */
+    bool is_more;         /* the prompt shown is that of a continued text */
+    bool is_interrupted;  /* the line was ended by a Ctrl-C */
+    bool is_terminal;     /* keys come from a terminal */
+    struct termios modes; /* of the terminal before */
+    tn_text typed;        /* during an answer; typed.data[num_taken] is next */
+    size_t num_taken;
 } chat;
 
 enum { OPTION_SYSTEM = 1024 };
@@ -57,12 +71,6 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
     }
 }
 
-static volatile sig_atomic_t was_interrupted;
-static void on_interrupt(int signal_number) {
-    (void)signal_number;
-    was_interrupted = 1;
-}
-
 /* --- reading ----------------------------------------------------------------------------------------------------------------------- */
 
 static chat *chat_of(EditLine *edit) {
@@ -76,18 +84,92 @@ static char *prompt_text(EditLine *edit) {
     return chat_of(edit)->is_more ? more : first;
 }
 
+enum { CTRL_C = 3, CTRL_D = 4, CTRL_Z = 26 };
+
+/* As the terminal's own Ctrl-Z, which is off: the shell gets the terminal as it was. */
+static void suspend(const chat *self) {
+    struct termios modes;
+    if (tcgetattr(STDIN_FILENO, &modes) != 0) return;
+    tcsetattr(STDIN_FILENO, TCSADRAIN, &self->modes);
+    kill(0, SIGTSTP);
+    tcsetattr(STDIN_FILENO, TCSADRAIN, &modes);
+}
+
+/* 1, 0 at the end of input, -1 after a failure. */
+static int read_byte(char *out_byte) {
+    ssize_t size;
+    do size = read(STDIN_FILENO, out_byte, 1);
+    while (size < 0 && errno == EINTR);
+    if (size == 1 && *out_byte == '\0') *out_byte = CTRL_D; /* what line mode made of one typed before the editor was open */
+    return (int)size;
+}
+
+/* libedit's reader of characters: 1, 0 at the end of input, -1 after a failure or a Ctrl-C. */
+static int read_key(EditLine *edit, wchar_t *out_key) {
+    chat *self = chat_of(edit);
+    mbstate_t state = {0};
+    for (;;) {
+        char byte;
+        int size = 1;
+        if (self->num_taken < self->typed.size)
+            byte = self->typed.data[self->num_taken++];
+        else
+            size = read_byte(&byte);
+        if (size != 1) return size;
+        if (self->is_terminal && byte == CTRL_C) {
+            self->is_interrupted = true;
+            return -1;
+        }
+        if (self->is_terminal && byte == CTRL_Z) {
+            suspend(self);
+            el_set(edit, EL_REFRESH);
+            continue;
+        }
+        size_t length = mbrtowc(out_key, &byte, 1, &state);
+        if (length == 1) return 1;
+        if (length == (size_t)-1) state = (mbstate_t){0}; /* no character of this encoding */
+    }
+}
+
+/* Keeps what is typed during an answer for the next prompt. True: a Ctrl-C was among it; nothing typed before that counts. */
+static bool watch_keys(chat *self) {
+    struct pollfd ready = {.fd = STDIN_FILENO, .events = POLLIN};
+    char byte;
+    while (self->is_terminal && poll(&ready, 1, 0) == 1 && (ready.revents & POLLIN) != 0 && read_byte(&byte) == 1) {
+        if (byte == CTRL_C) {
+            tn_text_reset(&self->typed);
+            self->num_taken = 0;
+            return true;
+        }
+        if (byte == CTRL_Z)
+            suspend(self);
+        else
+            tn_text_append_char(&self->typed, byte);
+    }
+    return false;
+}
+
 static bool open_editor(chat *self) {
-    setlocale(LC_ALL, "");
+    /* Models speak UTF-8, also where no locale is set. */
+    setlocale(LC_CTYPE, "");
+    if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0) setlocale(LC_CTYPE, "C.UTF-8");
+    self->is_terminal = tcgetattr(STDIN_FILENO, &self->modes) == 0;
     self->edit = el_init("tenon", stdin, stderr, stderr);
     self->history = history_init();
-    if (self->edit == NULL || self->history == NULL) return false;
+    if (self->edit == NULL || self->history == NULL) {
+        tn_cli_fail("out of memory");
+        return false;
+    }
     HistEvent event;
     history(self->history, &event, H_SETSIZE, 1000);
     el_set(self->edit, EL_CLIENTDATA, self);
+    el_set(self->edit, EL_GETCFN, read_key);
     el_set(self->edit, EL_PROMPT, prompt_text);
     el_set(self->edit, EL_EDITOR, "emacs");
     el_set(self->edit, EL_HIST, history, self->history);
     el_set(self->edit, EL_SIGNAL, 0);
+    el_set(self->edit, EL_SETTY, "-d", "intr=", "susp=", NULL);                     /* at a prompt */
+    el_set(self->edit, EL_SETTY, "-x", "intr=", "susp=", "-icanon", "-echo", NULL); /* between two */
     return true;
 }
 
@@ -98,12 +180,12 @@ static char *read_message(chat *self) {
     self->is_more = false;
     for (;;) {
         int length;
-        was_interrupted = 0;
+        self->is_interrupted = false;
         const char *line = el_gets(self->edit, &length);
-        if (was_interrupted) {
+        if (self->is_interrupted) {
             tn_text_reset(&text);
             is_block = self->is_more = false;
-            fputs("\n", stderr);
+            fputs("^C\n", stderr);
             continue;
         }
         if (line == NULL || length <= 0) {
@@ -152,10 +234,10 @@ static bool stream(chat *self, uint64_t id, tn_text *answer) {
     tn_detokenizer *detokenizer;
     if (tn_detokenizer_create(self->session.tokenizer, NULL, &detokenizer) != TN_OK) return false;
     bool is_done = false, is_ok = true;
-    while (!is_done) { /* a Ctrl-C since the message was entered counts */
+    while (!is_done) {
         tn_response *response;
         tn_status status = tn_executor_await(self->session.executor, id, 50, &response);
-        if (was_interrupted) tn_executor_cancel(self->session.executor, id);
+        if (watch_keys(self)) tn_executor_cancel(self->session.executor, id);
         if (status == TN_TIMED_OUT) continue;
         if (status != TN_OK) break;
         size_t count, size;
@@ -174,9 +256,9 @@ static bool stream(chat *self, uint64_t id, tn_text *answer) {
         fflush(stdout);
         if (is_done && tn_response_error(response) != NULL) is_ok = tn_cli_fail("%s", tn_response_error(response)) == TN_EXIT_OK;
         if (is_done && tn_response_finish_reason(response) == TN_FINISH_LENGTH) fputs("\n[the context or --max-tokens is used up]", stderr);
+        if (is_done && tn_response_finish_reason(response) == TN_FINISH_CANCELLED) fputs(" [stopped]", stderr);
         tn_response_destroy(response);
     }
-    if (was_interrupted) fputs(" [stopped]", stderr);
     putchar('\n');
     fflush(stdout);
     tn_detokenizer_destroy(detokenizer);
@@ -238,7 +320,11 @@ static void talk(chat *self) {
 static bool open_chat(chat *self) {
     if (!tn_session_open(&self->session, &self->args->engine)) return false;
     size_t size;
-    if (self->session.tokenizer == NULL || tn_tokenizer_chat_template(self->session.tokenizer, &size) == NULL) {
+    if (self->session.tokenizer == NULL) {
+        tn_cli_fail("this model has no tokenizer\n  use `tenon run --ids 3,5,8`");
+        return false;
+    }
+    if (tn_tokenizer_chat_template(self->session.tokenizer, &size) == NULL) {
         tn_cli_fail("this model has no chat template\n  use `tenon run --raw` for plain continuation");
         return false;
     }
@@ -246,8 +332,6 @@ static bool open_chat(chat *self) {
     tn_executor_options_init(&executor);
     executor.max_batch_size = 1;
     if (!tn_session_start_executor(&self->session, &executor)) return false;
-    struct sigaction action = {.sa_handler = on_interrupt};
-    sigaction(SIGINT, &action, NULL);
     return open_editor(self);
 }
 
@@ -262,12 +346,13 @@ int tn_verb_chat(int argc, char **argv) {
     bool is_open = open_chat(&self);
     if (is_open) {
         forget(&self);
-        if (isatty(STDIN_FILENO)) fputs("/help lists the commands\n", stderr);
+        if (self.is_terminal) fputs("/help lists the commands\n", stderr);
         talk(&self);
         tn_session_save(&self.session);
     }
     drop_messages(&self, 0);
     tn_array_deinit(NULL, &self.messages);
+    tn_text_deinit(&self.typed);
     if (self.history != NULL) history_end(self.history);
     if (self.edit != NULL) el_end(self.edit);
     tn_session_close(&self.session);
