@@ -45,7 +45,7 @@ PUBLIC = {
 
 # Third-party headers have one home each, so that their replacement touches one folder.
 THIRD_PARTY = {
-    "xxhash.h": "base", "jansson.h": "format", "pcre2.h": "tokenizer", "utf8proc.h": "tokenizer", "editline/readline.h": "cli",
+    "xxhash.h": "base", "pcre2.h": "tokenizer", "utf8proc.h": "tokenizer", "editline/readline.h": "cli",
     "histedit.h": "cli", "argp.h": "cli", "microhttpd.h": "server", "protobuf-c/protobuf-c.h": "format",
 }
 CUDA = re.compile(r"^(cuda|cublas|cudnn|nvrtc|nvToolsExt|nccl|cooperative_groups)")

@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "format/testing.h"
+#include "support/fault_allocator.h"
 
 enum { f32 = TN_GGML_F32, q4_0 = TN_GGML_Q4_0 };
 
@@ -374,10 +375,11 @@ static void huge_counts_are_refused_before_allocating(void **state) {
         tn_text file = {0};
         put_header(&file, 3, which == 0 ? UINT64_MAX : 0, which == 1 ? UINT64_MAX : 0);
         put_zeros(&file, 64);
-        failing_memory memory;
-        failing_memory_init(&memory, 2, true); /* the object and its name only */
+        tn_fault_allocator fault;
+        tn_fault_allocator_init(&fault, 3); /* the object and its name only */
+        fault.keep_failing = true;
         tn_gguf *gguf;
-        tn_status status = tn_gguf_open_memory("m.gguf", file.data, file.size, &memory.allocator, *state, &gguf);
+        tn_status status = tn_gguf_open_memory("m.gguf", file.data, file.size, &fault.allocator, *state, &gguf);
         assert_failed(*state, status, TN_INVALID_DATA,
                       which == 0 ? "it claims 18446744073709551615 tensors, but only 64 bytes follow"
                                  : "it claims 18446744073709551615 metadata entries, but only 64 bytes follow");
@@ -790,12 +792,13 @@ static void a_header_beyond_its_limit_is_refused_before_reading(void **state) {
     write_file(folder, "m.gguf", file.data, file.size);
     snprintf(path, sizeof path, "%s/m.gguf", folder);
     assert_int_equal(truncate(path, (off_t)TN_GGUF_MAX_HEADER_BYTES + 4096), 0); /* a hole: takes no disk */
-    failing_memory memory;
-    failing_memory_init(&memory, 100, true);
+    tn_fault_allocator fault;
+    tn_fault_allocator_init(&fault, 101);
+    fault.keep_failing = true;
     tn_gguf *gguf;
-    tn_status status = tn_gguf_open(path, &memory.allocator, *state, &gguf);
+    tn_status status = tn_gguf_open(path, &fault.allocator, *state, &gguf);
     assert_failed(*state, status, TN_UNSUPPORTED, "its header reaches beyond 134217728 bytes (metadata entry 'k')");
-    assert_true(memory.num_calls < 10);
+    assert_true(fault.num_calls < 10);
     remove_folder(folder, (const char *const[]){"m.gguf"}, 1);
     tn_text_deinit(&file);
 }
@@ -821,22 +824,23 @@ static void each_allocation_failing_in_turn_is_reported_without_leak(void **stat
     write_file(folder, "m.gguf", file.data, file.size);
     snprintf(path, sizeof path, "%s/m.gguf", folder);
     for (int form = 0; form < 4; form++) {
-        for (size_t n = 0;; n++) {
-            failing_memory memory;
-            failing_memory_init(&memory, n, form >= 2);
+        for (size_t n = 1;; n++) {
+            tn_fault_allocator fault;
+            tn_fault_allocator_init(&fault, n);
+            fault.keep_failing = form >= 2;
             tn_gguf *gguf;
-            tn_status status = form % 2 == 0 ? tn_gguf_open_memory("m.gguf", file.data, file.size, &memory.allocator, *state, &gguf)
-                                             : tn_gguf_open(path, &memory.allocator, *state, &gguf);
-            if (memory.num_calls <= n) {
+            tn_status status = form % 2 == 0 ? tn_gguf_open_memory("m.gguf", file.data, file.size, &fault.allocator, *state, &gguf)
+                                             : tn_gguf_open(path, &fault.allocator, *state, &gguf);
+            if (!tn_fault_has_failed(&fault)) {
                 assert_ok(*state, status);
-                assert_true(n > 5);
+                assert_true(n > 6);
                 tn_gguf_close(gguf);
-                assert_int_equal(memory.num_live, 0);
+                assert_int_equal(tn_fault_num_live_blocks(&fault), 0);
                 break;
             }
             assert_null(gguf);
             assert_failed(*state, status, TN_OUT_OF_MEMORY, "out of memory");
-            assert_int_equal(memory.num_live, 0);
+            assert_int_equal(tn_fault_num_live_blocks(&fault), 0);
         }
     }
     remove_folder(folder, (const char *const[]){"m.gguf"}, 1);

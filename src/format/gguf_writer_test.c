@@ -5,6 +5,7 @@
 #include "format/gguf_writer.h"
 
 #include "format/testing.h"
+#include "support/fault_allocator.h"
 
 typedef struct folder {
     char path[64], file[128];
@@ -150,12 +151,13 @@ static void a_shape_or_alignment_that_gguf_lacks_is_refused(void **state) {
 static void each_allocation_failing_in_turn_is_reported_and_leaves_no_file(void **state) {
     folder f;
     make_folder(&f);
-    for (size_t n = 0;; n++) {
-        failing_memory memory;
-        failing_memory_init(&memory, n, true);
-        tn_status status = write_sample(f.file, 64, &memory.allocator, *state);
-        assert_int_equal(memory.num_live, 0);
-        if (memory.num_calls <= n) {
+    for (size_t n = 1;; n++) {
+        tn_fault_allocator fault;
+        tn_fault_allocator_init(&fault, n);
+        fault.keep_failing = true;
+        tn_status status = write_sample(f.file, 64, &fault.allocator, *state);
+        assert_int_equal(tn_fault_num_live_blocks(&fault), 0);
+        if (!tn_fault_has_failed(&fault)) {
             assert_ok(*state, status);
             break;
         }

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * json.c: limits, then jansson, then its tree flattened into one block of values and one of strings. The only file that
- * knows jansson.
+ * json.c: limits, then the parser (json_parse.c), and looking at what it made.
  */
 #include "format/json.h"
 
 #include <assert.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,60 +14,16 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "format/json_tree.h"
 #include "format/quote.h"
 
-struct tn_json_value {
-    const char *key;             /* of an object's member; of the root: the document's name; else NULL */
-    const tn_json_value *parent; /* NULL: the root */
-    union {
-        bool boolean;
-        int64_t integer;
-        double real;
-        const char *string;
-        const tn_json_value *children; /* [size], in the order of the text */
-    } as;
-    uint32_t key_size, size; /* size: bytes of a string, children of a container */
-    tn_json_kind kind;
-};
+enum { default_max_bytes = 64 << 20, default_max_values = 4000000, default_max_depth = 64, hard_max_depth = 512 };
 
-struct tn_json {
-    const tn_allocator *allocator;
-    tn_allocator allocator_copy;
-    char *name;
-    tn_json_value *values; /* values[0] is the root; children of one container are neighbours */
-    char *strings;
-};
-
-enum { default_max_bytes = 64 << 20, default_max_values = 4000000, default_max_depth = 64, hard_max_depth = 512, exact_digits = 18 };
-
-static tn_status refuse_text(const char *name, size_t offset, const char *text, tn_diag *diag, const char *reason) {
+tn_status tn_json_refuse_text(const char *name, size_t offset, const char *text, tn_diag *diag, const char *reason) {
     size_t line = 1;
     for (size_t i = 0; i < offset; i++) line += text[i] == '\n';
     return tn_fail_at(diag, TN_INVALID_DATA, &(tn_where){.file = name, .has_offset = true, .offset = (int64_t)offset},
                       "cannot read %s: %s at byte %zu (line %zu)", name, reason, offset, line);
-}
-
-/* What one pass over the bytes finds out before anything is allocated. */
-typedef struct scan_result {
-    size_t num_values;        /* an upper bound: one, plus one for each of { [ and , */
-    size_t num_long_integers; /* literals of more than 18 digits without fraction or exponent */
-} scan_result;
-
-/* The end of the number whose first digit is text[i]; *out_is_long if it is an integer that int64 may not hold. */
-static size_t scan_number(const char *text, size_t size, size_t i, bool *out_is_long) {
-    size_t num_digits = 0;
-    bool is_real = false;
-    for (; i < size; i++) {
-        char c = text[i];
-        if (c >= '0' && c <= '9')
-            num_digits++;
-        else if (c == '.' || c == 'e' || c == 'E')
-            is_real = true;
-        else if (c != '-' && c != '+')
-            break;
-    }
-    *out_is_long = !is_real && num_digits > exact_digits;
-    return i;
 }
 
 /* The end of the string whose opening quote is text[i], or size. */
@@ -79,149 +33,38 @@ static size_t scan_string(const char *text, size_t size, size_t i) {
     return i < size ? i + 1 : size;
 }
 
+/* One pass over the bytes before anything is allocated. *out_num_values is an upper bound: one, plus one for each of { [ and , */
 static tn_status scan(const char *name, const char *text, size_t size, const tn_json_limits *limits, tn_diag *diag,
-                      scan_result *out_result) {
+                      size_t *out_num_values) {
     const char *nul = memchr(text, 0, size);
-    if (nul != NULL) return refuse_text(name, (size_t)(nul - text), text, diag, "a NUL byte stands");
-    if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) return refuse_text(name, 0, text, diag, "a byte-order mark stands");
+    if (nul != NULL) return tn_json_refuse_text(name, (size_t)(nul - text), text, diag, "a NUL byte stands");
+    if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) return tn_json_refuse_text(name, 0, text, diag, "a byte-order mark stands");
 
-    scan_result result = {.num_values = 1};
-    size_t depth = 0;
+    size_t num_values = 1, depth = 0;
     for (size_t i = 0; i < size;) {
         char c = text[i];
         if (c == '"') {
             i = scan_string(text, size, i);
             continue;
         }
-        if (c >= '0' && c <= '9') {
-            bool is_long;
-            i = scan_number(text, size, i, &is_long);
-            result.num_long_integers += is_long;
-            continue;
-        }
         if (c == '{' || c == '[') {
             if (++depth > limits->max_depth) {
                 char reason[64];
                 snprintf(reason, sizeof reason, "nesting deeper than %zu levels", limits->max_depth);
-                return refuse_text(name, i, text, diag, reason);
+                return tn_json_refuse_text(name, i, text, diag, reason);
             }
         } else if (c == '}' || c == ']') {
             depth -= depth > 0;
         }
-        if ((c == '{' || c == '[' || c == ',') && ++result.num_values > limits->max_values) {
+        if ((c == '{' || c == '[' || c == ',') && ++num_values > limits->max_values) {
             char reason[64];
             snprintf(reason, sizeof reason, "more than %zu values", limits->max_values);
-            return refuse_text(name, i, text, diag, reason);
+            return tn_json_refuse_text(name, i, text, diag, reason);
         }
         i++;
     }
-    *out_result = result;
+    *out_num_values = num_values;
     return TN_OK;
-}
-
-/* jansson refuses an integer beyond int64, but tokenizer_config.json files hold 10^30. Their last two digits become the
- * exponent: a real of the same length, so that offsets in errors stay right. */
-static void rewrite_long_integers(char *text, size_t size) {
-    for (size_t i = 0; i < size;) {
-        if (text[i] == '"') {
-            i = scan_string(text, size, i);
-        } else if (text[i] >= '0' && text[i] <= '9') {
-            bool is_long;
-            i = scan_number(text, size, i, &is_long);
-            if (is_long) memcpy(text + i - 2, "e2", 2);
-        } else {
-            i++;
-        }
-    }
-}
-
-static const char *reason_of(const json_error_t *error) {
-    switch (json_error_code(error)) {
-    case json_error_stack_overflow: return "nesting too deep";
-    case json_error_invalid_utf8: return "invalid UTF-8";
-    case json_error_premature_end_of_input: return "the text ends too early,";
-    case json_error_end_of_input_expected: return "bytes follow the document";
-    case json_error_null_character: return "\\u0000 in a string";
-    case json_error_null_byte_in_key: return "\\u0000 in a name";
-    case json_error_duplicate_key: return "a name stands twice in one object";
-    case json_error_numeric_overflow: return "a number beyond the range of a double";
-    default: return "invalid JSON";
-    }
-}
-
-static tn_status run_parser(const char *name, const char *text, size_t size, tn_diag *diag, json_t **out_tree) {
-    json_error_t error;
-    *out_tree = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-    if (*out_tree != NULL) return TN_OK;
-    /* jansson says nothing at all about most allocations that fail; whatever is wrong with the text has a code. */
-    enum json_error_code code = json_error_code(&error);
-    if (code == json_error_out_of_memory || code == json_error_unknown) return tn_fail_memory(diag, "JSON text", size);
-    size_t offset = error.position < 0 ? 0 : (size_t)error.position;
-    return refuse_text(name, offset < size ? offset : size, text, diag, reason_of(&error));
-}
-
-typedef struct flatten_state {
-    tn_json_value *values;
-    char *strings;
-    size_t num_values, strings_size;
-} flatten_state;
-
-static const char *keep_string(flatten_state *state, const char *bytes, size_t size) {
-    char *copy = state->strings + state->strings_size;
-    memcpy(copy, bytes, size);
-    copy[size] = 0;
-    state->strings_size += size + 1;
-    return copy;
-}
-
-/* Fills *out_value (key and parent are set) from node. Recursion is bounded by max_depth. */
-static void flatten(flatten_state *state, const json_t *node, tn_json_value *out_value) {
-    tn_json_value *children = state->values + state->num_values;
-    switch (json_typeof(node)) {
-    case JSON_NULL: out_value->kind = TN_JSON_NULL; break;
-    case JSON_TRUE:
-    case JSON_FALSE:
-        out_value->kind = TN_JSON_BOOL;
-        out_value->as.boolean = json_is_true(node);
-        break;
-    case JSON_INTEGER:
-        out_value->kind = TN_JSON_INTEGER;
-        out_value->as.integer = json_integer_value(node);
-        break;
-    case JSON_REAL:
-        out_value->kind = TN_JSON_REAL;
-        out_value->as.real = json_real_value(node);
-        break;
-    case JSON_STRING:
-        out_value->kind = TN_JSON_STRING;
-        out_value->size = (uint32_t)json_string_length(node);
-        out_value->as.string = keep_string(state, json_string_value(node), out_value->size);
-        break;
-    case JSON_ARRAY:
-        out_value->kind = TN_JSON_ARRAY;
-        out_value->size = (uint32_t)json_array_size(node);
-        out_value->as.children = children;
-        state->num_values += out_value->size;
-        for (size_t i = 0; i < out_value->size; i++) {
-            children[i].parent = out_value;
-            flatten(state, json_array_get(node, i), &children[i]);
-        }
-        break;
-    case JSON_OBJECT: {
-        out_value->kind = TN_JSON_OBJECT;
-        out_value->size = (uint32_t)json_object_size(node);
-        out_value->as.children = children;
-        state->num_values += out_value->size;
-        json_t *object = (json_t *)(uintptr_t)node; /* jansson's iterators want it writable, and do not write */
-        for (void *i = json_object_iter(object); i != NULL; i = json_object_iter_next(object, i), children++) {
-            children->parent = out_value;
-            children->key_size = (uint32_t)json_object_iter_key_len(i);
-            children->key = keep_string(state, json_object_iter_key(i), children->key_size);
-            flatten(state, json_object_iter_value(i), children);
-        }
-        break;
-    }
-    }
 }
 
 static tn_json_limits effective_limits(const tn_json_limits *limits) {
@@ -242,42 +85,20 @@ tn_status tn_json_parse(const char *name, const char *text, size_t size_bytes, c
         return tn_fail_at(diag, TN_INVALID_DATA, &(tn_where){.file = name}, "cannot read %s: it has %zu bytes, at most %zu are allowed",
                           name, size_bytes, effective.max_bytes);
     if (size_bytes == 0) return tn_fail_at(diag, TN_INVALID_DATA, &(tn_where){.file = name}, "cannot read %s: it is empty", name);
-    scan_result found = {0};
-    tn_status status = scan(name, text, size_bytes, &effective, diag, &found);
+    size_t num_values = 0;
+    tn_status status = scan(name, text, size_bytes, &effective, diag, &num_values);
     if (status != TN_OK) return status;
 
-    tn_json *json = NULL;
-    json_t *tree = NULL;
-    char *rewritten = NULL;
-    if (found.num_long_integers > 0) {
-        rewritten = tn_copy_bytes(allocator, text, size_bytes);
-        if (rewritten == NULL) return tn_fail_memory(diag, "JSON text", size_bytes);
-        rewrite_long_integers(rewritten, size_bytes);
-        text = rewritten;
-    }
-    status = run_parser(name, text, size_bytes, diag, &tree);
-    if (status != TN_OK) goto cleanup;
-
-    status = TN_OUT_OF_MEMORY;
-    json = tn_alloc_zero(allocator, sizeof *json);
-    if (json == NULL) goto cleanup;
+    tn_json *json = tn_alloc_zero(allocator, sizeof *json);
+    if (json == NULL) return tn_fail_memory(diag, name, sizeof *json);
     if (allocator != NULL) json->allocator_copy = *allocator;
     json->allocator = allocator != NULL ? &json->allocator_copy : NULL;
     json->name = tn_copy_string(json->allocator, name);
-    json->values = tn_alloc_array(json->allocator, found.num_values, sizeof *json->values);
-    /* Each string lost its two quotes and gains one NUL, and no escape is shorter than what it stands for. */
-    json->strings = tn_alloc(json->allocator, size_bytes);
-    if (json->name == NULL || json->values == NULL || json->strings == NULL) goto cleanup;
-    flatten_state state = {.values = json->values, .strings = json->strings, .num_values = 1};
-    json->values[0].key = json->name;
-    flatten(&state, tree, &json->values[0]);
-    assert(state.num_values <= found.num_values && state.strings_size <= size_bytes);
-    status = TN_OK;
-
-cleanup:
-    if (status == TN_OUT_OF_MEMORY && tree != NULL) tn_fail_memory(diag, name, found.num_values * sizeof *json->values + size_bytes);
-    json_decref(tree);
-    tn_free(allocator, rewritten);
+    json->values = tn_alloc_array(json->allocator, num_values, sizeof *json->values);
+    json->strings = tn_alloc(json->allocator, size_bytes + TN_JSON_STRINGS_SLACK);
+    if (json->name == NULL || json->values == NULL || json->strings == NULL)
+        status = tn_fail_memory(diag, name, num_values * sizeof *json->values + size_bytes);
+    if (status == TN_OK) status = tn_json_parse_values(json, text, size_bytes, num_values, diag);
     if (status != TN_OK) {
         tn_json_destroy(json);
         json = NULL;

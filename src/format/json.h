@@ -10,8 +10,8 @@
  *     // on failure: "config.json: 'num_hidden_layers' is -3, must be 1 to 4096"
  *     tn_json_destroy(json);
  *
- * Limits come first: one pass over the bytes counts values and nesting, and refuses before the parser allocates (10 MB of
- * "{},{},…" would take 748 MB parsed). Refused with their offset: a NUL byte or \u0000, a byte-order mark, bytes after the
+ * Limits come first: one pass over the bytes counts values and nesting, and refuses before anything is
+ * allocated. Refused with their offset: a NUL byte or \u0000, a byte-order mark, bytes after the
  * document, a name twice in one object, invalid UTF-8, lone surrogates, NaN and Infinity.
  *
  * Numbers: an integer literal of up to 18 digits is exact (TN_JSON_INTEGER); a longer one, such as the 10^30 that some
@@ -21,8 +21,7 @@
  * A document is a tree of tn_json_value in one block; it never changes, so threads may share it. Values and strings live
  * until tn_json_destroy. Members keep the order of the text. tn_json_find searches linearly: whoever looks up many names in
  * a large object (a vocabulary) iterates and makes a table of its own.
- * Memory comes from the allocator, but for the parser's own tree (malloc, about 100 bytes a value), which is gone when
- * tn_json_parse returns. When malloc fails inside it, some places report TN_INVALID_DATA ("invalid JSON"): it does not say more.
+ * Memory comes from the allocator: about 40 bytes a value and the size of the text.
  */
 #ifndef TN_FORMAT_JSON_H_
 #define TN_FORMAT_JSON_H_

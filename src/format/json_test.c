@@ -4,12 +4,12 @@
  */
 #include "format/json.h"
 
-#include <jansson.h>
 #include <math.h>
 
 #include "base/memory.h"
 #include "format/quote.h"
 #include "format/testing.h"
+#include "support/fault_allocator.h"
 
 static tn_json *parse(tn_diag *diag, const char *text) {
     tn_json *json;
@@ -249,11 +249,12 @@ static void values_beyond_the_limit_are_refused_before_parsing(void **state) {
     tn_json_destroy(json);
     assert_failed(*state, tn_json_parse("x", escaped_backslash, strlen(escaped_backslash), &limits, NULL, *state, &json), TN_INVALID_DATA,
                   "more than 4 values");
-    failing_memory memory;
-    failing_memory_init(&memory, 0, true);
-    tn_status status = tn_json_parse("x", "[1,2,3,4]", 9, &limits, &memory.allocator, *state, &json);
+    tn_fault_allocator fault;
+    tn_fault_allocator_init(&fault, 1);
+    fault.keep_failing = true;
+    tn_status status = tn_json_parse("x", "[1,2,3,4]", 9, &limits, &fault.allocator, *state, &json);
     assert_failed(*state, status, TN_INVALID_DATA, "cannot read x: more than 4 values at byte 6 (line 1)");
-    assert_int_equal(memory.num_calls, 0);
+    assert_int_equal(fault.num_calls, 0);
 }
 
 static void bytes_beyond_the_limit_are_refused(void **state) {
@@ -276,9 +277,13 @@ static void text_that_is_not_one_document_is_refused_with_its_place(void **state
     assert_refused(*state, "{\"a\\u0000b\": 1}", "\\u0000 in a name");
     assert_refused(*state, "{\"a\": 1, \"a\": 2}", "a name stands twice in one object");
     assert_refused(*state, "[\"\xff\"]", "invalid UTF-8");
-    assert_refused(*state, "[\"\\ud800\"]", "invalid JSON");
+    assert_refused(*state, "[\"\\ud800\"]", "a lone surrogate at byte 2");
+    assert_refused(*state, "[\"\\udc00\"]", "a lone surrogate at byte 2");
+    assert_refused(*state, "[\"\\ud800\\u0041\"]", "a lone surrogate at byte 2");
+    assert_refused(*state, "[\"\\ud800\\ud800\"]", "a lone surrogate at byte 2");
     assert_refused(*state, "[1,]", "invalid JSON");
-    assert_refused(*state, "[\"\\", "invalid JSON");
+    assert_refused(*state, "[\"\\", "the text ends too early");
+    assert_refused(*state, "[\"\xe2\x82", "the text ends too early, at byte 4");
 }
 
 static void truncation_at_every_byte_is_refused(void **state) {
@@ -294,51 +299,94 @@ static void truncation_at_every_byte_is_refused(void **state) {
     }
 }
 
+/* Strings and numbers of every length about 16 and 32 bytes, where buffers of jansson grew: a failure there lost a byte or
+ * ended the process. */
 static void each_allocation_failing_in_turn_is_reported_without_leak(void **state) {
-    const char text[] = "{\"a\": [1, 1000000000000000000000], \"b\": \"c\"}";
+    tn_text text = {0};
+    for (int i = 0; i < 40; i++)
+        tn_text_append_format(&text, "%s\"%.*s%d\":[\"%.*s\",%.*s]", i == 0 ? "{" : ",", i, "a name that is longer than thirty-two bytes",
+                              i, i, "a string that is longer than thirty-two bytes", i + 3,
+                              "0.12345678901234567890123456789012345678901234567");
+    tn_text_append_char(&text, '}');
     for (size_t i = 0;; i++) {
-        const size_t n = i / 2; /* each once alone and once with all after it */
-        failing_memory memory;
-        failing_memory_init(&memory, n, i % 2 == 0);
+        tn_fault_allocator fault;
+        tn_fault_allocator_init(&fault, i / 2 + 1); /* each once alone and once with all after it */
+        fault.keep_failing = i % 2 == 0;
         tn_json *json;
-        tn_status status = tn_json_parse("x", text, strlen(text), NULL, &memory.allocator, *state, &json);
-        if (memory.num_calls <= n) {
+        tn_status status = tn_json_parse("x", text.data, text.size, NULL, &fault.allocator, *state, &json);
+        if (!tn_fault_has_failed(&fault)) {
             assert_ok(*state, status);
-            assert_true(n >= 5);
+            assert_int_equal(i, 10);
             tn_json_destroy(json);
-            assert_int_equal(memory.num_live, 0);
+            assert_int_equal(tn_fault_num_live_blocks(&fault), 0);
             break;
         }
         assert_null(json);
         assert_failed(*state, status, TN_OUT_OF_MEMORY, "out of memory");
-        assert_int_equal(memory.num_live, 0);
+        assert_int_equal(tn_fault_num_live_blocks(&fault), 0);
     }
+    tn_text_deinit(&text);
 }
 
-/* The parser's own allocations are malloc's; here they fail too. */
-static size_t parser_calls, parser_fail_at;
-
-static void *parser_malloc(size_t size) {
-    return parser_calls++ == parser_fail_at ? NULL : malloc(size);
+/* A document costs what json.h says. */
+static void memory_is_that_of_the_values_and_the_text(void **state) {
+    tn_text text = {0};
+    for (int i = 0; i < 10000; i++) tn_text_append_string(&text, i == 0 ? "[{}" : ",{}");
+    tn_text_append_char(&text, ']');
+    tn_fault_allocator fault;
+    tn_fault_allocator_init(&fault, 0);
+    tn_json *json;
+    assert_ok(*state, tn_json_parse("x", text.data, text.size, NULL, &fault.allocator, *state, &json));
+    assert_int_equal(tn_json_count(tn_json_root(json)), 10000);
+    assert_true(tn_fault_peak_bytes(&fault) < 40 * 20002 + text.size + 1000);
+    tn_json_destroy(json);
+    tn_text_deinit(&text);
 }
 
-static void each_allocation_of_the_parser_failing_in_turn_is_reported(void **state) {
-    const char text[] = "{\"a\": [1, 2.5], \"bb\": \"c\"}";
-    json_set_alloc_funcs(parser_malloc, free);
-    bool done = false;
-    size_t num_recognised = 0;
-    for (parser_fail_at = 0; !done; parser_fail_at++) {
-        tn_json *json;
-        parser_calls = 0;
-        tn_status status = tn_json_parse("x", text, strlen(text), NULL, NULL, *state, &json);
-        done = parser_calls <= parser_fail_at;
-        assert_true((json != NULL) == done && (status == TN_OK) == done);
-        num_recognised += status == TN_OUT_OF_MEMORY; /* jansson calls the others invalid text */
-        tn_json_destroy(json);
-        tn_diag_clear(*state);
-    }
-    json_set_alloc_funcs(malloc, free);
-    assert_true(parser_fail_at > 5 && num_recognised > 0);
+/* Small objects compare their names in pairs, large ones sort them. */
+static void a_name_that_stands_twice_among_many_is_refused(void **state) {
+    for (int count = 2; count < 40; count++)
+        for (int twin = 1; twin < count; twin++) {
+            tn_text text = {0};
+            for (int i = 0; i < count; i++) tn_text_append_format(&text, "%s\"k%d\":%d", i > 0 ? "," : "{", i == twin ? 0 : i, i);
+            tn_text_append_char(&text, '}');
+            char part[64];
+            snprintf(part, sizeof part, "a name stands twice in one object, at byte %d",
+                     (int)(strstr(text.data + 5, "\"k0\"") - text.data) + 5);
+            assert_refused(*state, text.data, part);
+            tn_text_deinit(&text);
+        }
+}
+
+static void children_know_their_path_at_any_depth_and_width(void **state) {
+    tn_json *json = parse(*state, "[[[1,[2,{\"a\":[3,{}]}]],4],{\"b\":{\"c\":[[],[{\"d\":5}]]}}]");
+    const tn_json_value *root = tn_json_root(json);
+    const tn_json_value *three = tn_json_at(tn_json_find(tn_json_at(tn_json_at(tn_json_at(tn_json_at(root, 0), 0), 1), 1), "a"), 0);
+    const tn_json_value *c = tn_json_find(tn_json_find(tn_json_at(root, 1), "b"), "c");
+    assert_failed(*state, tn_json_expect(three, TN_JSON_ARRAY, *state), TN_INVALID_DATA, "'[0][0][1][1].a[0]' is 3, must be an array");
+    assert_failed(*state, tn_json_expect(tn_json_find(tn_json_at(tn_json_at(c, 1), 0), "d"), TN_JSON_ARRAY, *state), TN_INVALID_DATA,
+                  "'[1].b.c[1][0].d' is 5, must be an array");
+    assert_int_equal(tn_json_count(tn_json_at(c, 0)), 0);
+    tn_json_destroy(json);
+}
+
+static void escapes_give_their_characters(void **state) {
+    tn_json *json = parse(*state, "[\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u00DF\\u20ac\\uD834\\udd1e\"]");
+    const char *string;
+    size_t size;
+    assert_ok(*state, tn_json_to_string(tn_json_at(tn_json_root(json), 0), *state, &string, &size));
+    assert_string_equal(string, "\"\\/\b\f\n\r\tA\xc3\x9f\xe2\x82\xac\xf0\x9d\x84\x9e");
+    assert_int_equal(size, strlen(string));
+    tn_json_destroy(json);
+}
+
+static void what_json_does_not_have_is_refused(void **state) {
+    static const char *const texts[] = {
+        "[1 2]",  "[,1]",    "{,}",         "{\"a\"}",       "{\"a\":}",      "{\"a\" 1}",  "{a:1}",    "[+1]",  "[01]",      "[-01]",
+        "[.5]",   "[1.]",    "[1.e5]",      "[1e]",          "[1e+]",         "[0x10]",     "[-]",      "[tru]", "[truee]",   "[True]",
+        "[nul]",  "['a']",   "[\"\\x41\"]", "[\"\\u12g4\"]", "[\"\\u+123\"]", "[\"a\tb\"]", "[\"\n\"]", "[1}",   "{\"a\":1]", "]",
+        "//c\n1", "[1]/**/", "[\xc2\xa0]",  "{\"a\":1,}",    "[-Infinity]",   "\"a\"\"b\"", "1 1"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) assert_refused(*state, texts[i], "cannot read config.json: ");
 }
 
 static void a_file_is_read_and_a_missing_one_reported(void **state) {
@@ -402,7 +450,11 @@ int main(void) {
         TEST(text_that_is_not_one_document_is_refused_with_its_place),
         TEST(truncation_at_every_byte_is_refused),
         TEST(each_allocation_failing_in_turn_is_reported_without_leak),
-        TEST(each_allocation_of_the_parser_failing_in_turn_is_reported),
+        TEST(memory_is_that_of_the_values_and_the_text),
+        TEST(a_name_that_stands_twice_among_many_is_refused),
+        TEST(children_know_their_path_at_any_depth_and_width),
+        TEST(escapes_give_their_characters),
+        TEST(what_json_does_not_have_is_refused),
         TEST(a_file_is_read_and_a_missing_one_reported),
         TEST(quoted_names_are_short_and_harmless_to_a_terminal),
         TEST(a_long_path_keeps_its_innermost_names),

@@ -7,6 +7,7 @@
 
 #include "format/safetensors_writer.h"
 #include "format/testing.h"
+#include "support/fault_allocator.h"
 
 /* A file: header size, header, then data_size bytes 0, 1, 2 … */
 static void put_file(tn_text *file, const char *header, size_t data_size) {
@@ -468,22 +469,23 @@ static void each_allocation_failing_in_turn_is_reported_without_leak(void **stat
     tn_text file = {0};
     put_file(&file, good_header, 13);
     for (int form = 0; form < 4; form++) {
-        for (size_t n = 0;; n++) {
-            failing_memory memory;
-            failing_memory_init(&memory, n, form >= 2);
+        for (size_t n = 1;; n++) {
+            tn_fault_allocator fault;
+            tn_fault_allocator_init(&fault, n);
+            fault.keep_failing = form >= 2;
             tn_safetensors *model;
-            tn_status status = form % 2 == 0 ? tn_safetensors_open(s.folder, &memory.allocator, *state, &model)
-                                             : tn_safetensors_open_memory("m", file.data, file.size, &memory.allocator, *state, &model);
-            if (memory.num_calls <= n) {
+            tn_status status = form % 2 == 0 ? tn_safetensors_open(s.folder, &fault.allocator, *state, &model)
+                                             : tn_safetensors_open_memory("m", file.data, file.size, &fault.allocator, *state, &model);
+            if (!tn_fault_has_failed(&fault)) {
                 assert_ok(*state, status);
-                assert_true(n > 5);
+                assert_true(n > 6);
                 tn_safetensors_close(model);
-                assert_int_equal(memory.num_live, 0);
+                assert_int_equal(tn_fault_num_live_blocks(&fault), 0);
                 break;
             }
             assert_null(model);
             assert_failed(*state, status, TN_OUT_OF_MEMORY, "out of memory");
-            assert_int_equal(memory.num_live, 0);
+            assert_int_equal(tn_fault_num_live_blocks(&fault), 0);
         }
     }
     tn_text_deinit(&file);
@@ -571,12 +573,13 @@ static void each_allocation_of_the_writer_failing_in_turn_leaves_no_file(void **
     char folder[64], path[128];
     make_temporary_folder(folder);
     snprintf(path, sizeof path, "%s/m.safetensors", folder);
-    for (size_t n = 0;; n++) {
-        failing_memory memory;
-        failing_memory_init(&memory, n, true);
-        tn_status status = write_sample(path, &memory.allocator, *state);
-        assert_int_equal(memory.num_live, 0);
-        if (memory.num_calls <= n) {
+    for (size_t n = 1;; n++) {
+        tn_fault_allocator fault;
+        tn_fault_allocator_init(&fault, n);
+        fault.keep_failing = true;
+        tn_status status = write_sample(path, &fault.allocator, *state);
+        assert_int_equal(tn_fault_num_live_blocks(&fault), 0);
+        if (!tn_fault_has_failed(&fault)) {
             assert_ok(*state, status);
             break;
         }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * testing.h: what the tests of this folder share: bytes to build files from, an allocator that fails, and the check that a
- * call failed with a certain status and message.
+ * testing.h: what the tests of this folder share: bytes to build files from, and the check that a call failed
+ * with a certain status and message.
  */
 #ifndef TN_FORMAT_TESTING_H_
 #define TN_FORMAT_TESTING_H_
@@ -20,32 +20,6 @@
 #include "base/report.h"
 #include "base/text.h"
 #include "format/little_endian.h"
-
-/* An allocator whose fail_at-th call fails, counted from 0, and all after it too when fail_on is set. */
-typedef struct failing_memory {
-    tn_allocator allocator;
-    size_t num_calls, fail_at;
-    bool fail_on;
-    int64_t num_live;
-} failing_memory;
-
-static inline void *failing_reallocate(void *user, void *block, size_t new_size) {
-    failing_memory *memory = user;
-    if (new_size == 0) {
-        memory->num_live -= block != NULL;
-        free(block);
-        return NULL;
-    }
-    size_t call = memory->num_calls++;
-    if (call == memory->fail_at || (memory->fail_on && call > memory->fail_at)) return NULL;
-    void *result = realloc(block, new_size);
-    memory->num_live += block == NULL;
-    return result;
-}
-
-static inline void failing_memory_init(failing_memory *memory, size_t fail_at, bool fail_on) {
-    *memory = (failing_memory){.allocator = {.user = memory, .reallocate = failing_reallocate}, .fail_at = fail_at, .fail_on = fail_on};
-}
 
 /* The call whose result is `status` reported exactly one error, with this code and `part` in its message. Clears diag. */
 static inline void assert_failed(tn_diag *diag, tn_status status, tn_status code, const char *part) {

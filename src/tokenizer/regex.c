@@ -16,29 +16,38 @@
 #define STEPS_PER_BYTE 16u
 #define HEAP_LIMIT_KIB 65536u
 
-struct tn_regex {
+/* What PCRE2 allocates through. */
+typedef struct pcre2_memory {
     const tn_allocator *allocator;
+    bool has_failed;
+} pcre2_memory;
+
+struct tn_regex {
+    pcre2_memory memory;
     pcre2_general_context *general;
     pcre2_code *code;
 };
 
 struct tn_regex_scratch {
-    const tn_allocator *allocator;
+    pcre2_memory memory;
     pcre2_general_context *general;
     pcre2_match_context *context;
     pcre2_match_data *match; /* one pair: groups are never asked for */
 };
 
 static void *pcre2_alloc(PCRE2_SIZE size, void *user) {
-    return tn_alloc((const tn_allocator *)user, size);
+    pcre2_memory *memory = user;
+    void *block = tn_alloc(memory->allocator, size);
+    memory->has_failed |= block == NULL;
+    return block;
 }
 
 static void pcre2_release(void *block, void *user) {
-    tn_free((const tn_allocator *)user, block);
+    tn_free(((pcre2_memory *)user)->allocator, block);
 }
 
-static pcre2_general_context *create_general(const tn_allocator *allocator) {
-    return pcre2_general_context_create(pcre2_alloc, pcre2_release, (void *)(uintptr_t)allocator);
+static pcre2_general_context *create_general(pcre2_memory *memory) {
+    return pcre2_general_context_create(pcre2_alloc, pcre2_release, memory);
 }
 
 static tn_status compile(tn_regex *regex, tn_bytes pattern, bool is_literal, tn_bytes shown, tn_diag *diag) {
@@ -52,8 +61,9 @@ static tn_status compile(tn_regex *regex, tn_bytes pattern, bool is_literal, tn_
     regex->code = pcre2_compile((PCRE2_SPTR)pattern.data, pattern.size, options, &error, &at, context);
     pcre2_compile_context_free(context);
     if (regex->code) {
-        (void)pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE); /* without a JIT the interpreter does the same, slower */
-        return TN_OK;
+        /* Where the system denies memory that can be executed, the interpreter does the same, slower. */
+        (void)pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE);
+        return regex->memory.has_failed ? tn_fail_memory(diag, "a pattern", pattern.size) : TN_OK;
     }
     if (error == PCRE2_ERROR_NOMEMORY || error == PCRE2_ERROR_HEAP_FAILED) return tn_fail_memory(diag, "a pattern", pattern.size);
     char quoted[TN_QUOTE_SIZE];
@@ -69,7 +79,7 @@ tn_status tn_regex_create(tn_bytes pattern, bool is_literal, const tn_allocator 
     tn_text translated = {.allocator = allocator};
     tn_regex *regex = tn_alloc_zero(allocator, sizeof *regex);
     if (!regex) return tn_fail_memory(diag, "a pattern", sizeof *regex);
-    regex->allocator = allocator;
+    regex->memory.allocator = allocator;
     if (pattern.size == 0) {
         status = tn_fail(diag, TN_INVALID_DATA, "cannot use an empty pattern");
         goto cleanup;
@@ -78,7 +88,7 @@ tn_status tn_regex_create(tn_bytes pattern, bool is_literal, const tn_allocator 
         status = tn_fail(diag, TN_INVALID_DATA, "cannot use a pattern that is not UTF-8");
         goto cleanup;
     }
-    regex->general = create_general(allocator);
+    regex->general = create_general(&regex->memory);
     if (!regex->general) {
         status = tn_fail_memory(diag, "a pattern", pattern.size);
         goto cleanup;
@@ -107,15 +117,15 @@ void tn_regex_destroy(tn_regex *regex) {
     if (!regex) return;
     pcre2_code_free(regex->code);
     pcre2_general_context_free(regex->general);
-    tn_free(regex->allocator, regex);
+    tn_free(regex->memory.allocator, regex);
 }
 
 tn_status tn_regex_scratch_create(const tn_allocator *allocator, tn_diag *diag, tn_regex_scratch **out_scratch) {
     *out_scratch = NULL;
     tn_regex_scratch *scratch = tn_alloc_zero(allocator, sizeof *scratch);
     if (!scratch) return tn_fail_memory(diag, "matching", sizeof *scratch);
-    scratch->allocator = allocator;
-    scratch->general = create_general(allocator);
+    scratch->memory.allocator = allocator;
+    scratch->general = create_general(&scratch->memory);
     if (scratch->general) {
         scratch->context = pcre2_match_context_create(scratch->general);
         scratch->match = pcre2_match_data_create(1, scratch->general);
@@ -134,7 +144,7 @@ void tn_regex_scratch_destroy(tn_regex_scratch *scratch) {
     pcre2_match_data_free(scratch->match);
     pcre2_match_context_free(scratch->context);
     pcre2_general_context_free(scratch->general);
-    tn_free(scratch->allocator, scratch);
+    tn_free(scratch->memory.allocator, scratch);
 }
 
 tn_status tn_regex_find(const tn_regex *regex, tn_regex_scratch *scratch, tn_bytes subject, size_t start, tn_diag *diag, bool *out_found,

@@ -20,29 +20,6 @@
 #include "format/json.h"
 #include "tokenizer/tokenizer_internal.h"
 
-/* An allocator that counts, and fails the call number fail_at (1 = the first; 0 = none) and all after it. */
-typedef struct failing_allocator {
-    tn_allocator allocator;
-    size_t num_calls, fail_at, num_live;
-} failing_allocator;
-
-static inline void *failing_reallocate(void *user, void *block, size_t new_size) {
-    failing_allocator *f = user;
-    if (new_size == 0) {
-        if (block) f->num_live--;
-        free(block);
-        return NULL;
-    }
-    if (f->fail_at && ++f->num_calls >= f->fail_at) return NULL;
-    void *result = realloc(block, new_size);
-    if (result && !block) f->num_live++;
-    return result;
-}
-
-static inline void failing_init(failing_allocator *f, size_t fail_at) {
-    *f = (failing_allocator){.allocator = {.user = f, .reallocate = failing_reallocate}, .fail_at = fail_at};
-}
-
 static inline tn_diag *make_diag(void) {
     tn_diag *diag;
     assert_int_equal(tn_diag_create(NULL, &diag), TN_OK);
