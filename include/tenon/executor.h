@@ -147,8 +147,9 @@ TN_API TN_MUST_CHECK tn_status tn_executor_enqueue_many(tn_executor *executor, c
                                                         tn_diag *diag, uint64_t *out_ids);
 
 /* The next response of a request; several threads may wait for one id, each gets another response.
- * TN_TIMED_OUT   none within timeout_ms (≥ 0; TN_FOREVER waits)
- * TN_NOT_FOUND   no such request, or its final response was taken */
+ * TN_TIMED_OUT      none within timeout_ms (≥ 0; TN_FOREVER waits)
+ * TN_NOT_FOUND      no such request, or its final response was taken
+ * TN_OUT_OF_MEMORY  nothing is lost: the response waits for the next call */
 TN_API TN_MUST_CHECK tn_status tn_executor_await(tn_executor *executor, uint64_t id, int64_t timeout_ms, tn_response **out_response);
 /* The next response of any request, in order of readiness. TN_NOT_FOUND: no request is left. */
 TN_API TN_MUST_CHECK tn_status tn_executor_await_any(tn_executor *executor, int64_t timeout_ms, tn_response **out_response);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 #include <dirent.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -214,6 +215,77 @@ static void destroyed_writer_leaves_the_old_file_and_nothing_else(void **state) 
     assert_int_equal(num_files_in(f->folder), 1);
 }
 
+static void a_symbolic_link_is_replaced_and_what_it_points_to_stays(void **state) {
+    fixture *f = *state;
+    char victim[128];
+    (void)snprintf(victim, sizeof victim, "%s/victim", f->folder);
+    put_file(victim, "mine", 4);
+    assert_int_equal(symlink(victim, f->path), 0);
+    tn_file_writer *writer;
+    assert_int_equal(tn_file_writer_create(f->path, NULL, f->diag, &writer), TN_OK);
+    assert_int_equal(tn_file_writer_write_at(writer, 0, "new", 3), TN_OK);
+    assert_int_equal(tn_file_writer_commit(writer), TN_OK);
+    tn_file_writer_destroy(writer);
+    char *data;
+    size_t size;
+    assert_int_equal(tn_file_read_all(victim, 100, NULL, f->diag, &data, &size), TN_OK);
+    assert_string_equal(data, "mine");
+    tn_free(NULL, data);
+    struct stat info;
+    assert_int_equal(lstat(f->path, &info), 0);
+    assert_true(S_ISREG(info.st_mode));
+    assert_int_equal(info.st_size, 3);
+}
+
+enum { NUM_WRITERS = 4, NUM_WRITES = 25, WRITTEN_BYTES = 20000 };
+
+/* Writes whole files of one letter each, in two halves. */
+typedef struct letter_writer {
+    const char *path;
+    char letter;
+    bool is_ok;
+} letter_writer;
+
+static void *write_letters(void *user) {
+    letter_writer *self = user;
+    char half[WRITTEN_BYTES / 2];
+    memset(half, self->letter, sizeof half);
+    self->is_ok = true;
+    for (int i = 0; i < NUM_WRITES; i++) {
+        tn_file_writer *writer;
+        self->is_ok = self->is_ok && tn_file_writer_create(self->path, NULL, NULL, &writer) == TN_OK;
+        if (!self->is_ok) return NULL;
+        self->is_ok = tn_file_writer_write_at(writer, sizeof half, half, sizeof half) == TN_OK &&
+                      tn_file_writer_write_at(writer, 0, half, sizeof half) == TN_OK && tn_file_writer_commit(writer) == TN_OK;
+        tn_file_writer_destroy(writer);
+    }
+    return NULL;
+}
+
+static void of_concurrent_writers_each_leaves_a_whole_file(void **state) {
+    fixture *f = *state;
+    pthread_t threads[NUM_WRITERS];
+    letter_writer writers[NUM_WRITERS];
+    put_file(f->path, "", 0);
+    for (int i = 0; i < NUM_WRITERS; i++) {
+        writers[i] = (letter_writer){.path = f->path, .letter = (char)('a' + i)};
+        assert_int_equal(pthread_create(&threads[i], NULL, write_letters, &writers[i]), 0);
+    }
+    for (int i = 0; i < 100; i++) { /* a reader beside them sees the old file or a new one */
+        char *data;
+        size_t size;
+        assert_int_equal(tn_file_read_all(f->path, WRITTEN_BYTES, NULL, f->diag, &data, &size), TN_OK);
+        assert_true(size == 0 || size == WRITTEN_BYTES);
+        for (size_t k = 1; k < size; k++) assert_int_equal(data[k], data[0]);
+        tn_free(NULL, data);
+    }
+    for (int i = 0; i < NUM_WRITERS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_true(writers[i].is_ok);
+    }
+    assert_int_equal(num_files_in(f->folder), 1);
+}
+
 static void writing_where_no_file_can_be_is_refused(void **state) {
     fixture *f = *state;
     tn_file_writer *writer;
@@ -294,6 +366,8 @@ int main(void) {
         FILE_TEST(each_failed_allocation_while_reading_is_reported_without_a_leak),
         FILE_TEST(committed_file_has_all_bytes_and_the_umask_decides_its_mode),
         FILE_TEST(destroyed_writer_leaves_the_old_file_and_nothing_else),
+        FILE_TEST(a_symbolic_link_is_replaced_and_what_it_points_to_stays),
+        FILE_TEST(of_concurrent_writers_each_leaves_a_whole_file),
         FILE_TEST(writing_where_no_file_can_be_is_refused),
         FILE_TEST(folders_are_made_with_their_parents),
         FILE_TEST(paths_are_joined_with_one_slash),

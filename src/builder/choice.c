@@ -28,7 +28,7 @@ tn_status choice_start(selector *s) {
     s->cache = s->options->cache;
     if (s->cache != NULL) return TN_OK;
     s->owns_cache = true;
-    return tn_timing_cache_create(s->draft->allocator, &s->cache);
+    return tn_timing_cache_create_diag(s->draft->allocator, s->draft->diag, &s->cache);
 }
 
 void choice_finish(selector *s) {

@@ -67,12 +67,15 @@ static bool state_problem(lowering *l, tn_layer *layer, bool *out_supported) {
     lowered->problem.compute.batch_invariant = l->options->batch_invariant;
     if (tn_layer_is_on_host(layer)) return true;
     tn_text reasons = {.allocator = l->draft->allocator};
-    if (!device_supports(l->options->device, &lowered->problem, &reasons)) {
+    bool is_supported = device_supports(l->options->device, &lowered->problem, &reasons);
+    if (reasons.failed) {
+        (void)lower_fail_memory(l);
+    } else if (!is_supported) {
         lowered->is_hosted = l->options->host_fallback && host_supports(lowered);
-        *out_supported = lowered->is_hosted || fail_layer(l, layer, reasons.failed ? "" : reasons.data);
+        *out_supported = lowered->is_hosted || fail_layer(l, layer, reasons.data);
     }
     tn_text_deinit(&reasons);
-    return true;
+    return l->status == TN_OK;
 }
 
 static bool declare_outputs(lowering *l, tn_layer *layer) {

@@ -34,9 +34,13 @@ struct tn_timing_cache {
 };
 
 tn_status tn_timing_cache_create(const tn_allocator *allocator, tn_timing_cache **out_cache) {
+    return tn_timing_cache_create_diag(allocator, NULL, out_cache);
+}
+
+tn_status tn_timing_cache_create_diag(const tn_allocator *allocator, tn_diag *diag, tn_timing_cache **out_cache) {
     *out_cache = NULL;
     tn_timing_cache *cache = tn_alloc_zero(allocator, sizeof *cache);
-    if (cache == NULL) return tn_fail_memory(NULL, "a timing cache", sizeof *cache);
+    if (cache == NULL) return tn_fail_memory(diag, "a timing cache", sizeof *cache);
     if (allocator != NULL) {
         cache->allocator_copy = *allocator;
         cache->allocator = &cache->allocator_copy;

@@ -19,6 +19,8 @@ typedef struct tn_timing_key {
     uint32_t version;
 } tn_timing_key;
 
+/* tn_timing_cache_create with a report. */
+TN_MUST_CHECK tn_status tn_timing_cache_create_diag(const tn_allocator *allocator, tn_diag *diag, tn_timing_cache **out_cache);
 bool tn_timing_cache_find(const tn_timing_cache *cache, const tn_timing_key *key, double *out_us, bool *out_is_estimate);
 /* Replaces an older one. */
 TN_MUST_CHECK tn_status tn_timing_cache_put(tn_timing_cache *cache, const tn_timing_key *key, double us, bool is_estimate, tn_diag *diag);

@@ -187,10 +187,12 @@ static int32_t schedule(tn_executor *executor) {
 
 /* The reason that the engine gave last. */
 static void fail_with_report(tn_executor *executor, tn_sequence *sequence, tn_status status) {
-    tn_diag_entry entry = {.message = "the step failed"};
+    /* Where even the report found no memory, the status says as much. */
+    const char *message = status == TN_OUT_OF_MEMORY ? "out of memory in a step" : "the step failed";
     size_t count = tn_diag_num_entries(executor->runner.diag);
-    if (count > 0 && tn_diag_get(executor->runner.diag, count - 1, &entry) != TN_OK) entry.message = "the step failed";
-    fail_sequence(sequence, status, entry.message);
+    tn_diag_entry entry;
+    if (count > 0 && tn_diag_get(executor->runner.diag, count - 1, &entry) == TN_OK) message = entry.message;
+    fail_sequence(sequence, status, message);
 }
 
 static void add_rows(tn_executor *executor, tn_engine_step *step, bool is_context) {

@@ -175,7 +175,9 @@ static bool wait_for_progress(tn_executor *executor, int64_t timeout_ms, const s
 
 static tn_status take(tn_executor *executor, tn_sequence *sequence, tn_response **out_response) {
     tn_status status = tn_sequence_take_response(sequence, &executor->allocator, out_response);
-    if (status != TN_OK) return status;
+    if (status != TN_OK)
+        return tn_fail(NULL, status, "out of memory: the response of request %llu, which waits for another try",
+                       (unsigned long long)sequence->id);
     if (tn_response_is_final(*out_response)) {
         tn_executor_remove(executor, sequence);
         return TN_OK;

@@ -36,6 +36,21 @@ static tn_status find_states(tn_step_runner *runner, const tn_step_runner_option
     return tn_state_set_create(runner->engine, units, diag, &runner->states);
 }
 
+/* A context keeps the diag that it was made with, so that is the loop's; what it says of the creation is the caller's. */
+static tn_status hand_over_report(tn_step_runner *runner, tn_status status, tn_diag *diag) {
+    tn_diag_entry entry;
+    size_t num_entries = tn_diag_num_entries(runner->diag);
+    for (size_t i = 0; i < num_entries; i++) {
+        if (tn_diag_get(runner->diag, i, &entry) != TN_OK || entry.severity != TN_SEVERITY_ERROR) continue;
+        tn_where where = {
+            .subject = entry.subject, .file = entry.file, .hint = entry.hint, .has_offset = entry.offset >= 0, .offset = entry.offset};
+        tn_fail_at(diag, entry.code, &where, "%s", entry.message);
+    }
+    if (tn_diag_num_dropped(runner->diag) > 0) tn_fail(diag, status, "out of memory: the executor's contexts and the report of it");
+    tn_diag_clear(runner->diag);
+    return status;
+}
+
 static tn_status create_context(tn_step_runner *runner, const char *function, tn_diag *diag, tn_context **out_context) {
     if (!tn_engine_has_function(runner->engine, function))
         return tn_fail(diag, TN_INVALID_DATA, "cannot start the executor: the plan is no decoder: it has no function '%s'", function);
@@ -44,8 +59,9 @@ static tn_status create_context(tn_step_runner *runner, const char *function, tn
     options.diag = runner->diag;
     options.function = function;
     tn_status status = tn_context_create(runner->engine, &options, out_context);
-    if (status == TN_OK) tn_context_set_states(*out_context, runner->states);
-    return status;
+    if (status != TN_OK) return hand_over_report(runner, status, diag);
+    tn_context_set_states(*out_context, runner->states);
+    return TN_OK;
 }
 
 tn_status tn_step_runner_init(tn_step_runner *runner, tn_engine *engine, const tn_step_runner_options *options, tn_arena *arena,

@@ -151,6 +151,39 @@ static void damaged_weight_is_noticed_in_every_mode(void **state) {
     tn_engine_destroy(engine);
 }
 
+/* With every weight verified, what loads computes what the undamaged plan computes: only padding and names that nobody reads
+ * differ. */
+static void every_flipped_byte_of_a_plan_is_refused_or_changes_no_result(void **state) {
+    (void)state;
+    tn_plan_maker maker;
+    make_scale_plan(&maker, backend_name);
+    test_plan plan = finish_plan(&maker);
+    uint8_t *copy = aligned_alloc(64, (plan.size + 63) / 64 * 64);
+    tn_engine_options options = loading(TN_WEIGHTS_AUTO, true);
+    size_t num_refused = 0;
+    assert_non_null(copy);
+    assert_true(plan.size <= 16384);
+    for (size_t i = 0; i < plan.size; i++) {
+        memcpy(copy, plan.bytes, plan.size);
+        copy[i] ^= (uint8_t)(1u << i % 8);
+        tn_engine *engine;
+        tn_diag_clear(diag);
+        tn_status status = tn_engine_load_memory(copy, plan.size, &options, &engine);
+        if (status == TN_OK) {
+            assert_runs(engine);
+        } else {
+            assert_null(engine);
+            assert_true(message_of(diag, 0)[0] != 0);
+            num_refused++;
+        }
+        tn_engine_destroy(engine);
+    }
+    print_message("%s: %zu of %zu flipped bytes refused\n", backend_name, num_refused, plan.size);
+    assert_true(num_refused > 1000);
+    free(copy);
+    free(plan.bytes);
+}
+
 static void file_that_shrinks_while_loading_is_an_error(void **state) {
     (void)state;
     tn_plan *plan;
@@ -404,6 +437,7 @@ int main(void) {
         TEST(weights_load_in_every_mode),
         TEST(plan_in_memory_lends_its_weights_and_may_be_destroyed),
         TEST(damaged_weight_is_noticed_in_every_mode),
+        TEST(every_flipped_byte_of_a_plan_is_refused_or_changes_no_result),
         TEST(file_that_shrinks_while_loading_is_an_error),
         TEST(external_weights_are_copied_or_mapped),
         TEST(external_file_that_is_missing_short_or_changed_is_named),
