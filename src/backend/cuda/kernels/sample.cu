@@ -55,23 +55,6 @@ __device__ __forceinline__ uint32_t key_of(float x) {
     return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
 }
 
-__device__ __forceinline__ best_token block_best(best_token mine, shared_state *shared) {
-    int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    for (int offset = 16; offset > 0; offset >>= 1) {
-        best_token other = {__shfl_xor_sync(0xffffffffu, mine.value, offset), __shfl_xor_sync(0xffffffffu, mine.id, offset)};
-        if (is_before(other, mine)) mine = other;
-    }
-    if (lane == 0) shared->best[warp] = mine;
-    __syncthreads();
-    mine = shared->best[lane];
-    for (int offset = 16; offset > 0; offset >>= 1) {
-        best_token other = {__shfl_xor_sync(0xffffffffu, mine.value, offset), __shfl_xor_sync(0xffffffffu, mine.id, offset)};
-        if (is_before(other, mine)) mine = other;
-    }
-    __syncthreads();
-    return mine;
-}
-
 /* The sum over threads before this one; *out_total: over all. */
 __device__ __forceinline__ uint64_t block_scan(uint64_t mine, shared_state *shared, uint64_t *out_total) {
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -93,14 +76,42 @@ __device__ __forceinline__ uint64_t block_scan(uint64_t mine, shared_state *shar
     return before + inclusive - mine;
 }
 
-/* The first best token of all that come after `previous` (id −1: of all), among this thread's: threadIdx.x, + THREADS … */
-__device__ __forceinline__ best_token best_after(const float *x, int vocab, best_token previous) {
+/* The best token of a warp; all lanes get it. */
+__device__ __forceinline__ best_token warp_best(best_token mine) {
+    for (int offset = 16; offset > 0; offset >>= 1) {
+        best_token other = {__shfl_xor_sync(0xffffffffu, mine.value, offset), __shfl_xor_sync(0xffffffffu, mine.id, offset)};
+        if (is_before(other, mine)) mine = other;
+    }
+    return mine;
+}
+
+__device__ __forceinline__ best_token block_best(best_token mine, shared_state *shared) {
+    mine = warp_best(mine);
+    if (threadIdx.x % 32 == 0) shared->best[threadIdx.x / 32] = mine;
+    __syncthreads();
+    mine = warp_best(shared->best[threadIdx.x % 32]);
+    __syncthreads();
+    return mine;
+}
+
+/* This thread's best: it owns the tokens threadIdx.x, + THREADS … */
+__device__ __forceinline__ best_token own_best(const float *x, int vocab) {
     best_token best = {0.0f, -1};
     for (int i = threadIdx.x; i < vocab; i += THREADS) {
         best_token here = {number(x[i]), i};
-        if ((previous.id < 0 || is_before(previous, here)) && is_before(here, best)) best = here;
+        if (is_before(here, best)) best = here;
     }
     return best;
+}
+
+/* The best that stands after `previous` among what its owner owns, found by the owner's whole warp. */
+__device__ __forceinline__ best_token owners_next(const float *x, int vocab, best_token previous) {
+    best_token best = {0.0f, -1};
+    for (int i = previous.id % THREADS + threadIdx.x % 32 * THREADS; i < vocab; i += 32 * THREADS) {
+        best_token here = {number(x[i]), i};
+        if (is_before(previous, here) && is_before(here, best)) best = here;
+    }
+    return warp_best(best);
 }
 
 /* --- the rules before the draw ------------------------------------------------------------------------------------------------ */
@@ -275,7 +286,7 @@ __device__ __forceinline__ int choose(const row_state &s, best_token best, int p
     if (needs_copy) {
         make_logits(s);
         x = s.logits;
-        best = block_best(best_after(x, s.vocab, {0.0f, -1}), shared);
+        best = block_best(own_best(x, s.vocab), shared);
     }
     bool is_empty = best.value == -INFINITY;
     int token = is_empty ? (p.end_id >= 0 ? p.end_id : 0) : best.id;
@@ -347,7 +358,10 @@ TN_KERNEL(sample_rows, THREADS) {
         best_token here = {token >= 0 && token < vocab ? number(s.raw[token]) : 0.0f, token};
         if (column > 0) {
             here = block_best(mine, &shared);
-            if (here.id >= 0 && here.id % THREADS == threadIdx.x) mine = best_after(s.raw, vocab, here);
+            if (here.id >= 0 && here.id % THREADS / 32 == threadIdx.x / 32) {
+                best_token next = owners_next(s.raw, vocab, here);
+                if (here.id % THREADS == threadIdx.x) mine = next;
+            }
         }
         if (threadIdx.x != 0) continue;
         ids[column] = here.id < 0 ? 0 : here.id;
