@@ -4,6 +4,7 @@
  */
 #include "backend/checks.h"
 #include "backend/cuda/cuda.h"
+#include "backend/cuda/layouts.h"
 #include "base/checked.h"
 #include "op/layout.h"
 #include "op/slot.h"
@@ -45,9 +46,18 @@ const tn_tactic tn_cuda_tactic_token_ids = {
 
 enum { GATHER_ROWS, GATHER_COLUMNS, GATHER_INDEX_IS_64, GATHER_THREADS = 256 };
 
-/* The kernel that reads rows of this operand; false: none does. */
-static bool find_gather_kernel(const tn_operand *data, tn_cuda_kernel *out_kernel) {
+/* The kernel that reads rows of this operand, and the layout it reads; false: none does. */
+static bool find_gather_kernel(const tn_operand *data, tn_cuda_kernel *out_kernel, const char **out_layout) {
+    static const tn_cuda_kernel of_planes[] = {TN_CUDA_KERNEL_gather_rows_q4_0, TN_CUDA_KERNEL_gather_rows_q4_1,
+                                               TN_CUDA_KERNEL_gather_rows_q8_0};
     bool is_weight = data->role == TN_ROLE_WEIGHT;
+    tn_planes_type type;
+    *out_layout = TN_LAYOUT_PLAIN;
+    if (is_weight && tn_planes_type_of(&data->encoding, &type)) {
+        *out_kernel = of_planes[type];
+        *out_layout = tn_planes_layout_name(type);
+        return true;
+    }
     if (is_weight && data->encoding.kind != TN_ENCODING_PLAIN) return false;
     switch (is_weight ? data->encoding.storage : data->dtype) {
     case TN_FLOAT32: *out_kernel = TN_CUDA_KERNEL_gather_rows_f32; return true;
@@ -62,14 +72,17 @@ static bool gather_supports(const tn_device_info *device, const tn_problem *prob
     const tn_gather_params *params = problem->params;
     const tn_operand *data = &problem->operands[0], *indices = &problem->operands[1];
     tn_cuda_kernel kernel;
+    const char *layout;
     if (params->mode != TN_GATHER_DEFAULT || params->axis != 0 || data->rank != 2)
         return tn_refuse(reason, reason_size, "rows of a matrix only");
     if (problem->operands[2].dtype != TN_FLOAT32 || (data->role == TN_ROLE_WEIGHT && data->dtype != TN_FLOAT32))
         return tn_refuse(reason, reason_size, "float32 output only");
     if (data->role != TN_ROLE_WEIGHT && data->dtype != TN_FLOAT32) return tn_refuse(reason, reason_size, "float32 data only");
     if (indices->dtype != TN_INT32 && indices->dtype != TN_INT64) return tn_refuse(reason, reason_size, "int32 and int64 indices only");
-    if (!find_gather_kernel(data, &kernel)) return tn_refuse(reason, reason_size, "weights f32, f16 and bf16 only");
-    if (data->layout != NULL && strcmp(data->layout, TN_LAYOUT_PLAIN) != 0) return tn_refuse(reason, reason_size, "the plain layout only");
+    if (!find_gather_kernel(data, &kernel, &layout))
+        return tn_refuse(reason, reason_size, "weights f32, f16, bf16, q4_0, q4_1 and q8_0 only");
+    if (data->layout != NULL && strcmp(data->layout, layout) != 0)
+        return tn_refuse(reason, reason_size, "reads layout %s, not %s", layout, data->layout);
     return tn_check_complete(problem, 0, false, reason, reason_size);
 }
 
@@ -77,8 +90,9 @@ static tn_status gather_prepare(const tn_device_info *device, const tn_problem *
     (void)device;
     const tn_operand *data = &problem->operands[0], *indices = &problem->operands[1];
     tn_cuda_kernel kernel;
+    const char *layout;
     *out_launch = (tn_launch){0};
-    if (!find_gather_kernel(data, &kernel)) return TN_INTERNAL;
+    if (!find_gather_kernel(data, &kernel, &layout)) return TN_INTERNAL;
     out_launch->constants[GATHER_ROWS] = tn_operand_dim(data, 0, symbols);
     out_launch->constants[GATHER_COLUMNS] = tn_operand_dim(data, 1, symbols);
     out_launch->constants[GATHER_INDEX_IS_64] = indices->dtype == TN_INT64;
@@ -87,11 +101,14 @@ static tn_status gather_prepare(const tn_device_info *device, const tn_problem *
     return TN_OK;
 }
 
+static const char *const gather_layouts[] = {TN_LAYOUT_PLAIN, "planes_q4_0", "planes_q4_1", "planes_q8_0", NULL};
+
 const tn_tactic tn_cuda_tactic_gather = {
     .name = "gather_rows",
     .version = 1,
     .numerics = TN_NUMERICS_EXACT,
     .op = TN_OP_GATHER,
+    .layouts = gather_layouts,
     .supports = gather_supports,
     .estimate_us = tn_cuda_estimate_operands_us,
     .prepare = gather_prepare,
