@@ -67,6 +67,7 @@ static void skip_space(reader *r) {
 /* The four digits at r->at. */
 static tn_status read_hex4(reader *r, uint32_t *out_unit) {
     uint32_t unit = 0;
+    *out_unit = 0;
     for (int i = 0; i < 4; i++) {
         int c = peek(r);
         if (c >= '0' && c <= '9')
