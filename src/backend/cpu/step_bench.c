@@ -78,7 +78,10 @@ static void add_matmul(bench *b, int which, int layer, int64_t rows, int64_t n, 
         test_add_epilogue(t, (tn_epilogue){.kind = TN_EPILOGUE_QUANTIZE, .operand = -1, .dtype = b->activations});
     }
     test_add_output(t, is_gated ? b->activations : TN_FLOAT32, TN_DIMS(rows, is_gated ? n / 2 : n), y);
-    end(b, b->activations == TN_Q15_32 ? &tn_cpu_tactic_matmul_q15 : &tn_cpu_tactic_matmul_q8);
+    if (rows <= 32) /* as the builder mostly chooses */
+        end(b, b->activations == TN_Q15_32 ? &tn_cpu_tactic_matmul_stream_q15 : &tn_cpu_tactic_matmul_stream_q8);
+    else
+        end(b, b->activations == TN_Q15_32 ? &tn_cpu_tactic_matmul_q15 : &tn_cpu_tactic_matmul_q8);
 }
 
 static void add_lengths(bench *b, test_problem *t) {
