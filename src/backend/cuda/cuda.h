@@ -45,21 +45,27 @@ extern const tn_backend tn_cuda_backend;
 /* --- for tactics (tactics/common.c); what they ask of problems stands in backend/checks.h ------------------------------- */
 
 /* Every tactic's symbol suffix, in order of preference where estimates are equal. */
-#define TN_CUDA_TACTICS(X) \
-    X(normalization)       \
-    X(attention)           \
-    X(sample)              \
-    X(route)               \
-    X(combine)             \
-    X(rotary)              \
-    X(kv_cache_update)     \
-    X(qkv_cache)           \
-    X(elementwise)         \
-    X(unary)               \
-    X(activation)          \
-    X(softmax)             \
-    X(gather)              \
-    X(token_ids)           \
+#define TN_CUDA_TACTICS(X)  \
+    X(matmul_gemv)          \
+    X(matmul_float)         \
+    X(matmul_mma)           \
+    X(grouped_matmul_gemv)  \
+    X(grouped_matmul_float) \
+    X(grouped_matmul_mma)   \
+    X(normalization)        \
+    X(attention)            \
+    X(sample)               \
+    X(route)                \
+    X(combine)              \
+    X(rotary)               \
+    X(kv_cache_update)      \
+    X(qkv_cache)            \
+    X(elementwise)          \
+    X(unary)                \
+    X(activation)           \
+    X(softmax)              \
+    X(gather)               \
+    X(token_ids)            \
     X(rotary_table)
 
 #define X(name) extern const tn_tactic tn_cuda_tactic_##name;

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * matmul.c: the tactics of MATRIX_MULTIPLY by a weight and of GROUPED_MATMUL: few rows (gemv), many rows of float32 weights
+ * (float), many rows of 16-bit and GGUF weights on tensor cores (mma).
+ *
+ * A plain weight whose k is no multiple of 8 has rows at odd addresses: every tactic then runs the kernels `any`, which read
+ * single values.
+ */
+#include <string.h>
+
+#include "backend/checks.h"
+#include "backend/cost.h"
+#include "backend/cuda/cuda.h"
+#include "backend/cuda/kernels/matmul_args.h"
+#include "backend/cuda/layouts.h"
+#include "base/checked.h"
+
+typedef enum weight_form { FORM_F32 = 0, FORM_BF16, FORM_F16, FORM_Q4_0, FORM_Q4_1, FORM_Q8_0, NUM_FORMS } weight_form;
+
+typedef struct form_kernels {
+    tn_cuda_kernel gemv[4], grouped_gemv; /* gemv: 1, 2, 4, 8 rows */
+    tn_cuda_kernel any, grouped_any;      /* plain forms */
+    tn_cuda_kernel mma[2], grouped_mma;   /* mma: tiles of 64 and 128 rows; not of f32 */
+    int values_per_vector;                /* of 16 bytes */
+    int gemv_blocks[4];                   /* of 256 threads a multiprocessor holds, by their registers */
+} form_kernels;
+
+#define GEMV_KERNELS(type)                                                                                   \
+    .gemv = {TN_CUDA_KERNEL_gemv_##type##_1, TN_CUDA_KERNEL_gemv_##type##_2, TN_CUDA_KERNEL_gemv_##type##_4, \
+             TN_CUDA_KERNEL_gemv_##type##_8},                                                                \
+    .grouped_gemv = TN_CUDA_KERNEL_grouped_gemv_##type
+#define ANY_KERNELS(type) .any = TN_CUDA_KERNEL_any_##type, .grouped_any = TN_CUDA_KERNEL_grouped_any_##type
+#define MMA_KERNELS(type) \
+    .mma = {TN_CUDA_KERNEL_mma_##type##_64, TN_CUDA_KERNEL_mma_##type##_128}, .grouped_mma = TN_CUDA_KERNEL_grouped_mma_##type##_64
+static const form_kernels kernels_of[NUM_FORMS] = {
+    [FORM_F32] = {GEMV_KERNELS(f32), ANY_KERNELS(f32), .values_per_vector = 4, .gemv_blocks = {4, 3, 2, 2}},
+    [FORM_BF16] = {GEMV_KERNELS(bf16), ANY_KERNELS(bf16), MMA_KERNELS(bf16), .values_per_vector = 8, .gemv_blocks = {4, 3, 2, 2}},
+    [FORM_F16] = {GEMV_KERNELS(f16), ANY_KERNELS(f16), MMA_KERNELS(f16), .values_per_vector = 8, .gemv_blocks = {4, 3, 2, 2}},
+    [FORM_Q4_0] = {GEMV_KERNELS(q4_0), MMA_KERNELS(q4_0), .values_per_vector = 32, .gemv_blocks = {3, 2, 1, 1}},
+    [FORM_Q4_1] = {GEMV_KERNELS(q4_1), MMA_KERNELS(q4_1), .values_per_vector = 32, .gemv_blocks = {3, 2, 1, 1}},
+    [FORM_Q8_0] = {GEMV_KERNELS(q8_0), MMA_KERNELS(q8_0), .values_per_vector = 16, .gemv_blocks = {3, 2, 1, 1}},
+};
+
+static const char *const all_layouts[] = {TN_LAYOUT_PLAIN, "planes_q4_0", "planes_q4_1", "planes_q8_0", NULL};
+
+static bool find_form(const tn_encoding *encoding, weight_form *out_form) {
+    tn_planes_type planes;
+    if (tn_planes_type_of(encoding, &planes)) {
+        *out_form = planes == TN_PLANES_Q4_0 ? FORM_Q4_0 : planes == TN_PLANES_Q4_1 ? FORM_Q4_1 : FORM_Q8_0;
+        return true;
+    }
+    *out_form = encoding->storage == TN_BFLOAT16 ? FORM_BF16 : encoding->storage == TN_FLOAT16 ? FORM_F16 : FORM_F32;
+    return encoding->kind == TN_ENCODING_PLAIN && (*out_form != FORM_F32 || encoding->storage == TN_FLOAT32);
+}
+
+/* --- what is accepted ------------------------------------------------------------------------------------------------------- */
+
+static bool weight_fits(const tn_operand *w, int rank, weight_form *out_form, char *reason, size_t reason_size) {
+    if (w->role != TN_ROLE_WEIGHT) return tn_refuse(reason, reason_size, "the second operand must be a weight");
+    if (w->rank != rank) return tn_refuse(reason, reason_size, "the weight must have rank %d, it has %d", rank, w->rank);
+    if (!find_form(&w->encoding, out_form)) return tn_refuse(reason, reason_size, "weights f32, bf16, f16, q4_0, q4_1 and q8_0 only");
+    tn_planes_type planes;
+    const char *layout = tn_planes_type_of(&w->encoding, &planes) ? tn_planes_layout_name(planes) : TN_LAYOUT_PLAIN;
+    if (w->layout != NULL && strcmp(w->layout, layout) != 0)
+        return tn_refuse(reason, reason_size, "reads layout %s, not %s", layout, w->layout);
+    return true;
+}
+
+static bool supports(const tn_problem *problem, int weight_rank, weight_form *out_form, char *reason, size_t reason_size) {
+    const uint32_t allowed = 1u << TN_EPILOGUE_BIAS | 1u << TN_EPILOGUE_ACTIVATION | 1u << TN_EPILOGUE_GATED_ACTIVATION |
+                             1u << TN_EPILOGUE_ADD | 1u << TN_EPILOGUE_SCALE | 1u << TN_EPILOGUE_SOFT_CAP;
+    if (!tn_check_complete(problem, 0, true, reason, reason_size) || !tn_check_plain_f32(problem, 0, reason, reason_size)) return false;
+    if (!weight_fits(&problem->operands[1], weight_rank, out_form, reason, reason_size)) return false;
+    if (!tn_check_epilogues(problem, allowed, reason, reason_size)) return false;
+    int num_gates = 0;
+    for (uint32_t i = 0; i < problem->num_epilogues; i++) {
+        const tn_epilogue *e = &problem->epilogues[i];
+        if (e->operand >= 0 && !tn_check_plain_f32(problem, (uint32_t)e->operand, reason, reason_size)) return false;
+        if (e->activation > TN_ACTIVATION_GELU_QUICK) return tn_refuse(reason, reason_size, "no activation with parameters");
+        num_gates += e->kind == TN_EPILOGUE_GATED_ACTIVATION;
+    }
+    if (num_gates > 1) return tn_refuse(reason, reason_size, "one gate only");
+    for (uint32_t i = 2; weight_rank == 3 && i < 4; i++)
+        if (problem->operands[i].dtype != TN_INT32) return tn_refuse(reason, reason_size, "int32 expert starts and order only");
+    return true;
+}
+
+static bool supports_linear(const tn_problem *problem, weight_form *out_form, char *reason, size_t reason_size) {
+    const tn_matrix_multiply_params *params = problem->params;
+    if (params->op_a != TN_MATRIX_NONE || params->op_b != TN_MATRIX_TRANSPOSE)
+        return tn_refuse(reason, reason_size, "a · transposed weight only");
+    return supports(problem, 2, out_form, reason, reason_size);
+}
+
+static bool is_f32(weight_form form, char *reason, size_t reason_size) {
+    return form == FORM_F32 || tn_refuse(reason, reason_size, "float32 weights only");
+}
+static bool is_narrow(weight_form form, char *reason, size_t reason_size) {
+    return form != FORM_F32 || tn_refuse(reason, reason_size, "bf16, f16 and GGUF weights only");
+}
+
+/* --- shapes and launches ------------------------------------------------------------------------------------------------------ */
+
+typedef struct shape {
+    weight_form form;
+    int64_t rows, n, k, experts; /* rows of the output */
+    bool grouped, has_vectors;   /* rows of w start at multiples of 16 bytes */
+} shape;
+
+static shape shape_of(const tn_problem *problem, const int64_t *symbols) {
+    const tn_operand *w = &problem->operands[1];
+    shape s = {.grouped = w->rank == 3};
+    (void)find_form(&w->encoding, &s.form);
+    s.rows = s.grouped ? tn_operand_rows(&problem->operands[3], symbols) * tn_operand_columns(&problem->operands[3], symbols)
+                       : tn_operand_rows(&problem->operands[0], symbols);
+    s.n = tn_operand_dim(w, w->rank - 2, symbols);
+    s.k = tn_operand_columns(w, symbols);
+    s.experts = s.grouped ? tn_operand_dim(w, 0, symbols) : 1;
+    s.has_vectors = s.k > 0 && s.k % 8 == 0;
+    return s;
+}
+
+static void fill_constants(const tn_problem *problem, const shape *s, tn_launch *launch) {
+    static const int codes[TN_NUM_EPILOGUE_KINDS] = {
+        [TN_EPILOGUE_BIAS] = TN_MATMUL_BIAS,
+        [TN_EPILOGUE_ACTIVATION] = TN_MATMUL_ACTIVATION,
+        [TN_EPILOGUE_GATED_ACTIVATION] = TN_MATMUL_GATE,
+        [TN_EPILOGUE_ADD] = TN_MATMUL_ADD,
+        [TN_EPILOGUE_SCALE] = TN_MATMUL_SCALE,
+        [TN_EPILOGUE_SOFT_CAP] = TN_MATMUL_SOFT_CAP,
+    };
+    int64_t *constants = launch->constants;
+    constants[TN_MATMUL_ROWS] = s->rows;
+    constants[TN_MATMUL_N] = s->n;
+    constants[TN_MATMUL_K] = s->k;
+    constants[TN_MATMUL_OUTPUT] = problem->num_inputs;
+    constants[TN_MATMUL_WEIGHT_ROWS] = s->experts * s->n;
+    if (s->grouped) {
+        const tn_grouped_matmul_params *params = problem->params;
+        constants[TN_MATMUL_TOP_K] = params->sorted ? 0 : params->top_k;
+    }
+    constants[TN_MATMUL_NUM_EPILOGUES] = problem->num_epilogues;
+    for (uint32_t i = 0; i < problem->num_epilogues; i++) {
+        const tn_epilogue *e = &problem->epilogues[i];
+        int64_t buffer = e->operand >= 0 ? e->operand : 0; /* one buffer an operand: no weight here has several parts */
+        bool by_group = e->kind == TN_EPILOGUE_BIAS && problem->operands[e->operand].rank > 1;
+        if (e->kind == TN_EPILOGUE_GATED_ACTIVATION) constants[TN_MATMUL_NUM_EPILOGUES] += 16;
+        constants[TN_MATMUL_EPILOGUES + 2 * i] = codes[e->kind] | (int64_t)e->activation << 8 | buffer << 16 | (int64_t)by_group << 24;
+        tn_cuda_set_real(launch, TN_MATMUL_EPILOGUES + 2 * (int)i + 1, e->value);
+    }
+}
+
+static void launch_any(const tn_problem *problem, const shape *s, tn_launch *launch) {
+    enum { WARPS = 8 };
+    int64_t columns = tn_has_epilogue(problem, TN_EPILOGUE_GATED_ACTIVATION) ? s->n / 2 : s->n;
+    tn_cuda_kernel kernel = s->grouped ? kernels_of[s->form].grouped_any : kernels_of[s->form].any;
+    tn_cuda_launch_add(launch, kernel, tn_ceil_div(columns, WARPS), s->rows < UINT16_MAX ? s->rows : UINT16_MAX, 1, 32 * WARPS, 0);
+}
+
+enum { GEMV_WEIGHT_ROWS = 4, GEMV_BLOCK = 256 };
+
+/* Threads that share a row take at least two vectors each where k allows; blocks are made smaller until there are enough of
+ * them; each block then takes as many steps as the others. */
+static void launch_gemv(const tn_device_info *device, const shape *s, tn_launch *launch) {
+    const form_kernels *kernels = &kernels_of[s->form];
+    int64_t vectors = s->k / kernels->values_per_vector;
+    int64_t threads = 32, block = GEMV_BLOCK, workers = device->num_workers > 0 ? device->num_workers : 1;
+    while (threads < GEMV_BLOCK && vectors >= 4 * threads) threads *= 2;
+    while (block > 64 && block > threads && tn_ceil_div(s->n, block / threads * GEMV_WEIGHT_ROWS) < 2 * workers) block /= 2;
+    int index = s->grouped || s->rows <= 1 ? 0 : s->rows <= 2 ? 1 : s->rows <= 4 ? 2 : 3;
+    int64_t granules = tn_ceil_div(s->n, block / threads * GEMV_WEIGHT_ROWS);
+    int64_t most = workers * kernels->gemv_blocks[index] * (GEMV_BLOCK / block);
+    int64_t grid = tn_ceil_div(granules, tn_ceil_div(granules, most));
+    launch->constants[TN_MATMUL_THREADS] = threads;
+    if (s->grouped)
+        tn_cuda_launch_add(launch, kernels->grouped_gemv, grid, s->rows, 1, (uint32_t)block, 0);
+    else
+        tn_cuda_launch_add(launch, kernels->gemv[index], grid, tn_ceil_div(s->rows, 1 << index), 1, (uint32_t)block, 0);
+}
+
+/* Tiles of rows: of a group's rows the last tile is not full. */
+static int64_t row_tiles(const shape *s, int64_t tile) {
+    int64_t tiles = tn_ceil_div(s->rows, tile);
+    return s->grouped ? tiles + (s->experts < s->rows ? s->experts : s->rows) : tiles;
+}
+
+static tn_status prepare_gemv(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
+    shape s = shape_of(problem, symbols);
+    *out_launch = (tn_launch){0};
+    fill_constants(problem, &s, out_launch);
+    if (s.has_vectors)
+        launch_gemv(device, &s, out_launch);
+    else
+        launch_any(problem, &s, out_launch);
+    return TN_OK;
+}
+
+static bool fills(const tn_device_info *device, const shape *s, int64_t rows, int64_t columns) {
+    return row_tiles(s, rows) * tn_ceil_div(s->n, columns) >= device->num_workers;
+}
+
+static tn_status prepare_float(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
+    shape s = shape_of(problem, symbols);
+    *out_launch = (tn_launch){0};
+    fill_constants(problem, &s, out_launch);
+    bool large = !s.grouped && s.rows > 64 && fills(device, &s, 128, 128);
+    int64_t tile = large ? 128 : 64;
+    tn_cuda_kernel kernel = s.grouped ? TN_CUDA_KERNEL_grouped_float_64 : large ? TN_CUDA_KERNEL_float_128 : TN_CUDA_KERNEL_float_64;
+    tn_cuda_launch_add(out_launch, kernel, row_tiles(&s, tile), tn_ceil_div(s.n, tile), 1, 256, 0);
+    return TN_OK;
+}
+
+static tn_status prepare_mma(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
+    enum { COLUMNS = 128 };
+    shape s = shape_of(problem, symbols);
+    const form_kernels *kernels = &kernels_of[s.form];
+    *out_launch = (tn_launch){0};
+    fill_constants(problem, &s, out_launch);
+    if (!s.has_vectors) {
+        launch_any(problem, &s, out_launch);
+        return TN_OK;
+    }
+    bool large = !s.grouped && s.rows > 64 && fills(device, &s, 128, COLUMNS);
+    tn_cuda_launch_add(out_launch, s.grouped ? kernels->grouped_mma : kernels->mma[large], row_tiles(&s, large ? 128 : 64),
+                       tn_ceil_div(s.n, COLUMNS), 1, 256, 0);
+    return TN_OK;
+}
+
+/* --- estimates ---------------------------------------------------------------------------------------------------------------- */
+
+/* Of one multiprocessor, in steady state. */
+static const double fma_flops_per_us = 1.6e5, mma_flops_per_us = 2.0e6;
+
+static double estimate_gemv(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
+    shape s = shape_of(problem, symbols);
+    double bytes = tn_problem_cost(problem, symbols).bytes, weights = (double)s.n * (double)s.k;
+    double passes = s.grouped ? (double)s.rows : (double)tn_ceil_div(s.rows, 8);
+    /* an expert's weight is read for each of its rows; taking values apart costs as much as a row or two of products */
+    double conversions = s.form == FORM_F32 ? 0.0 : s.form < FORM_Q4_0 ? 1.0 : 2.0;
+    double flops = 2.0 * weights * ((double)s.rows + conversions * passes);
+    double read = s.grouped ? bytes / (double)s.experts * passes : bytes * passes;
+    if (!s.has_vectors) read *= 4.0, flops *= 4.0;
+    return tn_cuda_estimate_us(device, read, flops, 2.0 * fma_flops_per_us * device->num_workers);
+}
+
+/* Rounds of tiles on all multiprocessors, or the bytes, the longer. */
+static double estimate_tiles(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, int64_t rows, int64_t columns,
+                             double flops_per_us) {
+    shape s = shape_of(problem, symbols);
+    int64_t tiles = row_tiles(&s, rows) * tn_ceil_div(s.n, columns), workers = device->num_workers > 0 ? device->num_workers : 1;
+    double tile_flops = 2.0 * (double)(rows * columns) * (double)s.k;
+    return tn_cuda_estimate_us(device, tn_problem_cost(problem, symbols).bytes, (double)tn_ceil_div(tiles, workers) * tile_flops,
+                               flops_per_us);
+}
+
+static double estimate_float(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
+    return estimate_tiles(device, problem, symbols, 64, 64, fma_flops_per_us);
+}
+
+static double estimate_mma(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
+    return estimate_tiles(device, problem, symbols, 64, 128, mma_flops_per_us);
+}
+
+/* --- the tactics -------------------------------------------------------------------------------------------------------------- */
+
+#define ANY_FORM(form, reason, reason_size) ((void)(form), true)
+#define MATMUL_TACTICS(member, rounding, form_fits)                                                                                      \
+    static bool linear_##member##_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {  \
+        weight_form form;                                                                                                                \
+        (void)device;                                                                                                                    \
+        return supports_linear(problem, &form, reason, reason_size) && form_fits(form, reason, reason_size);                             \
+    }                                                                                                                                    \
+    static bool grouped_##member##_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) { \
+        weight_form form;                                                                                                                \
+        (void)device;                                                                                                                    \
+        return supports(problem, 3, &form, reason, reason_size) && form_fits(form, reason, reason_size);                                 \
+    }                                                                                                                                    \
+    const tn_tactic tn_cuda_tactic_matmul_##member = {                                                                                   \
+        .name = "matmul_" #member,                                                                                                       \
+        .version = 1,                                                                                                                    \
+        .numerics = rounding,                                                                                                            \
+        .op = TN_OP_MATRIX_MULTIPLY,                                                                                                     \
+        .layouts = all_layouts,                                                                                                          \
+        .supports = linear_##member##_supports,                                                                                          \
+        .estimate_us = estimate_##member,                                                                                                \
+        .prepare = prepare_##member,                                                                                                     \
+    };                                                                                                                                   \
+    const tn_tactic tn_cuda_tactic_grouped_matmul_##member = {                                                                           \
+        .name = "grouped_matmul_" #member,                                                                                               \
+        .version = 1,                                                                                                                    \
+        .numerics = rounding,                                                                                                            \
+        .op = TN_OP_GROUPED_MATMUL,                                                                                                      \
+        .layouts = all_layouts,                                                                                                          \
+        .supports = grouped_##member##_supports,                                                                                         \
+        .estimate_us = estimate_##member,                                                                                                \
+        .prepare = prepare_##member,                                                                                                     \
+    };
+MATMUL_TACTICS(gemv, TN_NUMERICS_F32_CUDA, ANY_FORM)
+MATMUL_TACTICS(float, TN_NUMERICS_F32_CUDA, is_f32)
+MATMUL_TACTICS(mma, TN_NUMERICS_BF16_CUDA, is_narrow)
