@@ -12,22 +12,9 @@
 #include "base/text.h"
 #include "base/thread.h"
 #include "executor/executor_internal.h"
+#include "executor/options.h"
+#include "executor/wait.h"
 #include "format/json.h"
-
-void tn_executor_options_init(tn_executor_options *options) {
-    *options = (tn_executor_options){
-        .struct_size = sizeof *options,
-        .cache_memory_fraction = 0.9,
-        .enable_block_reuse = true,
-        .enable_chunked_context = true,
-    };
-}
-
-static tn_status bad_option(tn_diag *diag, const char *name, int64_t value, int64_t max) {
-    tn_where where = {.subject = name};
-    return tn_fail_at(diag, TN_INVALID_ARGUMENT, &where, "cannot start the executor: %s is %lld, must be 0 (default) or 1 to %lld", name,
-                      (long long)value, (long long)max);
-}
 
 /* What the plan says of the model it was built from (model/model_info.h writes it). */
 static tn_status read_model_info(tn_executor *executor, tn_diag *diag) {
@@ -52,32 +39,6 @@ static tn_status read_model_info(tn_executor *executor, tn_diag *diag) {
     return status;
 }
 
-static tn_status complete_options(tn_executor *executor, tn_diag *diag) {
-    tn_executor_options *options = &executor->options;
-    tn_executor_info *info = &executor->info;
-    if (options->max_batch_size < 0 || options->max_batch_size > info->max_batch_size)
-        return bad_option(diag, "max_batch_size", options->max_batch_size, info->max_batch_size);
-    if (options->max_num_tokens < 0 || options->max_num_tokens > info->max_num_tokens)
-        return bad_option(diag, "max_num_tokens", options->max_num_tokens, info->max_num_tokens);
-    if (options->max_chunk_tokens < 0 || options->max_chunk_tokens > info->max_num_tokens)
-        return bad_option(diag, "max_chunk_tokens", options->max_chunk_tokens, info->max_num_tokens);
-    if (options->pipeline_depth < 0 || options->pipeline_depth > TN_MAX_PIPELINE_DEPTH)
-        return bad_option(diag, "pipeline_depth", options->pipeline_depth, TN_MAX_PIPELINE_DEPTH);
-    if (options->max_cache_tokens < 0) return bad_option(diag, "max_cache_tokens", options->max_cache_tokens, INT64_MAX);
-    if (options->max_queue_size < 0) return bad_option(diag, "max_queue_size", options->max_queue_size, INT32_MAX);
-    if (!(options->cache_memory_fraction > 0.0 && options->cache_memory_fraction <= 1.0))
-        return tn_fail(diag, TN_INVALID_ARGUMENT, "cannot start the executor: cache_memory_fraction is %g, must be above 0 and at most 1",
-                       options->cache_memory_fraction);
-    if (options->max_batch_size == 0) options->max_batch_size = info->max_batch_size;
-    if (options->max_num_tokens == 0) options->max_num_tokens = info->max_num_tokens;
-    if (options->max_chunk_tokens == 0) options->max_chunk_tokens = options->max_num_tokens;
-    if (options->pipeline_depth == 0) options->pipeline_depth = tn_engine_is_asynchronous(executor->engine) ? 2 : 1;
-    if (options->max_num_tokens < options->max_batch_size) options->max_batch_size = options->max_num_tokens;
-    info->max_batch_size = options->max_batch_size;
-    info->max_num_tokens = options->max_num_tokens;
-    return TN_OK;
-}
-
 static tn_status size_cache(tn_executor *executor, tn_diag *diag) {
     tn_executor_info *info = &executor->info;
     size_t block_bytes = 0;
@@ -91,58 +52,127 @@ static tn_status size_cache(tn_executor *executor, tn_diag *diag) {
                                                             : blocks_of_one * info->max_batch_size;
     int64_t held = (int64_t)((double)tn_available_memory_bytes() * executor->options.cache_memory_fraction / (double)block_bytes);
     info->num_blocks = wanted < held ? wanted : held;
-    if (info->num_blocks > INT32_MAX / 2) info->num_blocks = INT32_MAX / 2;
+    if (executor->options.max_cache_bytes > 0 && (uint64_t)info->num_blocks > executor->options.max_cache_bytes / block_bytes)
+        info->num_blocks = (int64_t)(executor->options.max_cache_bytes / block_bytes);
+    executor->num_host_slots = (int64_t)(executor->options.host_cache_bytes / block_bytes);
+    if (executor->num_host_slots > INT32_MAX / 4) executor->num_host_slots = INT32_MAX / 4;
+    if (info->num_blocks > INT32_MAX / 4) info->num_blocks = INT32_MAX / 4;
     info->cache_bytes = (size_t)info->num_blocks * block_bytes;
     if (info->num_blocks > 0) return TN_OK;
     char need[32], have[32];
+    if (executor->options.max_cache_bytes > 0 && executor->options.max_cache_bytes < block_bytes)
+        return tn_fail(diag, TN_INVALID_ARGUMENT, "cannot start the executor: max_cache_bytes is %zu, a block needs %zu",
+                       executor->options.max_cache_bytes, block_bytes);
     tn_where where = {.hint = "free memory, or build with a smaller --max-seq-len"};
     return tn_fail_at(diag, TN_OUT_OF_MEMORY, &where, "cannot start the executor: a block of the cache needs %s, %s are free",
                       tn_format_bytes(block_bytes, need), tn_format_bytes(tn_available_memory_bytes(), have));
 }
 
 static tn_status create_locks(tn_executor *executor, tn_diag *diag) {
-    pthread_condattr_t attributes;
-    bool is_ok = pthread_condattr_init(&attributes) == 0;
-    is_ok = is_ok && pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 && pthread_mutex_init(&executor->lock, NULL) == 0 &&
-            pthread_cond_init(&executor->work, &attributes) == 0 && pthread_cond_init(&executor->progress, &attributes) == 0;
-    pthread_condattr_destroy(&attributes);
-    executor->has_lock = is_ok;
-    return is_ok ? TN_OK : tn_fail(diag, TN_UNAVAILABLE, "cannot start the executor: the system gives no locks");
+    executor->has_lock =
+        pthread_mutex_init(&executor->lock, NULL) == 0 && tn_condition_init(&executor->work) && tn_condition_init(&executor->progress);
+    return executor->has_lock ? TN_OK : tn_fail(diag, TN_UNAVAILABLE, "cannot start the executor: the system gives no locks");
+}
+
+static tn_status create_cache(tn_executor *executor, tn_diag *diag) {
+    const tn_executor_options *options = &executor->options;
+    tn_status status = TN_OK;
+    if (options->event_buffer_max_size > 0)
+        status = tn_kv_events_create(options->event_buffer_max_size, &executor->allocator, diag, &executor->events);
+    if (status != TN_OK) return status;
+    tn_kv_events_created(executor->events, executor->info.num_blocks, executor->num_host_slots);
+    tn_kv_events_show(executor->events);
+    tn_kv_cache_options cache = {
+        .num_blocks = (int32_t)executor->info.num_blocks,
+        .tokens_per_block = executor->info.tokens_per_block,
+        .num_host_slots = (int32_t)executor->num_host_slots,
+        .enable_partial_reuse = options->enable_partial_reuse,
+        .copy_on_partial_reuse = options->copy_on_partial_reuse,
+        .onboard_blocks = options->onboard_blocks,
+        .offload_min_priority = options->secondary_offload_min_priority,
+        .events = executor->events,
+    };
+    return tn_kv_cache_create(&cache, &executor->allocator, diag, &executor->cache);
+}
+
+static tn_status create_scheduler(tn_executor *executor, tn_diag *diag) {
+    const tn_executor_options *options = &executor->options;
+    const tn_executor_info *info = &executor->info;
+    tn_scheduler_options scheduler = {
+        .policy = options->capacity_policy,
+        .limits = {.max_num_tokens = options->max_num_tokens,
+                   .max_chunk_tokens = options->max_chunk_tokens,
+                   .chunk_unit = options->chunk_unit_tokens,
+                   .allow_chunks = options->enable_chunked_context,
+                   .policy = options->chunking_policy},
+        .max_batch_size = info->max_batch_size,
+        .tokens_per_block = info->tokens_per_block,
+        .enable_block_reuse = options->enable_block_reuse,
+    };
+    tn_status status = tn_scheduler_init(&executor->scheduler, &scheduler, executor->cache, &executor->arena, diag);
+    if (status != TN_OK) return status;
+    executor->deadlines = (tn_heap){.is_before = tn_sequence_times_out_before, .order = 1};
+    bool is_ok = tn_batch_tuner_init(&executor->tuner, info->num_blocks * info->tokens_per_block, info->max_batch_size,
+                                     info->max_num_tokens, options->dynamic_batch_moving_average_window, &executor->arena) &&
+                 tn_stats_init(&executor->stats, options->iter_stats_max_iterations, options->request_stats_max_iterations,
+                               &executor->allocator, &executor->arena) &&
+                 tn_debug_ring_init(&executor->debug, options, &executor->allocator, &executor->arena);
+    return is_ok ? TN_OK : tn_fail_memory(diag, "the executor", executor->arena.used_bytes);
+}
+
+/* The caller's array goes away; names and users stay known. */
+static tn_status copy_post_processors(tn_executor *executor, tn_diag *diag) {
+    tn_executor_options *options = &executor->options;
+    size_t count = options->num_logits_post_processors;
+    tn_logits_post_processor *copy = tn_arena_alloc_array(&executor->arena, count, sizeof *copy);
+    if (copy == NULL) return tn_fail_memory(diag, "the executor", count * sizeof *copy);
+    for (size_t i = 0; i < count; i++) {
+        copy[i] = options->logits_post_processors[i];
+        if (copy[i].name == NULL || copy[i].callback == NULL)
+            return tn_fail(diag, TN_INVALID_ARGUMENT, "cannot start the executor: logits post-processor %zu has no name or no callback", i);
+        copy[i].name = tn_arena_string(&executor->arena, copy[i].name);
+        if (copy[i].name == NULL) return tn_fail_memory(diag, "the executor", count * sizeof *copy);
+    }
+    options->logits_post_processors = copy;
+    return TN_OK;
 }
 
 static tn_status create_parts(tn_executor *executor, tn_diag *diag) {
     tn_executor_info *info = &executor->info;
-    int32_t max_blocks = (int32_t)tn_ceil_div(info->max_seq_len, info->tokens_per_block);
     tn_step_runner_options runner = {
         .max_batch_size = info->max_batch_size,
         .max_num_tokens = info->max_num_tokens,
-        .max_blocks = max_blocks,
+        .max_blocks = (int32_t)tn_ceil_div(info->max_seq_len, info->tokens_per_block),
         .num_slots = info->max_batch_size,
         .top_columns = info->max_log_probs + 1,
         .num_blocks = info->num_blocks,
+        .num_host_slots = executor->num_host_slots,
         .vocab_size = info->vocab_size,
+        .batched_callback = executor->options.batched_logits_post_processor,
+        .batched_user = executor->options.batched_logits_post_processor_user,
     };
-    tn_status status = tn_kv_cache_create((int32_t)info->num_blocks, info->tokens_per_block, &executor->allocator, diag, &executor->cache);
+    tn_status status = copy_post_processors(executor, diag);
+    if (status == TN_OK) status = create_cache(executor, diag);
+    if (status == TN_OK) status = create_scheduler(executor, diag);
     if (status == TN_OK) status = tn_step_runner_init(&executor->runner, executor->engine, &runner, &executor->arena, diag);
     for (int i = 0; status == TN_OK && i < executor->options.pipeline_depth; i++)
         status = tn_engine_step_init(&executor->steps[i], &executor->runner, &executor->arena, diag);
     if (status != TN_OK) return status;
-    executor->entries = tn_arena_alloc_array(&executor->arena, (size_t)info->max_batch_size, sizeof *executor->entries);
-    executor->used_slots = tn_arena_alloc_array(&executor->arena, (size_t)info->max_batch_size, sizeof *executor->used_slots);
+    tn_debug_ring_attach(&executor->debug, &executor->runner);
     executor->num_buckets = 64;
     executor->buckets = tn_alloc_array(&executor->allocator, executor->num_buckets, sizeof *executor->buckets);
-    if (executor->entries == NULL || executor->used_slots == NULL || executor->buckets == NULL)
-        return tn_fail_memory(diag, "the executor", executor->arena.used_bytes);
+    if (executor->buckets == NULL) return tn_fail_memory(diag, "the executor", executor->arena.used_bytes);
     executor->info.num_free_blocks = info->num_blocks;
     return TN_OK;
 }
 
 static tn_status start(tn_executor *executor, tn_engine *engine, tn_diag *diag) {
     executor->engine = engine;
+    executor->is_on_host = !tn_engine_is_asynchronous(engine);
     executor->next_id = 1;
     tn_status status = create_locks(executor, diag);
     if (status == TN_OK) status = read_model_info(executor, diag);
-    if (status == TN_OK) status = complete_options(executor, diag);
+    if (status == TN_OK) status = tn_executor_complete_options(&executor->options, &executor->info, executor->engine, diag);
     if (status == TN_OK) status = size_cache(executor, diag);
     if (status == TN_OK) status = create_parts(executor, diag);
     if (status != TN_OK) return status;
@@ -227,9 +257,14 @@ void tn_executor_destroy(tn_executor *executor) {
     for (size_t i = 0; executor->buckets != NULL && i < executor->num_buckets; i++)
         while (executor->buckets[i] != NULL) tn_executor_remove(executor, executor->buckets[i]);
     tn_free(&executor->allocator, executor->buckets);
+    tn_heap_deinit(&executor->scheduler.queue, &executor->allocator);
+    tn_heap_deinit(&executor->deadlines, &executor->allocator);
+    tn_stats_deinit(&executor->stats);
+    tn_debug_ring_deinit(&executor->debug);
     for (int i = 0; i < TN_MAX_PIPELINE_DEPTH; i++) tn_engine_step_deinit(&executor->steps[i]);
     tn_step_runner_deinit(&executor->runner);
     tn_kv_cache_destroy(executor->cache);
+    tn_kv_events_destroy(executor->events);
     tn_engine_destroy(executor->owned_engine);
     if (executor->has_lock) {
         pthread_cond_destroy(&executor->work);
@@ -239,6 +274,17 @@ void tn_executor_destroy(tn_executor *executor) {
     tn_arena_deinit(&executor->arena);
     tn_allocator allocator = executor->allocator;
     tn_free(&allocator, executor);
+}
+
+tn_kv_event_manager *tn_executor_get_kv_event_manager(tn_executor *executor) {
+    return executor->events;
+}
+
+tn_status tn_executor_take_debug_tensors(tn_executor *executor, tn_debug_tensors **out_tensors) {
+    pthread_mutex_lock(&executor->lock);
+    *out_tensors = tn_debug_ring_take(&executor->debug);
+    pthread_mutex_unlock(&executor->lock);
+    return *out_tensors != NULL ? TN_OK : TN_NOT_FOUND;
 }
 
 void tn_executor_get_info(tn_executor *executor, tn_executor_info *out_info) {

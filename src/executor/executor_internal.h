@@ -10,8 +10,11 @@
 
 #include <pthread.h>
 
+#include "executor/batch_tuner.h"
+#include "executor/debug_tensors.h"
 #include "executor/kv_cache.h"
 #include "executor/scheduler.h"
+#include "executor/stats.h"
 #include "executor/step.h"
 
 #define TN_MAX_PIPELINE_DEPTH 2
@@ -21,6 +24,7 @@ struct tn_executor {
     tn_arena arena; /* everything with the executor's lifetime */
     tn_executor_options options;
     tn_executor_info info; /* (lock) counters; the limits never change */
+    int64_t num_host_slots;
     tn_engine *engine;
     tn_engine *owned_engine; /* of tn_executor_create */
 
@@ -31,30 +35,34 @@ struct tn_executor {
 
     /* (lock) */
     bool is_stopping, is_draining, is_stopped;
-    bool has_cancellations; /* some request was cancelled since the loop looked last */
     uint64_t next_id;
-    tn_sequence **buckets; /* by id; num_buckets is a power of two */
-    size_t num_buckets, num_requests;
-    tn_sequence *first_queued, *last_queued; /* by priority, then arrival */
+    tn_sequence **buckets; /* leads by id; num_buckets is a power of two */
+    size_t num_buckets, num_requests, num_sequences;
+    tn_heap deadlines;
+    tn_sequence *first_cancelled; /* leads, since the loop looked last */
     tn_sequence *first_ready, *last_ready;
+    tn_stats stats;
 
-    /* (loop) */
+    /* (loop), the scheduler's queue under the lock */
     tn_kv_cache *cache;
+    tn_kv_event_manager *events;
+    tn_scheduler scheduler;
+    tn_batch_tuner tuner;
     tn_step_runner runner;
     tn_engine_step steps[TN_MAX_PIPELINE_DEPTH];
     int first_step, num_steps_in_flight;
     int64_t num_steps;
-    tn_sequence *first_active, *last_active;
-    int32_t num_active, promised_blocks;
-    tn_micro_batch_entry *entries; /* [max_batch_size] */
-    bool *used_slots;              /* [max_batch_size] */
+    int32_t num_tokens_limit; /* of a step, now */
+    bool is_on_host;          /* the engine's device is the host */
+    tn_debug_ring debug;
 };
 
 /* requests.c, all under the lock */
 tn_sequence *tn_executor_find(tn_executor *executor, uint64_t id);
 void tn_executor_mark_ready(tn_executor *executor, tn_sequence *sequence);
-void tn_executor_remove(tn_executor *executor, tn_sequence *sequence);
-void tn_executor_unqueue(tn_executor *executor, tn_sequence *sequence, tn_sequence *previous);
+/* To the end of the list, or out of it: others that are ready get their turn first. */
+void tn_executor_requeue_ready(tn_executor *executor, tn_sequence *lead, bool is_ready);
+void tn_executor_remove(tn_executor *executor, tn_sequence *lead);
 
 /* loop.c */
 void *tn_executor_loop(void *executor);

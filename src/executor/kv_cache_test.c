@@ -17,17 +17,25 @@ enum { BLOCK = 4, NONE = -1 };
 
 static tn_kv_cache *make_cache(int32_t num_blocks) {
     tn_kv_cache *cache;
-    assert_int_equal(tn_kv_cache_create(num_blocks, BLOCK, NULL, NULL, &cache), TN_OK);
+    assert_int_equal(tn_kv_cache_create(&(tn_kv_cache_options){.num_blocks = num_blocks, .tokens_per_block = BLOCK}, NULL, NULL, &cache),
+                     TN_OK);
     return cache;
+}
+
+/* Whole blocks on the device, at most max_blocks. */
+static int32_t match_whole(tn_kv_cache *cache, uint64_t salt, const int32_t *tokens, int32_t num_tokens, int32_t max_blocks,
+                           int32_t *out_blocks) {
+    int32_t most = max_blocks * BLOCK;
+    return tn_kv_cache_match(cache, salt, tokens, num_tokens < most ? num_tokens : most, 0, out_blocks).num_blocks;
 }
 
 /* A sequence of whole blocks: takes what the tree has, allocates and commits the rest. */
 static int32_t put_sequence(tn_kv_cache *cache, uint64_t salt, const int32_t *tokens, int32_t num_blocks, int32_t *blocks) {
-    int32_t matched = tn_kv_cache_match(cache, salt, tokens, (int64_t)num_blocks * BLOCK, num_blocks, blocks);
+    int32_t matched = match_whole(cache, salt, tokens, num_blocks * BLOCK, num_blocks, blocks);
     for (int32_t i = matched; i < num_blocks; i++) {
         blocks[i] = tn_kv_cache_allocate(cache);
         assert_true(blocks[i] >= 0);
-        tn_kv_cache_commit(cache, salt, tokens + i * BLOCK, i > 0 ? blocks[i - 1] : NONE, blocks[i]);
+        tn_kv_cache_commit(cache, salt, tokens + i * BLOCK, BLOCK, i > 0 ? blocks[i - 1] : NONE, blocks[i], TN_KV_DEFAULT_PRIORITY);
     }
     return matched;
 }
@@ -61,14 +69,14 @@ static void equal_prompts_share_whole_blocks(void **state) {
     const int32_t tokens[12] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
     int32_t a[3], b[3];
     assert_int_equal(put_sequence(cache, 0, tokens, 3, a), 0);
-    assert_int_equal(tn_kv_cache_match(cache, 0, tokens, 11, 3, b), 2); /* the third block is not whole */
+    assert_int_equal(match_whole(cache, 0, tokens, 11, 3, b), 2); /* the third block is not whole */
     assert_memory_equal(a, b, 2 * sizeof *a);
     assert_int_equal(tn_kv_cache_num_available(cache), 5);
     release_all(cache, b, 2);
     release_all(cache, a, 3);
     assert_int_equal(tn_kv_cache_num_available(cache), 8);
     assert_int_equal(tn_kv_cache_num_cached(cache), 3);
-    assert_int_equal(tn_kv_cache_match(cache, 0, tokens, 12, 2, b), 2); /* as many as asked for */
+    assert_int_equal(match_whole(cache, 0, tokens, 12, 2, b), 2); /* as many as asked for */
     release_all(cache, b, 2);
     assert_true(tn_kv_cache_check(cache));
     tn_kv_cache_destroy(cache);
@@ -80,10 +88,10 @@ static void a_block_is_found_only_after_equal_blocks_and_with_its_salt(void **st
     const int32_t ab[8] = {1, 1, 1, 1, 2, 2, 2, 2}, cb[8] = {3, 3, 3, 3, 2, 2, 2, 2}, b[4] = {2, 2, 2, 2};
     int32_t blocks[2], found[2];
     put_sequence(cache, 7, ab, 2, blocks);
-    assert_int_equal(tn_kv_cache_match(cache, 8, ab, 8, 2, found), 0);
-    assert_int_equal(tn_kv_cache_match(cache, 7, cb, 8, 2, found), 0);
-    assert_int_equal(tn_kv_cache_match(cache, 7, b, 4, 1, found), 0);
-    assert_int_equal(tn_kv_cache_match(cache, 7, ab, 8, 2, found), 2);
+    assert_int_equal(match_whole(cache, 8, ab, 8, 2, found), 0);
+    assert_int_equal(match_whole(cache, 7, cb, 8, 2, found), 0);
+    assert_int_equal(match_whole(cache, 7, b, 4, 1, found), 0);
+    assert_int_equal(match_whole(cache, 7, ab, 8, 2, found), 2);
     release_all(cache, found, 2);
     release_all(cache, blocks, 2);
     tn_kv_cache_destroy(cache);
@@ -95,7 +103,8 @@ static void an_equal_block_computed_twice_stays_private(void **state) {
     const int32_t tokens[8] = {1, 2, 3, 4, 5, 6, 7, 8};
     int32_t first[2], second[2] = {tn_kv_cache_allocate(cache), tn_kv_cache_allocate(cache)};
     put_sequence(cache, 0, tokens, 2, first);
-    for (int i = 0; i < 2; i++) tn_kv_cache_commit(cache, 0, tokens + i * BLOCK, i > 0 ? second[0] : NONE, second[i]);
+    for (int i = 0; i < 2; i++)
+        tn_kv_cache_commit(cache, 0, tokens + i * BLOCK, BLOCK, i > 0 ? second[0] : NONE, second[i], TN_KV_DEFAULT_PRIORITY);
     assert_true(tn_kv_cache_check(cache));
     release_all(cache, second, 2);
     assert_int_equal(tn_kv_cache_num_cached(cache), 0); /* they went back to the free ones */
@@ -117,7 +126,7 @@ static void the_longest_unused_leaf_is_taken_back_first_and_parents_last(void **
     release_all(cache, b, 2);
     assert_int_equal(tn_kv_cache_num_cached(cache), 4);
     assert_int_equal(tn_kv_cache_allocate(cache), a[1]); /* the oldest leaf, though its parent was used later */
-    assert_int_equal(tn_kv_cache_match(cache, 0, old, 8, 2, found), 1);
+    assert_int_equal(match_whole(cache, 0, old, 8, 2, found), 1);
     release_all(cache, found, 1);
     assert_int_equal(tn_kv_cache_allocate(cache), c[0]);
     assert_int_equal(tn_kv_cache_allocate(cache), b[1]);
@@ -148,7 +157,7 @@ static void a_taken_back_block_is_found_no_more(void **state) {
     put_sequence(cache, 0, tokens, 1, a);
     release_all(cache, a, 1);
     assert_int_equal(tn_kv_cache_allocate(cache), a[0]);
-    assert_int_equal(tn_kv_cache_match(cache, 0, tokens, 4, 1, found), 0);
+    assert_int_equal(match_whole(cache, 0, tokens, 4, 1, found), 0);
     tn_kv_cache_release(cache, a[0]);
     assert_int_equal(tn_kv_cache_num_cached(cache), 0);
     tn_kv_cache_destroy(cache);
@@ -196,7 +205,7 @@ static void start(fake_executor *self, fake_sequence *sequence) {
     sequence->target = 1 + (int32_t)next_random(self, MAX_SEQUENCE_BLOCKS);
     for (int i = 0; i < MAX_TOKENS; i++) sequence->tokens[i] = (int32_t)next_random(self, 8) == 0; /* mostly alike */
     sequence->num_blocks = sequence->num_committed =
-        tn_kv_cache_match(self->cache, sequence->salt, sequence->tokens, MAX_TOKENS, sequence->target, sequence->blocks);
+        match_whole(self->cache, sequence->salt, sequence->tokens, MAX_TOKENS, sequence->target, sequence->blocks);
     self->num_matched += sequence->num_blocks;
     for (int32_t i = 0; i < sequence->num_blocks; i++) {
         int32_t block = sequence->blocks[i], count = (i + 1) * BLOCK;
@@ -223,8 +232,8 @@ static void grow(fake_executor *self, fake_sequence *sequence) {
 static void commit(fake_executor *self, fake_sequence *sequence) {
     if (sequence->num_committed == sequence->num_blocks) return;
     int32_t i = sequence->num_committed++;
-    tn_kv_cache_commit(self->cache, sequence->salt, sequence->tokens + i * BLOCK, i > 0 ? sequence->blocks[i - 1] : NONE,
-                       sequence->blocks[i]);
+    tn_kv_cache_commit(self->cache, sequence->salt, sequence->tokens + i * BLOCK, BLOCK, i > 0 ? sequence->blocks[i - 1] : NONE,
+                       sequence->blocks[i], TN_KV_DEFAULT_PRIORITY);
 }
 
 static void check_books(const fake_executor *self) {
@@ -270,7 +279,8 @@ static void each_failing_allocation_of_create_is_reported(void **state) {
         tn_diag *diag;
         assert_int_equal(tn_diag_create(NULL, &diag), TN_OK);
         tn_kv_cache *cache;
-        tn_status status = tn_kv_cache_create(8, BLOCK, &fault.allocator, diag, &cache);
+        tn_status status =
+            tn_kv_cache_create(&(tn_kv_cache_options){.num_blocks = 8, .tokens_per_block = BLOCK}, &fault.allocator, diag, &cache);
         tn_kv_cache_destroy(cache);
         assert_int_equal(tn_fault_num_live_blocks(&fault), 0);
         assert_int_equal(tn_diag_num_entries(diag), tn_fault_has_failed(&fault) ? 1 : 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * loop.c: the executor's thread: take cancellations, start requests, run a step, publish.
+ * loop.c: the executor's thread: take cancellations and time limits, start requests, run a step, publish.
  *
  * With depth 1 a step is finished before the next is planned. With depth 2 the next one is planned and queued first; the
  * tokens that it needs and the host does not have yet come from the slots (input id −1).
@@ -11,251 +11,249 @@
 #include "base/thread.h"
 #include "executor/executor_internal.h"
 
-/* --- blocks ---------------------------------------------------------------------------------------------------------------------- */
+/* --- ending, under the lock ------------------------------------------------------------------------------------------------- */
 
-static void release_blocks(tn_executor *executor, tn_sequence *sequence) {
-    executor->promised_blocks -= sequence->max_blocks - sequence->num_blocks;
-    for (int32_t i = sequence->num_blocks - 1; i >= 0; i--) tn_kv_cache_release(executor->cache, sequence->blocks[i]);
-    sequence->num_blocks = 0;
-}
-
-/* GUARANTEED_NO_EVICT promised them, so allocation cannot fail. */
-static bool ensure_blocks(tn_executor *executor, tn_sequence *sequence, int32_t num_tokens) {
-    int32_t tokens_per_block = executor->info.tokens_per_block;
-    int32_t needed = (num_tokens + tokens_per_block - 1) / tokens_per_block;
-    while (sequence->num_blocks < needed) {
-        int32_t block = tn_kv_cache_allocate(executor->cache);
-        if (block < 0) return false;
-        sequence->blocks[sequence->num_blocks++] = block;
-        executor->promised_blocks--;
-    }
-    return true;
-}
-
-/* Blocks whose tokens the host knows and whose keys and values are computed may be shared from now on. */
-static void commit_blocks(tn_executor *executor, tn_sequence *sequence) {
-    if (!executor->options.enable_block_reuse || sequence->status != TN_OK) return;
-    int32_t tokens_per_block = executor->info.tokens_per_block;
-    int32_t complete = sequence->num_finished < sequence->num_known ? sequence->num_finished : sequence->num_known;
-    for (int32_t i = sequence->num_committed_blocks; (i + 1) * tokens_per_block <= complete; i++) {
-        tn_kv_cache_commit(executor->cache, sequence->cache_salt, sequence->tokens + i * tokens_per_block,
-                           i > 0 ? sequence->blocks[i - 1] : -1, sequence->blocks[i]);
-        sequence->num_committed_blocks = i + 1;
-    }
-}
-
-/* --- starting and ending ------------------------------------------------------------------------------------------------------ */
-
-/* Under the lock: the final response can be taken, and the sequence may be gone at once. */
+/* The final response can be taken, and the sequence may be gone at once. */
 static void publish_end(tn_executor *executor, tn_sequence *sequence, tn_finish_reason reason) {
+    tn_heap_remove(&executor->deadlines, sequence);
     sequence->finish_reason = reason;
     tn_sequence_show(sequence);
     sequence->is_finished = true;
+    executor->stats.num_completed++;
+    tn_stats_add_request(&executor->stats, sequence, TN_STAGE_GENERATION_COMPLETE, sequence->last_step == executor->scheduler.num_steps);
     tn_executor_mark_ready(executor, sequence);
 }
 
-static void fail_sequence(tn_sequence *sequence, tn_status status, const char *message) {
-    sequence->status = status;
-    snprintf(sequence->error, sizeof sequence->error, "%s", message);
+/* Queued: over at once. Running: when it is not in flight. */
+static void stop(tn_executor *executor, tn_sequence *sequence, tn_finish_reason reason) {
+    if (sequence->is_finished || sequence->is_done) return;
     sequence->is_done = true;
-    sequence->done_reason = TN_FINISH_NOT_FINISHED;
+    sequence->done_reason = reason;
+    if (!tn_heap_has(&executor->scheduler.queue, sequence)) return;
+    tn_heap_remove(&executor->scheduler.queue, sequence);
+    publish_end(executor, sequence, reason);
 }
 
-static int32_t take_slot(tn_executor *executor) {
-    for (int32_t i = 0; i < executor->options.max_batch_size; i++)
-        if (!executor->used_slots[i]) {
-            executor->used_slots[i] = true;
-            return i;
-        }
-    return -1;
-}
-
-static void match_prefix(tn_executor *executor, tn_sequence *sequence) {
-    bool wants_prompt = sequence->return_context_logits || sequence->return_prompt_log_probs;
-    if (!executor->options.enable_block_reuse || wants_prompt) return;
-    /* The last prompt token always runs: its logits draw the first token. */
-    int32_t most = (sequence->num_prompt - 1) / executor->info.tokens_per_block;
-    sequence->num_blocks =
-        tn_kv_cache_match(executor->cache, sequence->cache_salt, sequence->tokens, sequence->num_prompt - 1, most, sequence->blocks);
-    sequence->num_committed_blocks = sequence->num_blocks;
-    sequence->num_computed = sequence->num_finished = sequence->num_reused_tokens = sequence->num_blocks * executor->info.tokens_per_block;
-}
-
-/* Under the lock. Admission decides on the blocks that are there beside the promised ones; matched cached blocks stop being
- * available, so they are matched first and given back if the request must wait. */
-static bool start_sequence(tn_executor *executor, tn_sequence *sequence) {
-    if (executor->num_active >= executor->options.max_batch_size) return false;
-    match_prefix(executor, sequence);
-    int32_t needed = sequence->max_blocks - sequence->num_blocks;
-    if (!tn_capacity_admits(tn_kv_cache_num_available(executor->cache), executor->promised_blocks, needed)) {
-        for (int32_t i = sequence->num_blocks - 1; i >= 0; i--) tn_kv_cache_release(executor->cache, sequence->blocks[i]);
-        sequence->num_blocks = sequence->num_committed_blocks = 0;
-        sequence->num_computed = sequence->num_finished = sequence->num_reused_tokens = 0;
-        return false;
-    }
-    executor->promised_blocks += needed;
-    sequence->slot = take_slot(executor);
-    sequence->queued_ns = tn_now_ns() - sequence->enqueue_ns;
-    if (executor->last_active != NULL)
-        executor->last_active->next_active = sequence;
-    else
-        executor->first_active = sequence;
-    executor->last_active = sequence;
-    executor->num_active++;
-    return true;
-}
-
-/* Under the lock. */
 static void take_cancellations(tn_executor *executor) {
-    bool cancels_all = executor->is_stopping && !executor->is_draining;
-    if (!executor->has_cancellations && !cancels_all) return;
-    executor->has_cancellations = false;
-    tn_sequence *previous = NULL, *next;
-    for (tn_sequence *sequence = executor->first_queued; sequence != NULL; sequence = next) {
-        next = sequence->next_queued;
-        if (!sequence->is_cancelled && !cancels_all) {
-            previous = sequence;
-            continue;
-        }
-        tn_executor_unqueue(executor, sequence, previous);
-        publish_end(executor, sequence, TN_FINISH_CANCELLED);
+    while (executor->first_cancelled != NULL) {
+        tn_sequence *lead = executor->first_cancelled;
+        executor->first_cancelled = lead->next_cancelled;
+        lead->is_in_cancelled = false;
+        for (tn_sequence *sequence = lead; sequence != NULL; sequence = sequence->next_sibling)
+            stop(executor, sequence, TN_FINISH_CANCELLED);
     }
-    for (tn_sequence *sequence = executor->first_active; sequence != NULL; sequence = sequence->next_active)
-        if ((sequence->is_cancelled || cancels_all) && !sequence->is_done) {
-            sequence->is_done = true;
-            sequence->done_reason = TN_FINISH_CANCELLED;
-        }
+    if (!executor->is_stopping || executor->is_draining) return;
+    for (tn_sequence *first; (first = tn_heap_first(&executor->scheduler.queue)) != NULL;) stop(executor, first, TN_FINISH_CANCELLED);
+    for (int32_t i = 0; i < executor->scheduler.num_active; i++) stop(executor, executor->scheduler.active[i], TN_FINISH_CANCELLED);
 }
 
-/* Under the lock: ends sequences that are done and no longer in flight, shows new tokens of the others. */
-static void publish(tn_executor *executor) {
-    tn_sequence **link = &executor->first_active, *last = NULL;
-    while (*link != NULL) {
-        tn_sequence *sequence = *link;
-        commit_blocks(executor, sequence);
-        if (sequence->is_done && sequence->num_in_flight == 0) {
-            *link = sequence->next_active;
-            executor->num_active--;
-            release_blocks(executor, sequence);
-            executor->used_slots[sequence->slot] = false;
-            publish_end(executor, sequence, sequence->done_reason);
-            continue;
-        }
-        tn_sequence_show(sequence);
-        tn_executor_mark_ready(executor, sequence);
-        last = sequence;
-        link = &sequence->next_active;
+static void take_time_limits(tn_executor *executor) {
+    int64_t now_ns = executor->deadlines.count > 0 ? tn_now_ns() : 0;
+    for (tn_sequence *first; (first = tn_heap_first(&executor->deadlines)) != NULL && first->deadline_ns <= now_ns;) {
+        tn_heap_remove(&executor->deadlines, first);
+        stop(executor, first, TN_FINISH_TIMED_OUT);
     }
-    executor->last_active = last;
-    executor->info.num_active = executor->num_active;
+}
+
+/* --- publishing, under the lock ----------------------------------------------------------------------------------------------- */
+
+/* Ends sequences that are done and no longer in flight, shows new tokens of those that stream. */
+static void publish(tn_executor *executor) {
+    tn_scheduler *scheduler = &executor->scheduler;
+    bool has_ended = false;
+    for (int32_t i = 0; i < scheduler->num_active; i++) {
+        tn_sequence *sequence = scheduler->active[i];
+        if (sequence->is_done && sequence->num_in_flight == 0) {
+            tn_scheduler_end(scheduler, i);
+            tn_batch_tuner_add(&executor->tuner, sequence->num_prompt, sequence->num_known - sequence->num_prompt);
+            publish_end(executor, sequence, sequence->done_reason);
+            has_ended = true;
+        } else if (sequence->streaming && sequence->num_visible < sequence->num_known) {
+            tn_sequence_show(sequence);
+            tn_executor_mark_ready(executor, sequence);
+        }
+    }
+    if (has_ended) tn_scheduler_compact(scheduler);
+    executor->info.num_active = scheduler->num_active;
+    executor->info.num_queued = scheduler->queue.count;
     executor->info.num_steps = executor->num_steps;
     executor->info.num_free_blocks = tn_kv_cache_num_available(executor->cache);
     executor->info.num_cached_blocks = tn_kv_cache_num_cached(executor->cache);
+    tn_debug_ring_show(&executor->debug);
     pthread_cond_broadcast(&executor->progress);
+}
+
+static void fill_cache_stats(const tn_executor *executor, tn_kv_cache_stats *stats) {
+    const tn_scheduler *scheduler = &executor->scheduler;
+    int64_t num_looked_for = scheduler->num_reused_blocks + scheduler->num_missed_blocks;
+    *stats = (tn_kv_cache_stats){
+        .max_num_blocks = executor->info.num_blocks,
+        .free_num_blocks = executor->info.num_free_blocks,
+        .used_num_blocks = executor->info.num_blocks - executor->info.num_free_blocks,
+        .tokens_per_block = executor->info.tokens_per_block,
+        .alloc_total_blocks = scheduler->num_new_blocks + scheduler->num_reused_blocks,
+        .alloc_new_blocks = scheduler->num_new_blocks,
+        .reused_blocks = scheduler->num_reused_blocks,
+        .missed_blocks = scheduler->num_missed_blocks,
+        .cache_hit_rate = num_looked_for > 0 ? (double)scheduler->num_reused_blocks / (double)num_looked_for : 0.0,
+    };
+}
+
+static void add_request_stats(tn_executor *executor, int64_t iter) {
+    tn_scheduler *scheduler = &executor->scheduler;
+    if (executor->stats.max_lists == 0) return;
+    for (int32_t i = 0; i < scheduler->num_active; i++)
+        tn_stats_add_request(&executor->stats, scheduler->active[i], tn_sequence_stage(scheduler->active[i]),
+                             scheduler->active[i]->last_step == scheduler->num_steps);
+    for (int32_t i = 0; i < scheduler->queue.count; i++)
+        tn_stats_add_request(&executor->stats, scheduler->queue.items[i], TN_STAGE_QUEUED, false);
+    tn_stats_close_requests(&executor->stats, (uint64_t)iter);
+}
+
+/* The step that was finished last; NULL: the engine goes idle. */
+static void record_iteration(tn_executor *executor, const tn_engine_step *step) {
+    if (executor->stats.max_iterations == 0 && executor->stats.max_lists == 0) return;
+    const tn_executor_options *options = &executor->options;
+    const tn_schedule_counts counts = step != NULL ? step->counts : (tn_schedule_counts){0};
+    int32_t batch_size = tn_batch_tuner_batch_size(&executor->tuner);
+    tn_iteration_stats stats = {
+        .iter = step != NULL ? (uint64_t)step->iter : (uint64_t)executor->num_steps,
+        .iter_latency_ms = step != NULL ? (double)(tn_now_ns() - step->begin_ns) / 1e6 : 0.0,
+        .num_active_requests = executor->scheduler.num_active,
+        .num_queued_requests = executor->scheduler.queue.count,
+        .max_num_active_requests = executor->info.max_batch_size,
+        .max_batch_size_static = options->max_batch_size,
+        .max_batch_size_tuner_recommended = options->enable_batch_size_tuning ? batch_size : 0,
+        .max_batch_size_runtime = executor->scheduler.batch_limit,
+        .max_num_tokens_static = options->max_num_tokens,
+        .max_num_tokens_tuner_recommended =
+            options->enable_max_num_tokens_tuning ? tn_batch_tuner_num_tokens(&executor->tuner, executor->scheduler.batch_limit) : 0,
+        .max_num_tokens_runtime = executor->num_tokens_limit,
+        .has_static_batching_stats = options->capacity_policy == TN_STATIC_BATCH,
+    };
+    tn_engine_memory memory;
+    tn_engine_get_memory(executor->engine, &memory);
+    size_t used = memory.weights_bytes + memory.activations_bytes + memory.states_bytes;
+    *(executor->is_on_host ? &stats.cpu_mem_usage : &stats.gpu_mem_usage) = used;
+    fill_cache_stats(executor, &stats.kv_cache_stats);
+    if (stats.has_static_batching_stats)
+        stats.static_batching_stats = (tn_static_batching_stats){.num_scheduled_requests = counts.num_rows,
+                                                                 .num_context_requests = counts.num_contexts,
+                                                                 .num_ctx_tokens = counts.num_context_tokens,
+                                                                 .num_gen_tokens = counts.num_tokens - counts.num_context_tokens,
+                                                                 .empty_gen_slots = options->max_batch_size - counts.num_rows};
+    else
+        stats.inflight_batching_stats = (tn_inflight_batching_stats){.num_scheduled_requests = counts.num_rows,
+                                                                     .num_context_requests = counts.num_contexts,
+                                                                     .num_gen_requests = counts.num_rows - counts.num_contexts,
+                                                                     .num_paused_requests = counts.num_paused,
+                                                                     .num_ctx_tokens = counts.num_context_tokens,
+                                                                     .avg_num_decoded_tokens_per_iter = counts.num_rows > 0 ? 1.0f : 0.0f};
+    tn_stats_add_iteration(&executor->stats, &stats);
+    add_request_stats(executor, (int64_t)stats.iter);
 }
 
 /* Under the lock. Writing the slot is queued work, done after the lock is given back. */
 static void admit(tn_executor *executor) {
-    while (executor->first_queued != NULL && start_sequence(executor, executor->first_queued))
-        tn_executor_unqueue(executor, executor->first_queued, NULL);
+    tn_scheduler *scheduler = &executor->scheduler;
+    const tn_executor_options *options = &executor->options;
+    if (options->enable_batch_size_tuning) scheduler->batch_limit = tn_batch_tuner_batch_size(&executor->tuner);
+    executor->num_tokens_limit = options->max_num_tokens;
+    if (options->enable_max_num_tokens_tuning)
+        executor->num_tokens_limit = tn_batch_tuner_num_tokens(&executor->tuner, scheduler->batch_limit);
+    if (scheduler->queue.count == 0) return;
+    int64_t now_ns = tn_now_ns();
+    tn_kv_cache_set_time(executor->cache, now_ns);
+    int32_t num_started = tn_scheduler_admit(scheduler, now_ns);
+    executor->stats.num_new_active += num_started;
+    for (int32_t i = scheduler->num_active - num_started; i < scheduler->num_active; i++)
+        executor->stats.queue_latency_ms += (double)(now_ns - scheduler->active[i]->enqueue_ns) / 1e6;
+    executor->info.num_queued = scheduler->queue.count;
+    executor->info.num_active = scheduler->num_active;
 }
 
-/* --- steps --------------------------------------------------------------------------------------------------------------------- */
-
-/* Tokens that the sequence can run now. */
-static int32_t num_waiting(const tn_sequence *sequence) {
-    if (sequence->is_done) return 0;
-    if (sequence->num_computed < sequence->num_prompt) return sequence->num_prompt - sequence->num_computed;
-    /* A drawn token that would be the last needs no further step. */
-    return sequence->num_drawn > sequence->num_computed && sequence->num_drawn < sequence->max_total ? 1 : 0;
-}
-
-static int32_t schedule(tn_executor *executor) {
-    int32_t count = 0;
-    for (tn_sequence *sequence = executor->first_active; sequence != NULL; sequence = sequence->next_active)
-        executor->entries[count++] = (tn_micro_batch_entry){.num_computed = sequence->num_computed,
-                                                            .num_waiting = num_waiting(sequence),
-                                                            .is_context = sequence->num_computed < sequence->num_prompt};
-    tn_micro_batch_limits limits = {
-        .max_num_tokens = executor->options.max_num_tokens,
-        .max_chunk_tokens = executor->options.max_chunk_tokens,
-        .chunk_unit = executor->options.max_chunk_tokens < executor->info.tokens_per_block ? 1 : executor->info.tokens_per_block,
-        .allow_chunks = executor->options.enable_chunked_context,
-    };
-    return tn_micro_batch_schedule(executor->entries, count, &limits);
-}
+/* --- steps ------------------------------------------------------------------------------------------------------------------ */
 
 /* The reason that the engine gave last. */
 static void fail_with_report(tn_executor *executor, tn_sequence *sequence, tn_status status) {
     /* Where even the report found no memory, the status says as much. */
-    const char *message = status == TN_OUT_OF_MEMORY ? "out of memory in a step" : "the step failed";
-    size_t count = tn_diag_num_entries(executor->runner.diag);
     tn_diag_entry entry;
-    if (count > 0 && tn_diag_get(executor->runner.diag, count - 1, &entry) == TN_OK) message = entry.message;
-    fail_sequence(sequence, status, message);
-}
-
-static void add_rows(tn_executor *executor, tn_engine_step *step, bool is_context) {
-    int32_t index = 0;
-    for (tn_sequence *sequence = executor->first_active; sequence != NULL; sequence = sequence->next_active, index++) {
-        const tn_micro_batch_entry *entry = &executor->entries[index];
-        if (entry->num_scheduled == 0 || entry->is_context != is_context) continue;
-        if (!ensure_blocks(executor, sequence, entry->num_computed + entry->num_scheduled)) {
-            fail_sequence(sequence, TN_INTERNAL, "the cache had fewer blocks than were promised");
-            continue;
-        }
-        bool is_first = sequence->num_computed == sequence->num_reused_tokens;
-        if (is_first && is_context) {
-            tn_status status = tn_step_runner_write_slot(&executor->runner, sequence);
-            if (status != TN_OK) {
-                fail_with_report(executor, sequence, status);
-                tn_diag_clear(executor->runner.diag);
-                continue;
-            }
-        }
-        tn_engine_step_add(step, &executor->runner, sequence, entry->num_scheduled);
-    }
+    size_t count = tn_diag_num_entries(executor->runner.diag);
+    if (count == 0 || tn_diag_get(executor->runner.diag, count - 1, &entry) != TN_OK)
+        entry.message = status == TN_OUT_OF_MEMORY ? "out of memory in a step" : "the step failed";
+    tn_sequence_fail(sequence, status, entry.message);
 }
 
 static void fail_rows(tn_executor *executor, const tn_engine_step *step, tn_status status) {
     for (int32_t i = 0; i < step->num_rows; i++)
-        if (!step->rows[i].sequence->is_done) fail_with_report(executor, step->rows[i].sequence, status);
+        if (!step->rows[i].plan.sequence->is_done) fail_with_report(executor, step->rows[i].plan.sequence, status);
     tn_diag_clear(executor->runner.diag);
+}
+
+/* Copies of blocks first: rows read what they bring. */
+static tn_status queue_copies(tn_executor *executor) {
+    int32_t count;
+    const tn_kv_copy *copies = tn_kv_cache_take_copies(executor->cache, &count);
+    return count > 0 ? tn_step_runner_copy(&executor->runner, copies, count) : TN_OK;
+}
+
+static tn_status queue_step(tn_executor *executor, tn_engine_step *step) {
+    const tn_scheduler *scheduler = &executor->scheduler;
+    tn_status status = queue_copies(executor);
+    for (int32_t i = 0; i < scheduler->counts.num_rows; i++) {
+        const tn_schedule_row *row = &scheduler->rows[i];
+        tn_engine_step_add(step, &executor->runner, row);
+        if (status == TN_OK && row->needs_slot) status = tn_step_runner_write_slot(&executor->runner, row->sequence);
+    }
+    if (status == TN_OK) return tn_step_runner_launch(&executor->runner, step);
+    tn_status waited = tn_stream_synchronize(executor->runner.stream, executor->runner.diag);
+    return waited != TN_OK ? waited : status;
 }
 
 /* Plans and queues one step; false if there was nothing to run. */
 static bool launch_step(tn_executor *executor) {
-    if (schedule(executor) == 0) return false;
+    if (tn_scheduler_plan(&executor->scheduler, executor->num_tokens_limit) == 0) return false;
     int depth = executor->options.pipeline_depth;
     tn_engine_step *step = &executor->steps[(executor->first_step + executor->num_steps_in_flight) % depth];
     tn_engine_step_begin(step);
-    add_rows(executor, step, true);
-    add_rows(executor, step, false);
-    if (step->num_rows == 0) return true; /* all of them failed */
-    tn_status status = tn_step_runner_launch(&executor->runner, step);
+    step->iter = executor->num_steps++;
+    step->counts = executor->scheduler.counts;
+    step->begin_ns = tn_now_ns();
     executor->num_steps_in_flight++;
-    executor->num_steps++;
+    tn_status status = queue_step(executor, step);
+    if (status == TN_OK) status = tn_debug_ring_capture(&executor->debug, &executor->runner, step);
     if (status != TN_OK) fail_rows(executor, step, status);
     return true;
 }
 
-static void finish_step(tn_executor *executor) {
+static tn_engine_step *finish_step(tn_executor *executor) {
     tn_engine_step *step = &executor->steps[executor->first_step];
     executor->first_step = (executor->first_step + 1) % executor->options.pipeline_depth;
     executor->num_steps_in_flight--;
-    tn_status status = tn_step_runner_finish(&executor->runner, step);
+    tn_status status = tn_step_runner_finish(&executor->runner, step, &executor->scheduler);
     if (status != TN_OK) fail_rows(executor, step, status);
+    return step;
 }
 
 void *tn_executor_loop(void *argument) {
     tn_executor *executor = argument;
+    tn_scheduler *scheduler = &executor->scheduler;
+    const tn_engine_step *finished = NULL;
+    bool was_busy = false;
     pthread_mutex_lock(&executor->lock);
     for (;;) {
+        tn_scheduler_requeue(scheduler);
         take_cancellations(executor);
+        take_time_limits(executor);
         publish(executor);
+        if (finished != NULL) record_iteration(executor, finished);
+        finished = NULL;
         admit(executor);
-        bool is_idle = executor->num_active == 0 && executor->num_steps_in_flight == 0;
-        if (is_idle && executor->is_stopping && executor->first_queued == NULL) break;
+        tn_kv_events_show(executor->events);
+        bool is_idle = scheduler->num_active == 0 && executor->num_steps_in_flight == 0;
+        if (is_idle && was_busy) record_iteration(executor, NULL);
+        was_busy = !is_idle;
+        if (is_idle && executor->is_stopping && scheduler->queue.count == 0) break;
         if (is_idle) {
             pthread_cond_wait(&executor->work, &executor->lock);
             continue;
@@ -263,11 +261,12 @@ void *tn_executor_loop(void *argument) {
         pthread_mutex_unlock(&executor->lock);
         bool is_launched = executor->num_steps_in_flight < executor->options.pipeline_depth && launch_step(executor);
         if (executor->num_steps_in_flight == executor->options.pipeline_depth || !is_launched)
-            if (executor->num_steps_in_flight > 0) finish_step(executor);
+            if (executor->num_steps_in_flight > 0) finished = finish_step(executor);
         pthread_mutex_lock(&executor->lock);
     }
     executor->is_stopped = true;
     pthread_cond_broadcast(&executor->progress);
     pthread_mutex_unlock(&executor->lock);
+    tn_kv_events_stop(executor->events);
     return NULL;
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * requests.c: the table of requests: enqueue, await, cancel.
+ * requests.c: the table of requests: enqueue and cancel.
  */
-#include <errno.h>
+#include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/memory.h"
 #include "base/report.h"
@@ -18,22 +17,23 @@ static tn_sequence **bucket_of(tn_executor *executor, uint64_t id) {
 }
 
 tn_sequence *tn_executor_find(tn_executor *executor, uint64_t id) {
-    tn_sequence *sequence = *bucket_of(executor, id);
-    while (sequence != NULL && sequence->id != id) sequence = sequence->next_in_bucket;
-    return sequence;
+    tn_sequence *lead = *bucket_of(executor, id);
+    while (lead != NULL && lead->id != id) lead = lead->next_in_bucket;
+    return lead;
 }
 
 /* Ids ascend, so a table of twice as many buckets as requests has short chains. */
-static bool grow_table(tn_executor *executor) {
-    if (executor->num_requests < executor->num_buckets) return true;
-    size_t count = executor->num_buckets * 2;
+static bool grow_table(tn_executor *executor, size_t num_requests) {
+    size_t count = executor->num_buckets;
+    while (count < num_requests) count *= 2;
+    if (count == executor->num_buckets) return true;
     tn_sequence **buckets = tn_alloc_array(&executor->allocator, count, sizeof(tn_sequence *));
     if (buckets == NULL) return false;
     for (size_t i = 0; i < executor->num_buckets; i++)
-        for (tn_sequence *sequence = executor->buckets[i], *next; sequence != NULL; sequence = next) {
-            next = sequence->next_in_bucket;
-            sequence->next_in_bucket = buckets[sequence->id & (count - 1)];
-            buckets[sequence->id & (count - 1)] = sequence;
+        for (tn_sequence *lead = executor->buckets[i], *next; lead != NULL; lead = next) {
+            next = lead->next_in_bucket;
+            lead->next_in_bucket = buckets[lead->id & (count - 1)];
+            buckets[lead->id & (count - 1)] = lead;
         }
     tn_free(&executor->allocator, executor->buckets);
     executor->buckets = buckets;
@@ -41,208 +41,220 @@ static bool grow_table(tn_executor *executor) {
     return true;
 }
 
-static void unready(tn_executor *executor, tn_sequence *sequence) {
-    if (!sequence->is_ready) return;
-    if (sequence->previous_ready != NULL)
-        sequence->previous_ready->next_ready = sequence->next_ready;
+static void unready(tn_executor *executor, tn_sequence *lead) {
+    if (!lead->is_ready) return;
+    if (lead->previous_ready != NULL)
+        lead->previous_ready->next_ready = lead->next_ready;
     else
-        executor->first_ready = sequence->next_ready;
-    if (sequence->next_ready != NULL)
-        sequence->next_ready->previous_ready = sequence->previous_ready;
+        executor->first_ready = lead->next_ready;
+    if (lead->next_ready != NULL)
+        lead->next_ready->previous_ready = lead->previous_ready;
     else
-        executor->last_ready = sequence->previous_ready;
-    sequence->previous_ready = sequence->next_ready = NULL;
-    sequence->is_ready = false;
+        executor->last_ready = lead->previous_ready;
+    lead->previous_ready = lead->next_ready = NULL;
+    lead->is_ready = false;
+}
+
+static void append_ready(tn_executor *executor, tn_sequence *lead) {
+    lead->is_ready = true;
+    lead->previous_ready = executor->last_ready;
+    if (executor->last_ready != NULL)
+        executor->last_ready->next_ready = lead;
+    else
+        executor->first_ready = lead;
+    executor->last_ready = lead;
 }
 
 void tn_executor_mark_ready(tn_executor *executor, tn_sequence *sequence) {
-    if (sequence->is_ready || !tn_sequence_has_response(sequence)) return;
-    sequence->is_ready = true;
-    sequence->previous_ready = executor->last_ready;
-    if (executor->last_ready != NULL)
-        executor->last_ready->next_ready = sequence;
-    else
-        executor->first_ready = sequence;
-    executor->last_ready = sequence;
+    if (!sequence->lead->is_ready && tn_sequence_has_response(sequence)) append_ready(executor, sequence->lead);
 }
 
-void tn_executor_remove(tn_executor *executor, tn_sequence *sequence) {
-    unready(executor, sequence);
-    tn_sequence **link = bucket_of(executor, sequence->id);
-    while (*link != sequence) link = &(*link)->next_in_bucket;
-    *link = sequence->next_in_bucket;
+void tn_executor_requeue_ready(tn_executor *executor, tn_sequence *lead, bool is_ready) {
+    unready(executor, lead);
+    if (is_ready) append_ready(executor, lead);
+}
+
+static void destroy_all(tn_sequence *lead) {
+    for (tn_sequence *sequence = lead, *next; sequence != NULL; sequence = next) {
+        next = sequence->next_sibling;
+        tn_sequence_destroy(sequence);
+    }
+}
+
+void tn_executor_remove(tn_executor *executor, tn_sequence *lead) {
+    unready(executor, lead);
+    tn_sequence **link = bucket_of(executor, lead->id);
+    while (*link != lead) link = &(*link)->next_in_bucket;
+    *link = lead->next_in_bucket;
+    if (lead->is_in_cancelled) {
+        for (link = &executor->first_cancelled; *link != lead;) link = &(*link)->next_cancelled;
+        *link = lead->next_cancelled;
+    }
     executor->num_requests--;
-    tn_sequence_destroy(sequence);
+    executor->num_sequences -= (size_t)lead->num_siblings;
+    destroy_all(lead);
 }
 
-/* --- queue -------------------------------------------------------------------------------------------------------------------- */
+/* --- enqueue ---------------------------------------------------------------------------------------------------------------- */
 
-static void queue_by_priority(tn_executor *executor, tn_sequence *sequence) {
-    tn_sequence *previous = NULL, *next = executor->first_queued;
-    if (executor->last_queued != NULL && executor->last_queued->priority >= sequence->priority) {
-        previous = executor->last_queued;
-        next = NULL;
-    }
-    while (next != NULL && next->priority >= sequence->priority) {
-        previous = next;
-        next = next->next_queued;
-    }
-    sequence->next_queued = next;
-    if (previous != NULL)
-        previous->next_queued = sequence;
-    else
-        executor->first_queued = sequence;
-    if (next == NULL) executor->last_queued = sequence;
-    executor->info.num_queued++;
-}
-
-void tn_executor_unqueue(tn_executor *executor, tn_sequence *sequence, tn_sequence *previous) {
-    if (previous != NULL)
-        previous->next_queued = sequence->next_queued;
-    else
-        executor->first_queued = sequence->next_queued;
-    if (executor->last_queued == sequence) executor->last_queued = previous;
-    sequence->next_queued = NULL;
-    executor->info.num_queued--;
-}
-
-tn_status tn_executor_enqueue_diag(tn_executor *executor, const tn_request *request, tn_diag *diag, uint64_t *out_id) {
-    *out_id = 0;
+/* The post-processor that the request names. */
+static tn_status find_post_processor(const tn_executor *executor, const char *name, tn_diag *diag, tn_sequence *sequence) {
     const tn_executor_options *options = &executor->options;
-    if (!options->enable_chunked_context && request->num_input_ids > (size_t)options->max_num_tokens) {
-        tn_where where = {.subject = "input_ids", .hint = "enable chunked context, or start the executor with more max_num_tokens"};
+    if (name == NULL) return TN_OK;
+    sequence->is_logits_batched = strcmp(name, TN_BATCHED_POST_PROCESSOR_NAME) == 0 && options->batched_logits_post_processor != NULL;
+    if (sequence->is_logits_batched) return TN_OK;
+    for (size_t i = 0; i < options->num_logits_post_processors; i++) {
+        if (strcmp(options->logits_post_processors[i].name, name) != 0) continue;
+        sequence->logits_callback = options->logits_post_processors[i].callback;
+        sequence->logits_user = options->logits_post_processors[i].user;
+        return TN_OK;
+    }
+    tn_where where = {.subject = name};
+    return tn_fail_at(diag, TN_NOT_FOUND, &where, "cannot take the request: the executor has no logits post-processor '%s'", name);
+}
+
+static tn_status check_step_size(const tn_executor *executor, const tn_request *request, tn_diag *diag) {
+    const tn_executor_options *options = &executor->options;
+    size_t max_num_tokens = (size_t)options->max_num_tokens;
+    if (options->enable_chunked_context || request->num_input_ids > (size_t)executor->info.max_seq_len) return TN_OK;
+    tn_where where = {.subject = "input_ids", .hint = "enable chunked context, or start the executor with more max_num_tokens"};
+    if (request->num_input_ids > max_num_tokens)
         return tn_fail_at(diag, TN_INVALID_ARGUMENT, &where,
                           "cannot take the request: the prompt has %zu tokens, a step holds %d and prompts are not read in chunks",
                           request->num_input_ids, (int)options->max_num_tokens);
+    int64_t longest = (int64_t)request->num_input_ids + request->max_tokens - 1;
+    if (longest >= executor->info.max_seq_len) longest = executor->info.max_seq_len - 1;
+    if (options->capacity_policy != TN_MAX_UTILIZATION || longest <= options->max_num_tokens) return TN_OK;
+    return tn_fail_at(diag, TN_INVALID_ARGUMENT, &where,
+                      "cannot take the request: it could be paused with %lld tokens, a step holds %d and prompts are not read in chunks",
+                      (long long)longest, (int)options->max_num_tokens);
+}
+
+/* All sequences of a request, linked; the lead in *out_lead. */
+static tn_status create_sequences(tn_executor *executor, const tn_request *request, tn_diag *diag, tn_sequence **out_lead) {
+    *out_lead = NULL;
+    tn_sequence **link = out_lead;
+    tn_status status = tn_request_check(request, &executor->info, diag);
+    if (status == TN_OK) status = check_step_size(executor, request, diag);
+    for (int32_t i = 0; status == TN_OK && i < request->sampling.num_return_sequences; i++) {
+        status = tn_sequence_create(request, i, &executor->info, &executor->allocator, diag, link);
+        if (status != TN_OK) break;
+        tn_sequence *sequence = *link, *lead = *out_lead;
+        link = &sequence->next_sibling;
+        sequence->lead = lead;
+        lead->num_siblings = lead->num_undelivered = i + 1;
+        status = find_post_processor(executor, request->logits_post_processor_name, diag, sequence);
     }
-    tn_sequence *sequence;
-    tn_status status = tn_sequence_create(request, &executor->info, &executor->allocator, diag, &sequence);
-    if (status != TN_OK) return status;
-    pthread_mutex_lock(&executor->lock);
-    if (executor->is_stopping) {
-        status = tn_fail(diag, TN_UNAVAILABLE, "cannot take the request: the executor is shutting down");
-    } else if (options->max_queue_size > 0 && executor->info.num_queued >= options->max_queue_size) {
-        status = tn_fail(diag, TN_UNAVAILABLE, "cannot take the request: %d requests are waiting, which is the queue's limit",
-                         (int)executor->info.num_queued);
-    } else if (!grow_table(executor)) {
-        status = tn_fail_memory(diag, "the table of requests", executor->num_buckets * 2 * sizeof(tn_sequence *));
-    } else {
-        *out_id = sequence->id = executor->next_id++;
-        sequence->next_in_bucket = *bucket_of(executor, sequence->id);
-        *bucket_of(executor, sequence->id) = sequence;
-        executor->num_requests++;
-        queue_by_priority(executor, sequence);
-        pthread_cond_signal(&executor->work);
-    }
-    pthread_mutex_unlock(&executor->lock);
-    if (status != TN_OK) tn_sequence_destroy(sequence);
+    if (status == TN_OK) return TN_OK;
+    destroy_all(*out_lead);
+    *out_lead = NULL;
     return status;
 }
 
+/* TensorRT-LLM's way: the request is taken and answers with the reason. */
+static tn_status create_answer(tn_executor *executor, const tn_request *request, tn_diag *diag, tn_sequence **out_lead) {
+    tn_diag *reasons;
+    tn_status status = tn_diag_create(&executor->allocator, &reasons);
+    if (status != TN_OK) return tn_fail_memory(diag, "a request", 0);
+    status = create_sequences(executor, request, reasons, out_lead);
+    tn_diag_entry entry = {.message = tn_status_name(status)};
+    size_t count = tn_diag_num_entries(reasons);
+    if (count > 0 && tn_diag_get(reasons, count - 1, &entry) != TN_OK) entry.message = tn_status_name(status);
+    if (status == TN_NOT_FOUND || status == TN_OUT_OF_MEMORY || (status != TN_OK && request->struct_size != sizeof *request)) {
+        tn_fail(diag, status, "%s", entry.message);
+    } else if (status != TN_OK) {
+        char message[256];
+        snprintf(message, sizeof message, "Encountered an error when fetching new request: %s", entry.message);
+        status = tn_sequence_create_failed(request, status, message, &executor->allocator, diag, out_lead);
+    }
+    tn_diag_destroy(reasons);
+    return status;
+}
+
+static void insert(tn_executor *executor, tn_sequence *lead) {
+    lead->next_in_bucket = *bucket_of(executor, executor->next_id);
+    *bucket_of(executor, executor->next_id) = lead;
+    executor->num_requests++;
+    executor->num_sequences += (size_t)lead->num_siblings;
+    for (tn_sequence *sequence = lead; sequence != NULL; sequence = sequence->next_sibling) {
+        sequence->id = executor->next_id++;
+        if (sequence->is_finished) {
+            tn_executor_mark_ready(executor, sequence);
+            pthread_cond_broadcast(&executor->progress);
+            continue;
+        }
+        tn_scheduler_push(&executor->scheduler, sequence);
+        if (sequence->deadline_ns >= 0) tn_heap_push(&executor->deadlines, sequence);
+    }
+    executor->info.num_queued = executor->scheduler.queue.count;
+}
+
+/* Under the lock: all of them or none. */
+static tn_status take_requests(tn_executor *executor, tn_sequence *const *leads, size_t count, tn_diag *diag, uint64_t *out_ids) {
+    const tn_executor_options *options = &executor->options;
+    size_t num_new = 0;
+    for (size_t i = 0; i < count; i++) num_new += (size_t)leads[i]->num_siblings;
+    if (executor->is_stopping) return tn_fail(diag, TN_UNAVAILABLE, "cannot take the request: the executor is shutting down");
+    size_t num_queued = (size_t)executor->scheduler.queue.count;
+    if (options->max_queue_size > 0 && num_queued + num_new > (size_t)options->max_queue_size)
+        return tn_fail(diag, TN_UNAVAILABLE, "cannot take the request: %zu requests are waiting, which is the queue's limit", num_queued);
+    size_t num_sequences = executor->num_sequences + num_new;
+    if (num_sequences > INT32_MAX / 2 || !grow_table(executor, executor->num_requests + count) ||
+        !tn_heap_reserve(&executor->scheduler.queue, &executor->allocator, num_sequences) ||
+        !tn_heap_reserve(&executor->deadlines, &executor->allocator, num_sequences))
+        return tn_fail_memory(diag, "the table of requests", num_sequences * sizeof(tn_sequence *));
+    for (size_t i = 0; i < count; i++) {
+        insert(executor, leads[i]);
+        out_ids[i] = leads[i]->id;
+    }
+    pthread_cond_signal(&executor->work);
+    return TN_OK;
+}
+
+tn_status tn_executor_enqueue_many(tn_executor *executor, const tn_request *requests, size_t num_requests, tn_diag *diag,
+                                   uint64_t *out_ids) {
+    memset(out_ids, 0, num_requests * sizeof *out_ids);
+    if (num_requests == 0) return TN_OK;
+    tn_sequence *one = NULL, **leads = &one;
+    if (num_requests > 1) leads = tn_alloc_array(&executor->allocator, num_requests, sizeof(tn_sequence *));
+    if (leads == NULL) return tn_fail_memory(diag, "requests", num_requests * sizeof(tn_sequence *));
+    tn_status status = TN_OK;
+    for (size_t i = 0; status == TN_OK && i < num_requests; i++)
+        status = (executor->options.errors_as_responses ? create_answer : create_sequences)(executor, &requests[i], diag, &leads[i]);
+    if (status == TN_OK) {
+        pthread_mutex_lock(&executor->lock);
+        status = take_requests(executor, leads, num_requests, diag, out_ids);
+        pthread_mutex_unlock(&executor->lock);
+    }
+    for (size_t i = 0; status != TN_OK && i < num_requests; i++) destroy_all(leads[i]);
+    if (leads != &one) tn_free(&executor->allocator, leads);
+    return status;
+}
+
+tn_status tn_executor_enqueue_diag(tn_executor *executor, const tn_request *request, tn_diag *diag, uint64_t *out_id) {
+    return tn_executor_enqueue_many(executor, request, 1, diag, out_id);
+}
+
 tn_status tn_executor_enqueue(tn_executor *executor, const tn_request *request, uint64_t *out_id) {
-    return tn_executor_enqueue_diag(executor, request, NULL, out_id);
+    return tn_executor_enqueue_many(executor, request, 1, NULL, out_id);
+}
+
+bool tn_executor_can_enqueue(tn_executor *executor) {
+    pthread_mutex_lock(&executor->lock);
+    int32_t limit = executor->options.max_queue_size;
+    bool can = !executor->is_stopping && (limit == 0 || executor->scheduler.queue.count < limit);
+    pthread_mutex_unlock(&executor->lock);
+    return can;
 }
 
 void tn_executor_cancel(tn_executor *executor, uint64_t id) {
     pthread_mutex_lock(&executor->lock);
-    tn_sequence *sequence = tn_executor_find(executor, id);
-    if (sequence != NULL && !sequence->is_finished) {
-        sequence->is_cancelled = executor->has_cancellations = true;
+    tn_sequence *lead = tn_executor_find(executor, id);
+    if (lead != NULL && !lead->is_in_cancelled && lead->num_undelivered > 0) {
+        lead->is_in_cancelled = true;
+        lead->next_cancelled = executor->first_cancelled;
+        executor->first_cancelled = lead;
         pthread_cond_signal(&executor->work);
     }
     pthread_mutex_unlock(&executor->lock);
-}
-
-/* --- responses ------------------------------------------------------------------------------------------------------------------ */
-
-static struct timespec deadline_after(int64_t timeout_ms) {
-    struct timespec deadline;
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
-    deadline.tv_sec += timeout_ms / 1000;
-    deadline.tv_nsec += (timeout_ms % 1000) * 1000000;
-    if (deadline.tv_nsec >= 1000000000) {
-        deadline.tv_sec++;
-        deadline.tv_nsec -= 1000000000;
-    }
-    return deadline;
-}
-
-/* False: the time is over. */
-static bool wait_for_progress(tn_executor *executor, int64_t timeout_ms, const struct timespec *deadline) {
-    if (timeout_ms < 0) return pthread_cond_wait(&executor->progress, &executor->lock) == 0;
-    return pthread_cond_timedwait(&executor->progress, &executor->lock, deadline) != ETIMEDOUT;
-}
-
-static tn_status take(tn_executor *executor, tn_sequence *sequence, tn_response **out_response) {
-    tn_status status = tn_sequence_take_response(sequence, &executor->allocator, out_response);
-    if (status != TN_OK)
-        return tn_fail(NULL, status, "out of memory: the response of request %llu, which waits for another try",
-                       (unsigned long long)sequence->id);
-    if (tn_response_is_final(*out_response)) {
-        tn_executor_remove(executor, sequence);
-        return TN_OK;
-    }
-    /* To the end of the list: others that are ready get their turn first. */
-    unready(executor, sequence);
-    tn_executor_mark_ready(executor, sequence);
-    return TN_OK;
-}
-
-tn_status tn_executor_await(tn_executor *executor, uint64_t id, int64_t timeout_ms, tn_response **out_response) {
-    *out_response = NULL;
-    struct timespec deadline = deadline_after(timeout_ms < 0 ? 0 : timeout_ms);
-    tn_status status = TN_OK;
-    pthread_mutex_lock(&executor->lock);
-    for (;;) {
-        tn_sequence *sequence = tn_executor_find(executor, id);
-        if (sequence == NULL) {
-            status = TN_NOT_FOUND;
-            break;
-        }
-        if (tn_sequence_has_response(sequence)) {
-            status = take(executor, sequence, out_response);
-            break;
-        }
-        if (!wait_for_progress(executor, timeout_ms, &deadline)) {
-            status = TN_TIMED_OUT;
-            break;
-        }
-    }
-    pthread_mutex_unlock(&executor->lock);
-    return status;
-}
-
-tn_status tn_executor_await_any(tn_executor *executor, int64_t timeout_ms, tn_response **out_response) {
-    *out_response = NULL;
-    struct timespec deadline = deadline_after(timeout_ms < 0 ? 0 : timeout_ms);
-    tn_status status = TN_OK;
-    pthread_mutex_lock(&executor->lock);
-    for (;;) {
-        if (executor->first_ready != NULL) {
-            status = take(executor, executor->first_ready, out_response);
-            break;
-        }
-        if (executor->num_requests == 0) {
-            status = TN_NOT_FOUND;
-            break;
-        }
-        if (!wait_for_progress(executor, timeout_ms, &deadline)) {
-            status = TN_TIMED_OUT;
-            break;
-        }
-    }
-    pthread_mutex_unlock(&executor->lock);
-    return status;
-}
-
-int32_t tn_executor_num_responses_ready(tn_executor *executor, uint64_t id) {
-    int32_t count = 0;
-    pthread_mutex_lock(&executor->lock);
-    const tn_sequence *sequence = tn_executor_find(executor, id);
-    if (sequence != NULL && tn_sequence_has_response(sequence)) {
-        int32_t waiting = sequence->num_visible - sequence->num_prompt - sequence->num_delivered;
-        count = sequence->streaming && waiting > 0 ? waiting : 1;
-    }
-    pthread_mutex_unlock(&executor->lock);
-    return count;
 }

@@ -12,7 +12,8 @@ struct tn_response {
     tn_arena results; /* of a final response: the sequence's own arena, taken over with its large arrays */
     tn_allocator allocator;
     uint64_t id, client_id;
-    bool is_final;
+    bool has_client_id, is_final, is_sequence_final, has_perf_metrics;
+    int32_t sequence_index, decoding_iter;
     tn_finish_reason finish_reason;
     tn_status status;
     const char *error;
@@ -23,21 +24,36 @@ struct tn_response {
     const float *prompt_log_probs, *context_logits, *generation_logits;
     size_t num_prompt_log_probs;
     int32_t max_tokens;
+    float cum_log_prob;
     tn_request_timings timings;
+    tn_perf_metrics metrics;
 };
 
 void tn_sequence_show(tn_sequence *sequence) {
     sequence->num_visible = sequence->num_known;
-    sequence->visible_first_token_ns = sequence->first_token_ns;
-    sequence->visible_last_token_ns = sequence->last_token_ns;
+    sequence->shown = (tn_sequence_account){.queued_ns = sequence->queued_ns,
+                                            .first_token_ns = sequence->first_token_ns,
+                                            .last_token_ns = sequence->last_token_ns,
+                                            .first_iter = sequence->first_iter,
+                                            .last_iter = sequence->last_iter,
+                                            .num_reused_tokens = sequence->num_reused_tokens,
+                                            .num_new_blocks = sequence->num_new_blocks,
+                                            .num_reused_blocks = sequence->num_reused_blocks,
+                                            .num_missed_blocks = sequence->num_missed_blocks};
+}
+
+int32_t tn_sequence_num_responses(const tn_sequence *sequence) {
+    if (sequence->is_delivered) return 0;
+    int32_t num_waiting = sequence->num_visible - sequence->num_prompt - sequence->num_delivered;
+    if (sequence->streaming && num_waiting > 0) return num_waiting;
+    return sequence->is_finished ? 1 : 0;
 }
 
 bool tn_sequence_has_response(const tn_sequence *sequence) {
-    if (sequence->is_finished) return true;
-    return sequence->streaming && sequence->num_visible - sequence->num_prompt > sequence->num_delivered;
+    return tn_sequence_num_responses(sequence) > 0;
 }
 
-static bool copy_results(tn_response *response, const tn_sequence *sequence, int32_t first, int32_t count) {
+static bool copy_results(tn_response *response, const tn_sequence *sequence, int32_t first, int32_t count, bool is_last) {
     tn_arena *arena = &response->arena;
     response->ids =
         (const int32_t *)(void *)tn_arena_bytes(arena, sequence->tokens + sequence->num_prompt + first, (size_t)count * sizeof(int32_t));
@@ -50,14 +66,57 @@ static bool copy_results(tn_response *response, const tn_sequence *sequence, int
             arena, sequence->log_probs + (size_t)first * response->log_probs_per_token, (size_t)count * row);
         if (response->log_probs == NULL) return false;
     }
+    if (sequence->generation_logits != NULL && !is_last) { /* the last response takes over the whole array */
+        size_t row = (size_t)sequence->vocab_size;
+        response->generation_logits = (const float *)(void *)tn_arena_bytes(arena, sequence->generation_logits + (size_t)first * row,
+                                                                            (size_t)count * row * sizeof(float));
+        if (response->generation_logits == NULL) return false;
+    }
     return true;
 }
 
-static void take_results(tn_response *response, tn_sequence *sequence) {
+static void fill_metrics(tn_response *response, const tn_sequence *sequence, int32_t num_generated) {
+    const tn_sequence_account *shown = &sequence->shown;
+    response->timings = (tn_request_timings){.queued_ns = shown->queued_ns,
+                                             .first_token_ns = shown->first_token_ns,
+                                             .last_token_ns = shown->last_token_ns,
+                                             .num_prompt_tokens = sequence->num_prompt,
+                                             .num_reused_tokens = shown->num_reused_tokens,
+                                             .num_generated_tokens = num_generated};
+    response->has_perf_metrics = sequence->returns_perf_metrics;
+    if (!sequence->returns_perf_metrics) return;
+    int32_t num_looked_for = shown->num_reused_blocks + shown->num_missed_blocks;
+    bool has_tokens = num_generated > 0, has_ended = has_tokens && response->is_sequence_final;
+    response->metrics = (tn_perf_metrics){
+        .arrival_ns = sequence->enqueue_ns,
+        .first_scheduled_ns = shown->first_iter >= 0 ? sequence->enqueue_ns + shown->queued_ns : 0,
+        .first_token_ns = has_tokens ? sequence->enqueue_ns + shown->first_token_ns : 0,
+        .last_token_ns = has_ended ? sequence->enqueue_ns + shown->last_token_ns : 0,
+        .num_total_allocated_blocks = shown->num_new_blocks + shown->num_reused_blocks,
+        .num_new_allocated_blocks = shown->num_new_blocks,
+        .num_reused_blocks = shown->num_reused_blocks,
+        .num_missed_blocks = shown->num_missed_blocks,
+        .kv_cache_hit_rate = num_looked_for > 0 ? (double)shown->num_reused_blocks / num_looked_for : 0.0,
+        .first_iter = shown->first_iter,
+        .last_iter = has_ended ? shown->last_iter : -1,
+        .iter = num_generated - 1,
+    };
+}
+
+static float sum_log_probs(const tn_sequence *sequence, int32_t num_generated) {
+    double sum = 0.0;
+    size_t columns = (size_t)sequence->num_log_probs + 1;
+    for (int32_t i = 0; sequence->log_probs != NULL && i < num_generated; i++)
+        sum += (double)sequence->log_probs[(size_t)i * columns].value;
+    return (float)sum;
+}
+
+static void take_results(tn_response *response, tn_sequence *sequence, int32_t first) {
     response->prompt_log_probs = sequence->prompt_log_probs;
     response->num_prompt_log_probs = sequence->prompt_log_probs != NULL ? (size_t)sequence->num_prompt - 1 : 0;
     response->context_logits = sequence->context_logits;
-    response->generation_logits = sequence->generation_logits;
+    if (sequence->generation_logits != NULL)
+        response->generation_logits = sequence->generation_logits + (size_t)first * (size_t)sequence->vocab_size;
     response->results = sequence->arena;
     response->results.allocator = response->arena.allocator;
     sequence->arena.chunks = NULL;
@@ -70,12 +129,12 @@ tn_status tn_sequence_take_response(tn_sequence *sequence, const tn_allocator *a
     if (allocator != NULL) response->allocator = *allocator;
     response->arena.allocator = &response->allocator;
     int32_t generated = sequence->num_visible - sequence->num_prompt;
-    int32_t first = sequence->streaming ? sequence->num_delivered : 0;
-    int32_t count = generated - first;
-    if (sequence->streaming && count > 1) count = 1;
-    bool is_final = sequence->is_finished && first + count == generated;
-    bool is_copied = copy_results(response, sequence, first, count);
-    if (is_copied && is_final && sequence->error[0] != '\0') {
+    int32_t end = generated, first = sequence->streaming ? sequence->num_delivered : 0;
+    if (sequence->streaming && end > first + 1) end = first + 1;
+    if (sequence->returns_all_tokens) first = 0;
+    bool is_last = sequence->is_finished && end == generated;
+    bool is_copied = copy_results(response, sequence, first, end - first, is_last);
+    if (is_copied && is_last && sequence->error[0] != '\0') {
         response->error = tn_arena_string(&response->arena, sequence->error);
         is_copied = response->error != NULL;
     }
@@ -83,20 +142,25 @@ tn_status tn_sequence_take_response(tn_sequence *sequence, const tn_allocator *a
         tn_response_destroy(response);
         return TN_OUT_OF_MEMORY;
     }
-    response->id = sequence->id;
+    tn_sequence *lead = sequence->lead;
+    response->id = lead->id;
     response->client_id = sequence->client_id;
-    response->is_final = is_final;
-    response->finish_reason = is_final ? sequence->finish_reason : TN_FINISH_NOT_FINISHED;
-    response->status = is_final ? sequence->status : TN_OK;
+    response->has_client_id = sequence->has_client_id;
+    response->sequence_index = sequence->sequence_index;
+    response->is_sequence_final = is_last;
+    response->is_final = is_last && lead->num_undelivered == 1;
+    response->finish_reason = is_last ? sequence->finish_reason : TN_FINISH_NOT_FINISHED;
+    response->status = is_last ? sequence->status : TN_OK;
     response->max_tokens = sequence->max_tokens;
-    response->timings = (tn_request_timings){.queued_ns = sequence->queued_ns,
-                                             .first_token_ns = sequence->visible_first_token_ns,
-                                             .last_token_ns = sequence->visible_last_token_ns,
-                                             .num_prompt_tokens = sequence->num_prompt,
-                                             .num_reused_tokens = sequence->num_reused_tokens,
-                                             .num_generated_tokens = first + count};
-    sequence->num_delivered = first + count;
-    if (is_final) take_results(response, sequence);
+    response->decoding_iter = end;
+    response->cum_log_prob = sum_log_probs(sequence, end);
+    fill_metrics(response, sequence, end);
+    sequence->num_delivered = end;
+    if (is_last) {
+        take_results(response, sequence, first);
+        sequence->is_delivered = true;
+        lead->num_undelivered--;
+    }
     *out_response = response;
     return TN_OK;
 }
@@ -114,6 +178,25 @@ uint64_t tn_response_id(const tn_response *response) {
 }
 uint64_t tn_response_client_id(const tn_response *response) {
     return response->client_id;
+}
+bool tn_response_has_client_id(const tn_response *response) {
+    return response->has_client_id;
+}
+int32_t tn_response_sequence_index(const tn_response *response) {
+    return response->sequence_index;
+}
+bool tn_response_is_sequence_final(const tn_response *response) {
+    return response->is_sequence_final;
+}
+int32_t tn_response_decoding_iter(const tn_response *response) {
+    return response->decoding_iter;
+}
+float tn_response_cum_log_prob(const tn_response *response) {
+    return response->cum_log_prob;
+}
+bool tn_response_perf_metrics(const tn_response *response, tn_perf_metrics *out_metrics) {
+    *out_metrics = response->metrics;
+    return response->has_perf_metrics;
 }
 bool tn_response_is_final(const tn_response *response) {
     return response->is_final;

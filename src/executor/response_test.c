@@ -28,7 +28,7 @@ static tn_sequence *make_sequence(bool streaming, bool with_results, const tn_al
         request.return_prompt_log_probs = request.return_context_logits = request.return_generation_logits = true;
     }
     tn_sequence *sequence;
-    assert_int_equal(tn_sequence_create(&request, &limits, allocator, NULL, &sequence), TN_OK);
+    assert_int_equal(tn_sequence_create(&request, 0, &limits, allocator, NULL, &sequence), TN_OK);
     sequence->id = 3;
     return sequence;
 }
@@ -40,7 +40,7 @@ static void draw(tn_sequence *sequence, int32_t token) {
         row[0] = (tn_log_prob){token, -(float)token};
         row[1] = (tn_log_prob){token + 1, -0.5f};
     }
-    tn_sequence_accept_token(sequence, token);
+    tn_sequence_accept_token(sequence, token, 0);
     sequence->num_visible = sequence->num_known;
 }
 

@@ -1,40 +1,102 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * scheduler.h: what runs in a step. Pure: numbers in, numbers out.
+ * scheduler.h: which sequences run, and what of them runs in the next step. Knows blocks and sequences, no engine: the simulation
+ * (simulation_test.c) drives this code as the loop does.
  *
- * Capacity (GUARANTEED_NO_EVICT): a request starts only when the blocks that it may need to its very end are there beside those
- * promised to the running ones, so nothing that runs is ever paused. Requests start in order of priority, then of arrival; one
- * that does not fit holds back those behind it, or large requests would starve.
+ *     tn_scheduler_push                   enqueue (lock)
+ *     tn_scheduler_requeue                what the last plan paused waits again (lock)
+ *     tn_scheduler_admit                  starts what may start (lock)
+ *     tn_scheduler_plan                   rows of the next step; their blocks are there and their sequences advanced
+ *     tn_scheduler_retire                 a row's results are known
+ *     tn_scheduler_end                    a sequence that is done and not in flight gives everything back
  *
- * Micro-batch: every running sequence that generates takes one token; what is left of the token budget goes to prompts, first
- * come first served, in chunks.
+ * Requests start in order of priority, then of arrival; one that does not fit holds back those behind it, or large requests
+ * would starve. What must fit is the policy's (tenon/executor.h).
+ *
+ * Blocks that a running sequence will still need are *promised*: set aside from those that are available. GUARANTEED_NO_EVICT
+ * promises all to its very end, MAX_UTILIZATION what its reading needs and one token; what a sequence generates beyond that it
+ * takes from what is not promised, or the sequence of the lowest priority that started last is paused: all its blocks are given
+ * back, it waits in the queue at its old place and reads its tokens again when it starts. Reading gives the same bits as
+ * generating did, so its answer does not change. A sequence in flight is paused after the step.
+ *
+ * A prompt whose next whole block another prompt is reading in this step waits a step and shares the block then.
  */
 #ifndef TN_EXECUTOR_SCHEDULER_H_
 #define TN_EXECUTOR_SCHEDULER_H_
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "executor/heap.h"
+#include "executor/micro_batch.h"
 
-/* promised: blocks that running sequences may still ask for. */
-static inline bool tn_capacity_admits(int32_t num_available, int32_t promised, int32_t needed) {
-    return needed <= num_available - promised;
-}
+typedef struct tn_scheduler_options {
+    tn_capacity_policy policy;
+    tn_micro_batch_limits limits;
+    int32_t max_batch_size, tokens_per_block;
+    bool enable_block_reuse;
+} tn_scheduler_options;
 
-typedef struct tn_micro_batch_limits {
-    int32_t max_num_tokens;
-    int32_t max_chunk_tokens; /* of one prompt in one step */
-    int32_t chunk_unit;       /* a chunk that does not end its prompt ends at a multiple of this, if it can */
-    bool allow_chunks;        /* false: a prompt runs whole or waits */
-} tn_micro_batch_limits;
-
-typedef struct tn_micro_batch_entry {
-    int32_t num_computed; /* tokens already in the cache */
-    int32_t num_waiting;  /* tokens to run: 1 while generating, 0 = nothing now */
+typedef struct tn_schedule_row {
+    tn_sequence *sequence;
+    int32_t first_token, num_tokens; /* of the sequence */
+    int32_t num_logits;              /* rows of logits: of the last num_logits of its tokens */
     bool is_context;
-    int32_t num_scheduled; /* out */
-} tn_micro_batch_entry;
+    bool draws;      /* from the last of them */
+    bool needs_slot; /* the sampling slot is to be written first */
+} tn_schedule_row;
 
-/* Fills num_scheduled of all entries; returns the sum. Entries come in the order of service. */
-int32_t tn_micro_batch_schedule(tn_micro_batch_entry *entries, int32_t num_entries, const tn_micro_batch_limits *limits);
+typedef struct tn_schedule_counts { /* of one step */
+    int32_t num_rows, num_contexts, num_context_tokens, num_tokens, num_paused;
+} tn_schedule_counts;
+
+/* A whole block of a prompt that is computed in a step in flight, or in the plan at hand. */
+typedef struct tn_pending_key {
+    uint64_t key;
+    int64_t step, plan;
+} tn_pending_key;
+enum { TN_NUM_PENDING_KEYS = 1024 };
+
+typedef struct tn_scheduler {
+    tn_scheduler_options options;
+    tn_kv_cache *cache; /* borrowed */
+    tn_heap queue;      /* (lock) */
+
+    tn_sequence **active; /* [max_batch_size] in the order of starting */
+    int32_t num_active, num_free_slots;
+    int32_t *free_slots;
+    int64_t num_promised;
+    tn_sequence **paused; /* [max_batch_size] since the last admit */
+    int32_t num_paused;
+    tn_micro_batch_entry *entries; /* [max_batch_size] */
+    tn_schedule_row *rows;         /* [max_batch_size] of the last plan: contexts first */
+    tn_schedule_counts counts;
+    int32_t batch_limit;                             /* sequences that may run now: max_batch_size, or fewer by tuning */
+    int64_t num_plans, num_steps, num_retired_steps; /* steps: plans with rows; those known to be finished */
+    tn_pending_key pending[TN_NUM_PENDING_KEYS];
+
+    int64_t num_new_blocks, num_reused_blocks, num_missed_blocks; /* since the start */
+    int64_t num_pauses;
+} tn_scheduler;
+
+TN_MUST_CHECK tn_status tn_scheduler_init(tn_scheduler *scheduler, const tn_scheduler_options *options, tn_kv_cache *cache, tn_arena *arena,
+                                          tn_diag *diag);
+
+/* Room in the queue is the caller's to reserve: all sequences that live may be in it. */
+void tn_scheduler_push(tn_scheduler *scheduler, tn_sequence *sequence);
+void tn_scheduler_requeue(tn_scheduler *scheduler);
+/* Returns how many started: the last ones of `active`. */
+int32_t tn_scheduler_admit(tn_scheduler *scheduler, int64_t now_ns);
+/* At most max_num_tokens tokens. Returns the number of rows; 0: nothing can run now. */
+int32_t tn_scheduler_plan(tn_scheduler *scheduler, int32_t max_num_tokens);
+/* Blocks that became whole may be shared from now on. is_right: the row was computed. */
+void tn_scheduler_retire(tn_scheduler *scheduler, const tn_schedule_row *row, bool is_right);
+/* All rows of the oldest planned step are retired. */
+static inline void tn_scheduler_retire_step(tn_scheduler *scheduler) {
+    scheduler->num_retired_steps++;
+}
+/* Gives back the sequence at `index` of active and closes the gap at the next tn_scheduler_compact. */
+void tn_scheduler_end(tn_scheduler *scheduler, int32_t index);
+void tn_scheduler_compact(tn_scheduler *scheduler);
+
+/* False if what sequences hold and are promised does not add up, or a limit is broken. O(blocks + active). */
+bool tn_scheduler_check(const tn_scheduler *scheduler);
 
 #endif

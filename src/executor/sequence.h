@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * sequence.h: one request inside the executor, from enqueue to the taking of its final response.
+ * sequence.h: one answer to a request inside the executor, from enqueue to the taking of its final response. A request with
+ * num_return_sequences has several; the first, its lead, stands for the request.
  *
  * All memory that it will ever need is taken at enqueue, on the caller's thread, from one arena: the loop never allocates.
  * Owners: members marked (loop) belong to the loop thread; (lock) are read and written under the executor's lock; the rest
@@ -10,74 +11,120 @@
  *              0          num_prompt  num_known      num_drawn         max_total
  *                                    (host has them) (being drawn too: depth 2)
  *     num_finished ≤ num_computed: tokens whose keys and values are in the cache; and in flight
+ *     num_prefill: tokens to read before anything is drawn: the prompt; after a pause all that were known then
  */
 #ifndef TN_EXECUTOR_SEQUENCE_H_
 #define TN_EXECUTOR_SEQUENCE_H_
 
 #include "base/arena.h"
+#include "executor/kv_cache.h"
 #include "op/slot.h"
 #include "tenon/executor.h"
 
 typedef struct tn_sequence tn_sequence;
+
+/* What responses say of the work so far: a copy that the loop does not write meanwhile. */
+typedef struct tn_sequence_account {
+    int64_t queued_ns, first_token_ns, last_token_ns, first_iter, last_iter;
+    int32_t num_reused_tokens, num_new_blocks, num_reused_blocks, num_missed_blocks;
+} tn_sequence_account;
+
 struct tn_sequence {
-    tn_arena arena;
-    uint64_t id, client_id, cache_salt;
-    tn_slot_params slot_params;
+    /* (loop) what every step looks at */
+    int32_t slot; /* −1: not running */
+    int32_t num_prefill, num_known, num_drawn, num_computed, num_finished, num_in_flight;
+    int32_t num_blocks, num_committed_blocks;
+    int32_t num_promised; /* blocks set aside for it that it has not taken yet */
+    bool is_done;         /* nothing more will be drawn */
+    bool wants_pause;     /* to be paused when it is not in flight */
+    bool needs_slot;      /* its next row writes the sampling slot */
+    bool has_prompt_results, uses_host_logits, is_paused;
+    int32_t num_prompt, max_total, max_blocks;
+    int32_t end_id;
+    int32_t *tokens; /* [max_total] */
+    int32_t *blocks; /* [max_blocks] */
+    uint64_t cache_salt;
+    int64_t last_step; /* that it ran in */
+
+    /* (loop) */
+    tn_finish_reason done_reason;
+    int64_t queued_ns, first_token_ns, last_token_ns; /* since enqueue */
+    int64_t first_iter, last_iter;                    /* −1 */
+    int32_t num_iters, num_reused_tokens, num_pauses;
+    int32_t num_new_blocks, num_reused_blocks, num_missed_blocks;
+
+    uint64_t id, client_id;
+    bool has_client_id, streaming, returns_all_tokens, returns_perf_metrics;
+    bool return_prompt_log_probs, return_context_logits, return_generation_logits;
+    int32_t sequence_index;
+    int32_t max_tokens;
+    int32_t num_log_probs; /* −1: none */
+    float priority;
+    int64_t enqueue_ns, deadline_ns; /* deadline −1: none */
     const float *bias;
     const tn_token_list *stop_words;
     size_t num_stop_words;
     const int32_t *more_end_ids;
     size_t num_more_end_ids;
-    int32_t end_id;
-    int32_t num_prompt, max_tokens, max_total;
-    int32_t num_log_probs; /* −1: none */
-    bool streaming, return_prompt_log_probs, return_context_logits, return_generation_logits;
-    float priority;
-    int64_t enqueue_ns;
+    tn_logits_callback logits_callback;
+    void *logits_user;
+    bool is_logits_batched;
+    float *host_logits;                  /* (loop) [vocab] for the post-processor, or NULL */
+    const tn_retention_range *retention; /* by token_start; NULL: none */
+    size_t num_retention;
+    tn_kv_priority decode_priority;
+    int64_t vocab_size;
 
-    int32_t *tokens;          /* [max_total] */
     tn_log_prob *log_probs;   /* [max_tokens, 1 + K] or NULL */
     float *prompt_log_probs;  /* [num_prompt − 1] or NULL */
     float *context_logits;    /* [num_prompt, vocab] or NULL */
     float *generation_logits; /* [max_tokens, vocab] or NULL */
-    int32_t *blocks;          /* [max_blocks] */
-    int32_t max_blocks;
-
-    /* (loop) */
-    int32_t slot;
-    int32_t num_known, num_drawn, num_computed, num_finished, num_blocks, num_committed_blocks, num_reused_tokens, num_in_flight;
-    bool is_done; /* nothing more will be drawn */
-    tn_finish_reason done_reason;
-    int64_t queued_ns, first_token_ns, last_token_ns; /* since enqueue */
-    tn_sequence *next_active;
 
     /* (lock) */
+    int32_t heap_index[2]; /* in the queue; among the time limits. −1: not in it */
     bool is_cancelled;
     int32_t num_visible; /* tokens that responses may show */
-    int64_t visible_first_token_ns, visible_last_token_ns;
+    tn_sequence_account shown;
     int32_t num_delivered; /* generated tokens given out by streaming responses */
     bool is_finished;      /* the final response is ready */
+    bool is_delivered;     /* … and taken */
     tn_finish_reason finish_reason;
     tn_status status; /* with error: written by the loop before is_finished, read by others after */
     char error[256];
-    tn_sequence *next_queued, *next_in_bucket;
+    tn_sequence *next_sibling, *lead;
+    tn_sequence *turn; /* of a lead: the sibling whose responses are looked for first */
+    int32_t num_siblings, num_undelivered;
+    tn_sequence *next_in_bucket, *next_cancelled;
     tn_sequence *previous_ready, *next_ready;
-    bool is_ready; /* in the list of ready sequences */
+    bool is_ready, is_in_cancelled;
+
+    tn_slot_params slot_params;
+    tn_arena arena;
 };
 
-/* Checks the request against what the executor serves and copies it. limits: from tn_executor_get_info. */
-TN_MUST_CHECK tn_status tn_sequence_create(const tn_request *request, const tn_executor_info *limits, const tn_allocator *allocator,
-                                           tn_diag *diag, tn_sequence **out_sequence);
+/* Checks the request against what the executor serves. limits: from tn_executor_get_info. */
+TN_MUST_CHECK tn_status tn_request_check(const tn_request *request, const tn_executor_info *limits, tn_diag *diag);
+/* Checks and copies the request, as its answer number sequence_index. */
+TN_MUST_CHECK tn_status tn_sequence_create(const tn_request *request, int32_t sequence_index, const tn_executor_info *limits,
+                                           const tn_allocator *allocator, tn_diag *diag, tn_sequence **out_sequence);
+/* One that only has an error to answer with. */
+TN_MUST_CHECK tn_status tn_sequence_create_failed(const tn_request *request, tn_status status, const char *message,
+                                                  const tn_allocator *allocator, tn_diag *diag, tn_sequence **out_sequence);
 void tn_sequence_destroy(tn_sequence *sequence);
 
 /* Shows what is known so far. (loop, lock) */
 void tn_sequence_show(tn_sequence *sequence);
 /* Is there a response to take? (lock) */
 bool tn_sequence_has_response(const tn_sequence *sequence);
+int32_t tn_sequence_num_responses(const tn_sequence *sequence);
 /* Takes the next one: one new token of a streaming sequence, or the whole. (lock) */
 TN_MUST_CHECK tn_status tn_sequence_take_response(tn_sequence *sequence, const tn_allocator *allocator, tn_response **out_response);
 
+/* Ends it with an error. (loop) */
+void tn_sequence_fail(tn_sequence *sequence, tn_status status, const char *message);
 /* Appends a drawn token to the known ones; sets is_done and the reason when it ends the answer. (loop) */
-void tn_sequence_accept_token(tn_sequence *sequence, int32_t token);
+void tn_sequence_accept_token(tn_sequence *sequence, int32_t token, int64_t now_ns);
+/* How its block number `index` is to be kept. */
+tn_kv_priority tn_sequence_block_priority(const tn_sequence *sequence, int32_t index, int32_t tokens_per_block);
 
 #endif

@@ -30,7 +30,7 @@ static tn_request make_request(void) {
 
 static tn_sequence *make_sequence(const tn_request *request) {
     tn_sequence *sequence;
-    assert_int_equal(tn_sequence_create(request, &limits, NULL, NULL, &sequence), TN_OK);
+    assert_int_equal(tn_sequence_create(request, 0, &limits, NULL, NULL, &sequence), TN_OK);
     return sequence;
 }
 
@@ -38,7 +38,7 @@ static void expect_refused(const tn_request *request, const tn_executor_info *in
     tn_diag *diag;
     assert_int_equal(tn_diag_create(NULL, &diag), TN_OK);
     tn_sequence *sequence;
-    tn_status status = tn_sequence_create(request, info, NULL, diag, &sequence);
+    tn_status status = tn_sequence_create(request, 0, info, NULL, diag, &sequence);
     tn_diag_entry entry = {0};
     if (status == TN_OK) fail_msg("not refused: wanted \"%s\"", message);
     assert_int_equal(tn_diag_num_entries(diag), 1);
@@ -125,7 +125,7 @@ static void each_request_field_out_of_range_is_refused_by_name(void **state) {
     REFUSED((request.bad_words = &long_word, request.num_bad_words = 1),
             "cannot take the request: bad_words has 1 sequences of 513 tokens, at most 64 of 512 are possible");
     REFUSED((request.embedding_bias = bias, request.embedding_bias_size = 4),
-            "cannot take the request: embedding_bias has 4 values, the vocabulary has 320");
+            "cannot take the request: embedding bias shape is not as expected: it has 4 values, the vocabulary has 320");
     REFUSED(request.num_log_probs = -2, "cannot take the request: num_log_probs is -2, the engine was built for at most 5");
     REFUSED(request.num_log_probs = 6, "cannot take the request: num_log_probs is 6, the engine was built for at most 5");
     REFUSED(request.priority = NAN, "cannot take the request: priority is nan, must be a finite number");
@@ -154,7 +154,7 @@ static void a_request_larger_than_the_whole_cache_is_refused(void **state) {
     expect_refused(&request, &small, "cannot take the request: it may need 33 tokens of cache, the executor has 32");
     request.max_tokens = 27;
     tn_sequence *sequence;
-    assert_int_equal(tn_sequence_create(&request, &small, NULL, NULL, &sequence), TN_OK);
+    assert_int_equal(tn_sequence_create(&request, 0, &small, NULL, NULL, &sequence), TN_OK);
     assert_int_equal(sequence->max_blocks, 2);
     tn_sequence_destroy(sequence);
 }
@@ -237,7 +237,7 @@ static void everything_the_caller_owns_is_copied(void **state) {
 
 static void accept(tn_sequence *sequence, int32_t token) {
     assert_false(sequence->is_done);
-    tn_sequence_accept_token(sequence, token);
+    tn_sequence_accept_token(sequence, token, 0);
 }
 
 static void an_end_id_ends_the_answer_and_stays_in_it(void **state) {
@@ -343,7 +343,7 @@ static void each_failing_allocation_of_create_is_reported_and_leaks_nothing(void
         tn_diag *diag;
         assert_int_equal(tn_diag_create(NULL, &diag), TN_OK);
         tn_sequence *sequence;
-        tn_status status = tn_sequence_create(&request, &limits, &fault.allocator, diag, &sequence);
+        tn_status status = tn_sequence_create(&request, 0, &limits, &fault.allocator, diag, &sequence);
         tn_sequence_destroy(sequence);
         assert_int_equal(tn_fault_num_live_blocks(&fault), 0);
         assert_int_equal(tn_diag_num_entries(diag), tn_fault_has_failed(&fault) ? 1 : 0);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/report.h"
+#include "base/thread.h"
 
 /* --- runner ------------------------------------------------------------------------------------------------------------- */
 
@@ -29,6 +30,7 @@ static tn_status find_states(tn_step_runner *runner, const tn_step_runner_option
         if (runner->num_groups == 8)
             return tn_fail(diag, TN_UNSUPPORTED, "cannot start the executor: the plan has more than 8 cache groups");
         int group = runner->num_groups++;
+        runner->kv_states[group] = i;
         snprintf(runner->block_table_names[group], sizeof runner->block_table_names[group], "block_table.%d", group);
     }
     if (runner->slots_state < 0 || runner->num_groups == 0)
@@ -49,6 +51,40 @@ static tn_status hand_over_report(tn_step_runner *runner, tn_status status, tn_d
     if (tn_diag_num_dropped(runner->diag) > 0) tn_fail(diag, status, "out of memory: the executor's contexts and the report of it");
     tn_diag_clear(runner->diag);
     return status;
+}
+
+static tn_status allocate_host_blocks(tn_step_runner *runner, int64_t num_slots, tn_arena *arena, tn_diag *diag) {
+    for (int group = 0; group < runner->num_groups; group++) {
+        size_t unit_bytes = tn_engine_get_state(runner->engine, runner->kv_states[group])->unit_bytes;
+        runner->host_blocks[group] = tn_arena_alloc_array(arena, (size_t)num_slots, unit_bytes);
+        if (runner->host_blocks[group] == NULL) return tn_fail_memory(diag, "the host cache", (size_t)num_slots * unit_bytes);
+    }
+    return TN_OK;
+}
+
+static tn_status copy_block(tn_step_runner *runner, int group, const tn_kv_copy *copy) {
+    int state = runner->kv_states[group];
+    size_t unit_bytes = tn_engine_get_state(runner->engine, state)->unit_bytes;
+    uint8_t *host = runner->host_blocks[group];
+    tn_block_move move = {copy->src, copy->dst, copy->num_tokens};
+    switch (copy->kind) {
+    case TN_KV_OFFLOAD:
+        return tn_state_set_read_block(runner->states, state, copy->src, host + (size_t)copy->dst * unit_bytes, runner->stream,
+                                       runner->diag);
+    case TN_KV_ONBOARD:
+        return tn_state_set_write_block(runner->states, state, copy->dst, host + (size_t)copy->src * unit_bytes, runner->stream,
+                                        runner->diag);
+    default: return tn_state_set_copy_blocks(runner->states, state, &move, 1, runner->stream, runner->diag);
+    }
+}
+
+tn_status tn_step_runner_copy(tn_step_runner *runner, const tn_kv_copy *copies, int32_t num_copies) {
+    for (int32_t i = 0; i < num_copies; i++)
+        for (int group = 0; group < runner->num_groups; group++) {
+            tn_status status = copy_block(runner, group, &copies[i]);
+            if (status != TN_OK) return status;
+        }
+    return TN_OK;
 }
 
 static tn_status create_context(tn_step_runner *runner, const char *function, tn_diag *diag, tn_context **out_context) {
@@ -74,12 +110,17 @@ tn_status tn_step_runner_init(tn_step_runner *runner, tn_engine *engine, const t
         .max_blocks = options->max_blocks,
         .top_columns = options->top_columns,
         .vocab_size = options->vocab_size,
+        .batched_callback = options->batched_callback,
+        .batched_user = options->batched_user,
     };
     tn_status status = tn_diag_create(arena->allocator, &runner->diag);
     if (status != TN_OK) return tn_fail_memory(diag, "the executor", 0);
     runner->logits_row = tn_arena_alloc_array(arena, (size_t)options->vocab_size, sizeof *runner->logits_row);
-    if (runner->logits_row == NULL) return tn_fail_memory(diag, "the executor", (size_t)options->vocab_size * sizeof(float));
+    runner->views = tn_arena_alloc_array(arena, (size_t)options->max_batch_size, sizeof *runner->views);
+    if (runner->logits_row == NULL || runner->views == NULL)
+        return tn_fail_memory(diag, "the executor", (size_t)options->vocab_size * sizeof(float));
     status = find_states(runner, options, diag);
+    if (status == TN_OK && options->num_host_slots > 0) status = allocate_host_blocks(runner, options->num_host_slots, arena, diag);
     if (status == TN_OK) status = tn_stream_create(tn_engine_device(engine), diag, &runner->stream);
     if (status == TN_OK) status = create_context(runner, "forward", diag, &runner->forward);
     if (status == TN_OK) status = create_context(runner, "sample", diag, &runner->sample);
@@ -97,7 +138,7 @@ void tn_step_runner_deinit(tn_step_runner *runner) {
 
 tn_status tn_step_runner_write_slot(tn_step_runner *runner, const tn_sequence *sequence) {
     return tn_state_set_write_slot(runner->states, runner->slots_state, sequence->slot, &sequence->slot_params, sequence->tokens,
-                                   sequence->num_prompt, sequence->bias, runner->stream, runner->diag);
+                                   sequence->num_prefill, sequence->bias, runner->stream, runner->diag);
 }
 
 /* --- filling ---------------------------------------------------------------------------------------------------------------- */
@@ -110,17 +151,10 @@ tn_status tn_engine_step_init(tn_engine_step *step, const tn_step_runner *runner
         int32_t **array;
         size_t count;
     } const arrays[] = {
-        {&batch->input_ids, tokens},
-        {&batch->positions, tokens},
-        {&batch->query_start, seqs + 1},
-        {&batch->seq_slot, seqs},
-        {&batch->kv_length, seqs},
-        {&batch->block_table, seqs * (size_t)runner->max_blocks},
-        {&batch->logits_rows, logits},
-        {&batch->sample_slot, logits},
-        {&batch->sample_position, logits},
-        {&step->next_ids, logits},
-        {&step->top_ids, logits * (size_t)runner->top_columns},
+        {&batch->input_ids, tokens},   {&batch->positions, tokens},   {&batch->query_start, seqs + 1},
+        {&batch->seq_slot, seqs},      {&batch->kv_length, seqs},     {&batch->block_table, seqs * (size_t)runner->max_blocks},
+        {&batch->logits_rows, logits}, {&batch->sample_slot, logits}, {&batch->sample_position, logits},
+        {&step->next_ids, logits},     {&step->table_columns, seqs},  {&step->top_ids, logits * (size_t)runner->top_columns},
     };
     bool is_allocated = true;
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
@@ -131,6 +165,7 @@ tn_status tn_engine_step_init(tn_engine_step *step, const tn_step_runner *runner
     step->rows = tn_arena_alloc_array(arena, seqs, sizeof *step->rows);
     if (!is_allocated || step->top_log_probs == NULL || step->rows == NULL)
         return tn_fail_memory(diag, "the executor's step", arena->used_bytes);
+    for (size_t i = 0; i < seqs * (size_t)runner->max_blocks; i++) batch->block_table[i] = -1;
     return tn_fence_create(runner->engine, diag, &step->fence);
 }
 
@@ -146,9 +181,18 @@ void tn_engine_step_begin(tn_engine_step *step) {
     step->batch.query_start[0] = 0;
 }
 
-void tn_engine_step_add(tn_engine_step *step, const tn_step_runner *runner, tn_sequence *sequence, int32_t num_tokens) {
+/* Columns past a row's blocks are −1: only those that the row's last user left are written again. */
+static void fill_table_row(tn_engine_step *step, const tn_step_runner *runner, int32_t seq, const tn_sequence *sequence) {
+    int32_t *table = step->batch.block_table + (size_t)seq * (size_t)runner->max_blocks;
+    memcpy(table, sequence->blocks, (size_t)sequence->num_blocks * sizeof *table);
+    for (int32_t i = sequence->num_blocks; i < step->table_columns[seq]; i++) table[i] = -1;
+    step->table_columns[seq] = sequence->num_blocks;
+}
+
+void tn_engine_step_add(tn_engine_step *step, const tn_step_runner *runner, const tn_schedule_row *plan) {
     tn_batch *batch = &step->batch;
-    int32_t first = sequence->num_computed, end = first + num_tokens, seq = batch->num_seqs++;
+    const tn_sequence *sequence = plan->sequence;
+    int32_t first = plan->first_token, end = first + plan->num_tokens, seq = batch->num_seqs++;
     for (int32_t i = first; i < end; i++) {
         batch->input_ids[batch->num_tokens] = i < sequence->num_known ? sequence->tokens[i] : -1;
         batch->positions[batch->num_tokens] = i;
@@ -157,27 +201,16 @@ void tn_engine_step_add(tn_engine_step *step, const tn_step_runner *runner, tn_s
     batch->query_start[seq + 1] = batch->num_tokens;
     batch->seq_slot[seq] = sequence->slot;
     batch->kv_length[seq] = end;
-    int32_t *table = batch->block_table + (size_t)seq * (size_t)runner->max_blocks;
-    memcpy(table, sequence->blocks, (size_t)sequence->num_blocks * sizeof *table);
-    for (int32_t i = sequence->num_blocks; i < runner->max_blocks; i++) table[i] = -1;
-
-    tn_step_row *row = &step->rows[step->num_rows++];
-    bool is_context = first < sequence->num_prompt;
-    *row = (tn_step_row){.sequence = sequence, .first_token = first, .num_tokens = num_tokens, .first_logits = batch->num_logits};
-    row->draws = end >= sequence->num_prompt;
-    bool wants_prompt = is_context && (sequence->return_context_logits || sequence->return_prompt_log_probs);
-    row->num_logits = wants_prompt ? num_tokens : row->draws ? 1 : 0;
-    for (int32_t i = 0; i < row->num_logits; i++) {
-        bool is_drawn = row->draws && i == row->num_logits - 1;
-        batch->logits_rows[batch->num_logits] = batch->num_tokens - row->num_logits + i;
+    fill_table_row(step, runner, seq, sequence);
+    step->rows[step->num_rows++] = (tn_step_row){.plan = *plan, .first_logits = batch->num_logits};
+    for (int32_t i = 0; i < plan->num_logits; i++) {
+        bool is_drawn = plan->draws && i == plan->num_logits - 1;
+        batch->logits_rows[batch->num_logits] = batch->num_tokens - plan->num_logits + i;
         batch->sample_slot[batch->num_logits] = is_drawn ? sequence->slot : -1;
         batch->sample_position[batch->num_logits] = is_drawn ? end : 0;
         batch->num_logits++;
     }
-    batch->has_draws = batch->has_draws || row->draws;
-    sequence->num_computed = end;
-    sequence->num_in_flight++;
-    if (row->draws) sequence->num_drawn = end + 1;
+    batch->has_draws = batch->has_draws || plan->draws;
 }
 
 /* --- launching ------------------------------------------------------------------------------------------------------------- */
@@ -226,18 +259,23 @@ static tn_status launch_sample(tn_step_runner *runner, tn_engine_step *step) {
     return status == TN_OK ? tn_context_enqueue(runner->sample, runner->stream) : status;
 }
 
-/* Queues the copies of logits that requests asked for, while the buffer still holds this step's. */
+static int32_t drawn_row(const tn_step_row *row) {
+    return row->first_logits + row->plan.num_logits - 1;
+}
+
+/* Queues the copies of logits that requests asked for, while the buffer still holds what the network made. */
 static tn_status read_logits(tn_step_runner *runner, const tn_step_row *row) {
-    tn_sequence *sequence = row->sequence;
+    const tn_schedule_row *plan = &row->plan;
+    tn_sequence *sequence = plan->sequence;
     size_t row_bytes = (size_t)runner->vocab_size * sizeof(float), offset = (size_t)row->first_logits * row_bytes;
     tn_status status = TN_OK;
-    bool is_context = row->first_token < sequence->num_prompt;
-    if (sequence->context_logits != NULL && is_context)
-        status = tn_context_read(runner->forward, "logits", offset, (size_t)row->num_logits * row_bytes,
-                                 sequence->context_logits + (size_t)row->first_token * (size_t)runner->vocab_size, runner->stream);
-    if (status == TN_OK && sequence->generation_logits != NULL && row->draws) {
-        size_t drawn = (size_t)(row->first_token + row->num_tokens - sequence->num_prompt);
-        status = tn_context_read(runner->forward, "logits", offset + (size_t)(row->num_logits - 1) * row_bytes, row_bytes,
+    bool has_prompt = plan->is_context && !sequence->has_prompt_results && plan->num_logits == plan->num_tokens;
+    if (sequence->context_logits != NULL && has_prompt)
+        status = tn_context_read(runner->forward, "logits", offset, (size_t)plan->num_logits * row_bytes,
+                                 sequence->context_logits + (size_t)plan->first_token * (size_t)runner->vocab_size, runner->stream);
+    if (status == TN_OK && sequence->generation_logits != NULL && plan->draws) {
+        size_t drawn = (size_t)(plan->first_token + plan->num_tokens - sequence->num_prompt);
+        status = tn_context_read(runner->forward, "logits", (size_t)drawn_row(row) * row_bytes, row_bytes,
                                  sequence->generation_logits + drawn * (size_t)runner->vocab_size, runner->stream);
     }
     return status;
@@ -252,11 +290,12 @@ static double log_softmax_at(const float *logits, int64_t count, int32_t id) {
 
 /* Prompt log-probabilities need one logit of each row and the row's sum: computed here from a copy. */
 static tn_status read_prompt_log_probs(tn_step_runner *runner, const tn_step_row *row) {
-    tn_sequence *sequence = row->sequence;
-    if (sequence->prompt_log_probs == NULL || row->first_token >= sequence->num_prompt) return TN_OK;
+    const tn_schedule_row *plan = &row->plan;
+    tn_sequence *sequence = plan->sequence;
+    if (sequence->prompt_log_probs == NULL || sequence->has_prompt_results || !plan->is_context) return TN_OK;
     size_t row_bytes = (size_t)runner->vocab_size * sizeof(float);
-    for (int32_t i = 0; i < row->num_logits; i++) {
-        int32_t next = row->first_token + i + 1;
+    for (int32_t i = 0; i < plan->num_logits; i++) {
+        int32_t next = plan->first_token + i + 1;
         if (next >= sequence->num_prompt) break;
         tn_status status = tn_context_read(runner->forward, "logits", (size_t)(row->first_logits + i) * row_bytes, row_bytes,
                                            runner->logits_row, runner->stream);
@@ -270,11 +309,12 @@ static tn_status read_prompt_log_probs(tn_step_runner *runner, const tn_step_row
 tn_status tn_step_runner_launch(tn_step_runner *runner, tn_engine_step *step) {
     step->is_in_flight = true;
     tn_status status = launch_forward(runner, &step->batch);
-    if (status == TN_OK && step->batch.has_draws) status = launch_sample(runner, step);
     for (int32_t i = 0; status == TN_OK && i < step->num_rows; i++) {
         status = read_logits(runner, &step->rows[i]);
         if (status == TN_OK) status = read_prompt_log_probs(runner, &step->rows[i]);
     }
+    if (status == TN_OK) status = tn_step_runner_process_logits(runner, step);
+    if (status == TN_OK && step->batch.has_draws) status = launch_sample(runner, step);
     if (status == TN_OK) status = tn_fence_record(step->fence, runner->stream);
     /* What was queued before the failure reads the step's arrays, which the next step may overwrite. */
     if (status != TN_OK) {
@@ -287,32 +327,35 @@ tn_status tn_step_runner_launch(tn_step_runner *runner, tn_engine_step *step) {
 /* --- results -------------------------------------------------------------------------------------------------------------------- */
 
 static void take_log_probs(const tn_step_runner *runner, const tn_engine_step *step, const tn_step_row *row, int32_t token) {
-    tn_sequence *sequence = row->sequence;
+    tn_sequence *sequence = row->plan.sequence;
     if (sequence->log_probs == NULL) return;
     size_t columns = (size_t)sequence->num_log_probs + 1;
     tn_log_prob *out = sequence->log_probs + (size_t)(sequence->num_known - sequence->num_prompt) * columns;
-    size_t logits_row = (size_t)(row->first_logits + row->num_logits - 1) * (size_t)runner->top_columns;
+    size_t logits_row = (size_t)drawn_row(row) * (size_t)runner->top_columns;
     for (size_t i = 0; i < columns; i++) out[i] = (tn_log_prob){step->top_ids[logits_row + i], step->top_log_probs[logits_row + i]};
     out[0].id = token;
 }
 
-tn_status tn_step_runner_finish(tn_step_runner *runner, tn_engine_step *step) {
+tn_status tn_step_runner_finish(tn_step_runner *runner, tn_engine_step *step, tn_scheduler *scheduler) {
     step->is_in_flight = false;
     tn_status status = tn_fence_wait(step->fence, runner->diag);
     if (status != TN_OK) { /* takes the error off the stream, or all that follows would fail too */
         tn_status waited = tn_stream_synchronize(runner->stream, runner->diag);
         if (waited != TN_OK) status = waited;
     }
+    int64_t now_ns = tn_now_ns();
     for (int32_t i = 0; i < step->num_rows; i++) {
         const tn_step_row *row = &step->rows[i];
-        tn_sequence *sequence = row->sequence;
-        sequence->num_in_flight--;
+        tn_sequence *sequence = row->plan.sequence;
+        tn_scheduler_retire(scheduler, &row->plan, status == TN_OK);
         if (status != TN_OK || sequence->is_done) continue;
-        sequence->num_finished = row->first_token + row->num_tokens;
-        if (!row->draws) continue;
-        int32_t token = step->next_ids[row->first_logits + row->num_logits - 1];
+        if (sequence->first_iter < 0) sequence->first_iter = step->iter;
+        sequence->last_iter = step->iter;
+        if (!row->plan.draws) continue;
+        int32_t token = step->next_ids[drawn_row(row)];
         take_log_probs(runner, step, row, token);
-        tn_sequence_accept_token(sequence, token);
+        tn_sequence_accept_token(sequence, token, now_ns);
     }
+    tn_scheduler_retire_step(scheduler);
     return status;
 }

@@ -8,7 +8,7 @@
 #ifndef TN_EXECUTOR_STEP_H_
 #define TN_EXECUTOR_STEP_H_
 
-#include "executor/sequence.h"
+#include "executor/scheduler.h"
 #include "runtime/runtime.h"
 
 typedef struct tn_batch {
@@ -25,11 +25,10 @@ typedef struct tn_batch {
     int32_t *sample_position; /* [num_logits] */
 } tn_batch;
 
+/* A row of the schedule, and where its logits are. */
 typedef struct tn_step_row {
-    tn_sequence *sequence;
-    int32_t first_token, num_tokens;  /* of the sequence */
-    int32_t first_logits, num_logits; /* rows of logits: the last num_logits of its tokens */
-    bool draws;                       /* the last of them is drawn from */
+    tn_schedule_row plan;
+    int32_t first_logits;
 } tn_step_row;
 
 typedef struct tn_engine_step {
@@ -40,6 +39,9 @@ typedef struct tn_engine_step {
     int32_t *top_ids;     /* [max_logits, 1 + K] */
     float *top_log_probs; /* [max_logits, 1 + K] */
     tn_fence *fence;
+    int32_t *table_columns; /* [max_batch_size] columns of the block table that are in use */
+    int64_t iter, begin_ns;
+    tn_schedule_counts counts;
     bool is_in_flight;
 } tn_engine_step;
 
@@ -57,12 +59,19 @@ typedef struct tn_step_runner {
     void *logits;               /* of the step at hand: device memory of `forward`, read by `sample` */
     int32_t largest_num_logits; /* of all steps so far */
     float *logits_row;          /* [vocab], for log-probabilities of prompts */
-    tn_diag *diag;              /* of the step at hand; borrowed */
+    tn_logits_view *views;      /* [max_batch_size] */
+    tn_logits_callback batched_callback;
+    void *batched_user;
+    int kv_states[8];        /* [num_groups] */
+    uint8_t *host_blocks[8]; /* [num_groups] host memory of blocks that went there */
+    tn_diag *diag;           /* of the step at hand; borrowed */
 } tn_step_runner;
 
 typedef struct tn_step_runner_options {
     int32_t max_batch_size, max_num_tokens, max_blocks, num_slots, top_columns;
-    int64_t num_blocks, vocab_size;
+    int64_t num_blocks, vocab_size, num_host_slots;
+    tn_logits_callback batched_callback;
+    void *batched_user;
 } tn_step_runner_options;
 
 TN_MUST_CHECK tn_status tn_step_runner_init(tn_step_runner *runner, tn_engine *engine, const tn_step_runner_options *options,
@@ -74,12 +83,18 @@ void tn_engine_step_deinit(tn_engine_step *step);
 
 /* Empties the step. */
 void tn_engine_step_begin(tn_engine_step *step);
-/* Adds the next num_tokens of a sequence (its blocks must be there); advances num_computed and num_drawn. */
-void tn_engine_step_add(tn_engine_step *step, const tn_step_runner *runner, tn_sequence *sequence, int32_t num_tokens);
+/* Adds a row of the schedule. */
+void tn_engine_step_add(tn_engine_step *step, const tn_step_runner *runner, const tn_schedule_row *row);
+/* Runs the post-processors of the rows that have one: waits for the logits, lets them be changed on the host, queues the changed
+ * ones (post_process.c). */
+TN_MUST_CHECK tn_status tn_step_runner_process_logits(tn_step_runner *runner, tn_engine_step *step);
 /* Queues forward and sample. */
 TN_MUST_CHECK tn_status tn_step_runner_launch(tn_step_runner *runner, tn_engine_step *step);
-/* Waits, then hands results to the sequences: tokens (tn_sequence_accept_token), log-probs, logits. */
-TN_MUST_CHECK tn_status tn_step_runner_finish(tn_step_runner *runner, tn_engine_step *step);
+/* Waits, then hands results to the sequences: tokens (tn_sequence_accept_token), log-probs, logits. The scheduler learns of each
+ * row (tn_scheduler_retire) before its token is accepted. */
+TN_MUST_CHECK tn_status tn_step_runner_finish(tn_step_runner *runner, tn_engine_step *step, tn_scheduler *scheduler);
+/* Queues copies of blocks, in order. */
+TN_MUST_CHECK tn_status tn_step_runner_copy(tn_step_runner *runner, const tn_kv_copy *copies, int32_t num_copies);
 /* Queues the writing of a sequence's sampling slot. */
 TN_MUST_CHECK tn_status tn_step_runner_write_slot(tn_step_runner *runner, const tn_sequence *sequence);
 

@@ -281,3 +281,20 @@ tn_status tn_context_read(tn_context *context, const char *name, size_t offset, 
     if (status == TN_OK && is_synchronous) status = context->backend->stream_synchronize(stream, context->diag);
     return status;
 }
+
+tn_status tn_context_write(tn_context *context, const char *name, size_t offset, size_t size_bytes, const void *src, tn_stream *stream) {
+    uint32_t index;
+    size_t room;
+    tn_status status = find_io(context, name, "write", &index);
+    if (status != TN_OK) return status;
+    const tn_io_binding *io = &context->io[index];
+    uint32_t tensor = context->function->io[index];
+    status = tn_context_resolve(context);
+    if (status != TN_OK) return status;
+    if (io->source == TN_IO_UNSET || io->address == NULL || context->function->tensors[tensor].place == 1)
+        return tn_fail(context->diag, TN_INVALID_ARGUMENT, "cannot write '%s': it has no memory on the device yet", name);
+    if (!tn_tensor_room(context->function, tensor, context->values, &room) || offset > room || size_bytes > room - offset)
+        return tn_fail(context->diag, TN_INVALID_ARGUMENT, "cannot write '%s': %zu bytes from %zu on, it has %zu", name, size_bytes, offset,
+                       room);
+    return context->backend->copy(stream, TN_COPY_TO_DEVICE, (uint8_t *)io->address + offset, src, size_bytes, context->diag);
+}

@@ -36,8 +36,14 @@ typedef struct tn_block_move {
 /* Queues copies of the first num_tokens of blocks inside state `state`. */
 TN_MUST_CHECK tn_status tn_state_set_copy_blocks(tn_state_set *set, int state, const tn_block_move *moves, size_t num_moves,
                                                  tn_stream *stream, tn_diag *diag);
+/* Queue copies of a whole block of a cache state to and from host memory (the state's unit_bytes, as the device has them), which must
+ * stay valid until they have run. */
+TN_MUST_CHECK tn_status tn_state_set_read_block(tn_state_set *set, int state, int64_t block, void *dst, tn_stream *stream, tn_diag *diag);
+TN_MUST_CHECK tn_status tn_state_set_write_block(tn_state_set *set, int state, int64_t block, const void *src, tn_stream *stream,
+                                                 tn_diag *diag);
 /* Queues the writing of a slot's row: params, history = tokens, their counts, bias [vocab_size] or NULL. last_token becomes the
- * last of tokens. The arguments may be reused on return. */
+ * last of tokens. Tokens beyond params.prompt_length were drawn before: top_p is where their draws left it. The arguments may be
+ * reused on return. */
 TN_MUST_CHECK tn_status tn_state_set_write_slot(tn_state_set *set, int state, int64_t slot, const tn_slot_params *params,
                                                 const int32_t *tokens, int64_t num_tokens, const float *bias, tn_stream *stream,
                                                 tn_diag *diag);
@@ -49,6 +55,10 @@ void *tn_context_buffer(tn_context *context, const char *name);
 /* Queues a copy of [offset, offset + size) of a bound or own tensor to host memory. */
 TN_MUST_CHECK tn_status tn_context_read(tn_context *context, const char *name, size_t offset, size_t size_bytes, void *dst,
                                         tn_stream *stream);
+
+/* Queues a copy of host memory, unchanged until it has run, to [offset, offset + size) of a bound or own tensor on the device. */
+TN_MUST_CHECK tn_status tn_context_write(tn_context *context, const char *name, size_t offset, size_t size_bytes, const void *src,
+                                         tn_stream *stream);
 
 /* A point in a stream that the host can wait for. */
 typedef struct tn_fence tn_fence;

@@ -183,6 +183,40 @@ tn_status tn_state_set_copy_blocks(tn_state_set *set, int state, const tn_block_
     return finish_staging(set, entry, stream, is_synchronous, status, diag);
 }
 
+static tn_status check_block(const tn_state_set *set, int state, int64_t block, tn_diag *diag) {
+    tn_status status = check_state(set, state, "kv", diag);
+    if (status != TN_OK || (block >= 0 && block < set->units[state])) return status;
+    return tn_fail(diag, TN_INVALID_ARGUMENT, "cannot copy block %" PRId64 ": state '%s' has %" PRId64, block,
+                   set->engine->states[state].name, set->units[state]);
+}
+
+tn_status tn_state_set_read_block(tn_state_set *set, int state, int64_t block, void *dst, tn_stream *stream, tn_diag *diag) {
+    tn_status status = check_block(set, state, block, diag);
+    if (status != TN_OK) return status;
+    size_t unit_bytes = set->engine->states[state].unit_bytes;
+    return backend_of(set)->copy(stream, TN_COPY_TO_HOST, dst, (const uint8_t *)set->memory[state] + (size_t)block * unit_bytes, unit_bytes,
+                                 diag);
+}
+
+tn_status tn_state_set_write_block(tn_state_set *set, int state, int64_t block, const void *src, tn_stream *stream, tn_diag *diag) {
+    tn_status status = check_block(set, state, block, diag);
+    if (status != TN_OK) return status;
+    size_t unit_bytes = set->engine->states[state].unit_bytes;
+    return backend_of(set)->copy(stream, TN_COPY_TO_DEVICE, (uint8_t *)set->memory[state] + (size_t)block * unit_bytes, src, unit_bytes,
+                                 diag);
+}
+
+/* What TN_OP_SAMPLE made of top_p by drawing these tokens. */
+static float decayed_top_p(const tn_slot_params *params, const int32_t *tokens, int64_t num_tokens) {
+    float top_p = params->top_p;
+    for (int64_t i = params->prompt_length; i < num_tokens && params->top_p > 0.0f; i++) {
+        float decayed = top_p * params->top_p_decay;
+        top_p = decayed > params->top_p_min ? decayed : params->top_p_min;
+        if (tokens[i] == params->top_p_reset_id) top_p = params->top_p;
+    }
+    return top_p;
+}
+
 /* The row as it stands after admission; the rest of the history is left as it is. */
 static void fill_row(uint8_t *row, const tn_slot_layout *layout, int64_t vocab_size, const tn_slot_params *params, const int32_t *tokens,
                      int64_t num_tokens, const float *bias) {
@@ -190,7 +224,7 @@ static void fill_row(uint8_t *row, const tn_slot_layout *layout, int64_t vocab_s
     memset(&slot, 0, sizeof slot); /* padding too: rows are comparable */
     slot.params = *params;
     slot.params.has_bias = bias != NULL;
-    slot.current_top_p = params->top_p;
+    slot.current_top_p = decayed_top_p(params, tokens, num_tokens);
     slot.last_token = num_tokens > 0 ? tokens[num_tokens - 1] : 0;
     slot.history_count = (int32_t)num_tokens;
     memset(row, 0, layout->history_offset);

@@ -220,7 +220,7 @@ static void a_shared_prefix_gives_bitwise_the_same_answer(void **state) {
     tn_response_timings(first, &timings);
     assert_int_equal(timings.num_reused_tokens, 0);
     tn_response_timings(second, &timings);
-    assert_int_equal(timings.num_reused_tokens, 32);
+    assert_int_equal(timings.num_reused_tokens, PROMPT - 1); /* two blocks and seven tokens of the third */
     assert_same_answer(first, second);
     /* The answer's blocks are shared too, with a prompt that goes on from it. */
     int32_t longer[PROMPT + ANSWER];
@@ -229,7 +229,7 @@ static void a_shared_prefix_gives_bitwise_the_same_answer(void **state) {
     memcpy(longer + PROMPT, tn_response_ids(first, &count), ANSWER * sizeof(int32_t));
     tn_response *third = answer_alone(decoder, longer, PROMPT + ANSWER, 4);
     tn_response_timings(third, &timings);
-    assert_int_equal(timings.num_reused_tokens, 48);
+    assert_int_equal(timings.num_reused_tokens, PROMPT + ANSWER - 1);
     tn_response_destroy(third);
 
     tn_request request = make_request(ids, PROMPT, ANSWER);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * scheduler_test.c: what runs in a step.
+ * micro_batch_test.c: how the tokens of a step are divided.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "executor/scheduler.h"
+#include "executor/micro_batch.h"
 
 static tn_micro_batch_entry prompt(int32_t num_computed, int32_t num_waiting) {
     return (tn_micro_batch_entry){.num_computed = num_computed, .num_waiting = num_waiting, .is_context = true, .num_scheduled = -1};
@@ -112,12 +112,12 @@ static void any_prompt_ends_in_the_fewest_steps_that_budget_and_unit_allow(void 
         }
 }
 
-static void a_request_is_admitted_if_its_blocks_are_there_beside_the_promised(void **state) {
+static void equal_progress_grows_all_prompts_by_a_unit_in_turn(void **state) {
     (void)state;
-    assert_true(tn_capacity_admits(10, 4, 6));
-    assert_false(tn_capacity_admits(10, 4, 7));
-    assert_true(tn_capacity_admits(4, 4, 0));
-    assert_false(tn_capacity_admits(0, 0, 1));
+    tn_micro_batch_limits limits = limits_of(72, 72, 16);
+    limits.policy = TN_EQUAL_PROGRESS;
+    tn_micro_batch_entry entries[] = {prompt(0, 100), prompt(0, 20), prompt(8, 100), generation(1)};
+    expect(entries, 4, limits, (int32_t[]){32, 20, 8, 1}); /* what is left at the end is less than a unit */
 }
 
 int main(void) {
@@ -132,7 +132,7 @@ int main(void) {
         cmocka_unit_test(one_prompt_takes_no_more_than_a_chunk),
         cmocka_unit_test(without_chunks_a_prompt_runs_whole_and_holds_back_those_behind_it),
         cmocka_unit_test(any_prompt_ends_in_the_fewest_steps_that_budget_and_unit_allow),
-        cmocka_unit_test(a_request_is_admitted_if_its_blocks_are_there_beside_the_promised),
+        cmocka_unit_test(equal_progress_grows_all_prompts_by_a_unit_in_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

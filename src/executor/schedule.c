@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * schedule.c: one step: what of which running sequence, and its blocks.
+ */
+#include "executor/schedule.h"
+
+static tn_sequence *active_at(const tn_scheduler *scheduler, int32_t index) {
+    return scheduler->active[index];
+}
+
+/* Tokens that the sequence can run now. */
+static int32_t num_waiting(const tn_sequence *sequence) {
+    if (sequence->is_done || sequence->wants_pause) return 0;
+    if (sequence->num_computed < sequence->num_prefill) return sequence->num_prefill - sequence->num_computed;
+    if (sequence->uses_host_logits && sequence->num_in_flight > 0) return 0; /* the host must know the last token */
+    /* A drawn token that would be the last needs no further step. */
+    return sequence->num_drawn > sequence->num_computed && sequence->num_drawn < sequence->max_total ? 1 : 0;
+}
+
+/* --- sharing while reading -------------------------------------------------------------------------------------------------- */
+
+/* Is the block with this key being computed? If not, it is from now on. */
+static bool is_pending(tn_scheduler *scheduler, uint64_t key) {
+    tn_pending_key *entry = &scheduler->pending[(key ^ key >> 32) % TN_NUM_PENDING_KEYS];
+    bool is_in_flight = entry->step > scheduler->num_retired_steps && entry->step <= scheduler->num_steps;
+    if (entry->key == key && (is_in_flight || entry->plan == scheduler->num_plans)) return true;
+    *entry = (tn_pending_key){key, scheduler->num_steps + 1, scheduler->num_plans};
+    return false;
+}
+
+/* True: another prompt computes its next block right now. Takes over blocks that became shareable since it started. */
+static bool shares_or_waits(tn_scheduler *scheduler, tn_sequence *sequence) {
+    int32_t size = scheduler->options.tokens_per_block;
+    bool wants_prompt = (sequence->return_context_logits || sequence->return_prompt_log_probs) && !sequence->has_prompt_results;
+    if (wants_prompt || sequence->num_in_flight > 0) return false;
+    while (sequence->num_committed_blocks == sequence->num_blocks && sequence->num_computed == sequence->num_blocks * size &&
+           sequence->num_computed + size < sequence->num_prefill) {
+        const int32_t *tokens = sequence->tokens + sequence->num_computed;
+        int32_t parent = sequence->num_blocks > 0 ? sequence->blocks[sequence->num_blocks - 1] : -1;
+        int32_t found = tn_kv_cache_find(scheduler->cache, sequence->cache_salt, tokens, parent);
+        if (found < 0) {
+            uint64_t key = tn_kv_cache_key(scheduler->cache, sequence->cache_salt, tokens, parent);
+            return is_pending(scheduler, key);
+        }
+        sequence->blocks[sequence->num_blocks++] = found;
+        sequence->num_committed_blocks++;
+        sequence->num_computed = sequence->num_finished = sequence->num_blocks * size;
+        if (sequence->num_promised > 0) {
+            sequence->num_promised--;
+            scheduler->num_promised--;
+        }
+        if (sequence->num_pauses == 0) sequence->num_reused_tokens = sequence->num_computed;
+        sequence->num_reused_blocks++, sequence->num_missed_blocks--;
+        scheduler->num_reused_blocks++, scheduler->num_missed_blocks--;
+    }
+    return false;
+}
+
+/* --- blocks ------------------------------------------------------------------------------------------------------------------ */
+
+static bool take_block(tn_scheduler *scheduler, tn_sequence *sequence) {
+    if (sequence->num_promised == 0 && tn_scheduler_num_spare(scheduler) <= 0) return false;
+    int32_t block = tn_kv_cache_allocate(scheduler->cache);
+    if (block < 0) return false;
+    if (sequence->num_promised > 0) {
+        sequence->num_promised--;
+        scheduler->num_promised--;
+    }
+    sequence->blocks[sequence->num_blocks++] = block;
+    sequence->num_new_blocks++;
+    scheduler->num_new_blocks++;
+    return true;
+}
+
+/* Blocks for the tokens that the entry has; pauses others, or the sequence itself, if there are none. */
+static void ensure_blocks(tn_scheduler *scheduler, int32_t index) {
+    tn_sequence *sequence = active_at(scheduler, index);
+    int32_t end = sequence->num_computed + scheduler->entries[index].num_scheduled, size = scheduler->options.tokens_per_block;
+    while (sequence->num_blocks * size < end) {
+        if (take_block(scheduler, sequence)) continue;
+        int32_t victim = tn_scheduler_find_victim(scheduler);
+        if (victim < 0 || active_at(scheduler, victim)->num_in_flight > 0) {
+            if (victim >= 0) active_at(scheduler, victim)->wants_pause = true;
+            scheduler->entries[index].num_scheduled = 0; /* sits this step out */
+            return;
+        }
+        scheduler->entries[victim].num_scheduled = 0;
+        tn_scheduler_pause(scheduler, victim);
+        if (victim == index) return;
+    }
+}
+
+static void pause_those_that_should(tn_scheduler *scheduler) {
+    bool has_gaps = false;
+    for (int32_t i = 0; i < scheduler->num_active; i++) {
+        const tn_sequence *sequence = active_at(scheduler, i);
+        if (!sequence->wants_pause || sequence->num_in_flight > 0 || sequence->is_done) continue;
+        tn_scheduler_pause(scheduler, i);
+        has_gaps = true;
+    }
+    if (has_gaps) tn_scheduler_compact(scheduler);
+}
+
+/* --- rows --------------------------------------------------------------------------------------------------------------------- */
+
+static void add_row(tn_scheduler *scheduler, tn_sequence *sequence, const tn_micro_batch_entry *entry) {
+    tn_schedule_row *row = &scheduler->rows[scheduler->counts.num_rows++];
+    int32_t end = sequence->num_computed + entry->num_scheduled;
+    *row = (tn_schedule_row){.sequence = sequence,
+                             .first_token = sequence->num_computed,
+                             .num_tokens = entry->num_scheduled,
+                             .is_context = entry->is_context,
+                             .draws = end >= sequence->num_prefill,
+                             .needs_slot = sequence->needs_slot};
+    bool wants_prompt = entry->is_context && !sequence->has_prompt_results && row->first_token < sequence->num_prompt &&
+                        (sequence->return_context_logits || sequence->return_prompt_log_probs);
+    row->num_logits = wants_prompt ? row->num_tokens : row->draws ? 1 : 0;
+    sequence->needs_slot = false;
+    sequence->num_computed = end;
+    sequence->num_in_flight++;
+    sequence->num_iters++;
+    sequence->last_step = scheduler->num_steps;
+    if (row->draws) sequence->num_drawn = end + 1;
+    scheduler->counts.num_tokens += row->num_tokens;
+    if (!row->is_context) return;
+    scheduler->counts.num_contexts++;
+    scheduler->counts.num_context_tokens += row->num_tokens;
+}
+
+int32_t tn_scheduler_plan(tn_scheduler *scheduler, int32_t max_num_tokens) {
+    scheduler->counts = (tn_schedule_counts){0};
+    scheduler->num_plans++;
+    if (scheduler->options.policy == TN_MAX_UTILIZATION) pause_those_that_should(scheduler);
+    bool can_share = scheduler->options.enable_block_reuse;
+    for (int32_t i = 0; i < scheduler->num_active; i++) {
+        tn_sequence *sequence = active_at(scheduler, i);
+        tn_micro_batch_entry *entry = &scheduler->entries[i];
+        bool is_context = sequence->num_computed < sequence->num_prefill;
+        bool waits = is_context && can_share && !sequence->is_done && shares_or_waits(scheduler, sequence);
+        *entry = (tn_micro_batch_entry){
+            .num_computed = sequence->num_computed, .num_waiting = waits ? 0 : num_waiting(sequence), .is_context = is_context};
+    }
+    tn_micro_batch_limits limits = scheduler->options.limits;
+    if (max_num_tokens < limits.max_num_tokens) limits.max_num_tokens = max_num_tokens;
+    if (tn_micro_batch_schedule(scheduler->entries, scheduler->num_active, &limits) == 0) return 0;
+    for (int32_t i = 0; i < scheduler->num_active; i++)
+        if (active_at(scheduler, i) != NULL && scheduler->entries[i].num_scheduled > 0) ensure_blocks(scheduler, i);
+    scheduler->num_steps++;
+    for (int pass = 0; pass < 2; pass++) /* contexts first */
+        for (int32_t i = 0; i < scheduler->num_active; i++) {
+            const tn_micro_batch_entry *entry = &scheduler->entries[i];
+            if (entry->num_scheduled > 0 && entry->is_context == (pass == 0)) add_row(scheduler, active_at(scheduler, i), entry);
+        }
+    if (scheduler->counts.num_paused > 0) tn_scheduler_compact(scheduler);
+    if (scheduler->counts.num_rows == 0) scheduler->num_steps--;
+    return scheduler->counts.num_rows;
+}
+
+/* Blocks whose tokens the host knows and whose keys and values are computed may be shared from now on. */
+static void commit_blocks(tn_scheduler *scheduler, tn_sequence *sequence) {
+    int32_t size = scheduler->options.tokens_per_block;
+    int32_t complete = sequence->num_finished < sequence->num_known ? sequence->num_finished : sequence->num_known;
+    for (int32_t i = sequence->num_committed_blocks; (i + 1) * size <= complete; i++) {
+        tn_kv_cache_commit(scheduler->cache, sequence->cache_salt, sequence->tokens + i * size, size, i > 0 ? sequence->blocks[i - 1] : -1,
+                           sequence->blocks[i], tn_sequence_block_priority(sequence, i, size));
+        sequence->num_committed_blocks = i + 1;
+    }
+}
+
+void tn_scheduler_retire(tn_scheduler *scheduler, const tn_schedule_row *row, bool is_right) {
+    tn_sequence *sequence = row->sequence;
+    sequence->num_in_flight--;
+    if (!is_right || sequence->is_done) return;
+    sequence->num_finished = row->first_token + row->num_tokens;
+    if (row->is_context && sequence->num_finished >= sequence->num_prompt) sequence->has_prompt_results = true;
+    if (scheduler->options.enable_block_reuse &&
+        sequence->num_finished >= (sequence->num_committed_blocks + 1) * scheduler->options.tokens_per_block)
+        commit_blocks(scheduler, sequence);
+}

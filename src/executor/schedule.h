@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * schedule.h: what the two halves of the scheduler share: scheduler.c (starting, pausing, ending) and schedule.c (one step).
+ */
+#ifndef TN_EXECUTOR_SCHEDULE_H_
+#define TN_EXECUTOR_SCHEDULE_H_
+
+#include "executor/scheduler.h"
+
+int64_t tn_scheduler_num_spare(const tn_scheduler *scheduler); /* blocks that are available and not promised */
+/* Leaves a gap at `index` of active. */
+void tn_scheduler_pause(tn_scheduler *scheduler, int32_t index);
+/* Index of the running sequence of the lowest priority, the one that started last; −1: none. */
+int32_t tn_scheduler_find_victim(const tn_scheduler *scheduler);
+
+#endif
