@@ -73,7 +73,9 @@ char *tn_engine_cache_path(const tn_engine_args *args, const char *device_descri
                           (long long)model->max_seq_len, (long long)model->max_num_tokens, (long long)model->max_batch_size,
                           (long long)model->tokens_per_block, (long long)model->max_log_probs, (int)model->cache_dtype,
                           (int)model->float_dtype, (int)model->activations, args->optimization_level);
-    bool is_added = tn_path_is_directory(args->path) ? add_directory(&key, args->path, diag) : add_file(&key, args->path, diag);
+    /* The program is part of the key: another build of one version may choose other defaults. */
+    bool is_added = add_file(&key, "/proc/self/exe", diag);
+    is_added = is_added && (tn_path_is_directory(args->path) ? add_directory(&key, args->path, diag) : add_file(&key, args->path, diag));
     if (!is_added) goto cleanup;
     tn_text name = {0};
     tn_text_append_format(&name, "%s/engines/%016llx", folder, (unsigned long long)tn_hash(key.data, key.size, 0));

@@ -199,6 +199,9 @@ tn_tensor *tn_decoder_gather_rows(tn_decoder *decoder, tn_tensor *x) {
 
 void tn_decoder_end(tn_decoder *decoder, tn_tensor *x, const tn_weights *head, const tn_weights *head_bias) {
     tn_tensor *logits = tn_fn_linear(decoder->network, x, head, head_bias, "head");
+    tn_layer *product = logits != NULL ? logits->producer : NULL;
+    while (product != NULL && product->kind != TN_OP_MATRIX_MULTIPLY) product = product->inputs.data[0]->producer; /* the bias's sum */
+    if (product != NULL) product->precision = decoder->options.head_activations;
     tn_network_mark_output(decoder->network, logits, "logits");
     tn_tensor_set_role(logits, "logits");
 }

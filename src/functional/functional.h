@@ -65,6 +65,7 @@ typedef struct tn_decoder_options {
     int64_t num_kv_heads, k_dim, v_dim;
     const int64_t *layer_windows; /* [num_layers], 0 = all positions; NULL: all 0. Layers of one window share a cache group */
     int64_t sink_tokens;
+    tn_activation_precision head_activations; /* of the product that makes the logits; AUTO: as all others */
 } tn_decoder_options;
 
 typedef struct tn_decoder {

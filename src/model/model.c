@@ -179,6 +179,8 @@ static tn_status make_forward(const tn_model *model, const tn_model_options *opt
         .k_dim = config->head_dim,
         .v_dim = config->head_dim,
         .layer_windows = config->layer_windows,
+        /* What is lost here reaches the answer at once; it is one product, and the last rows' only. */
+        .head_activations = options->activations == TN_ACTIVATIONS_INT8 ? TN_ACTIVATIONS_Q15 : TN_ACTIVATIONS_AUTO,
     };
     tn_decoder_begin(*out_network, &decoder, &builder.decoder);
     model->family->build(&builder);
