@@ -106,7 +106,7 @@ enum {
 
 static const struct argp_option engine_options[] = {
     {0, 0, 0, 0, "The engine:", 2},
-    {"device", OPTION_DEVICE, "NAME", 0, "cpu (default), or ref: slow, exact", 2},
+    {"device", OPTION_DEVICE, "NAME", 0, "cpu (default), cuda, auto (cuda if there is a GPU, else cpu), or ref: slow, exact", 2},
     {"isa", OPTION_ISA, "LEVEL", 0, "at most c, avx2 or avx512_vnni; default: what the CPU has", 2},
     {"threads", 't', "N", 0, "default: the CPUs this process may use", 2},
     {"activations", OPTION_ACTIVATIONS, "TYPE", 0, "auto (default: q15 for integer weights), float32, q15 or int8", 2},
@@ -125,8 +125,22 @@ static const struct argp_option engine_options[] = {
     {0},
 };
 
+/* "cuda" where a GPU can be used. */
+static const char *best_device(void) {
+    tn_device_options options;
+    tn_device *device = NULL;
+    tn_diag *quiet;
+    if (tn_diag_create(NULL, &quiet) != TN_OK) return "cpu";
+    tn_device_options_init(&options);
+    options.diag = quiet;
+    tn_status status = tn_device_create("cuda", &options, &device);
+    tn_device_destroy(device);
+    tn_diag_destroy(quiet);
+    return status == TN_OK ? "cuda" : "cpu";
+}
+
 static error_t parse_engine_option(int key, char *value, struct argp_state *state) {
-    static const char *const devices[] = {"cpu", "ref", "null", NULL};
+    static const char *const devices[] = {"cpu", "cuda", "ref", "null", "auto", NULL};
     static const char *const isas[] = {"c", "avx2", "avx512_vnni", NULL};
     static const char *const activations[] = {"auto", "float32", "q15", "int8", NULL};
     static const tn_activation_precision precisions[] = {TN_ACTIVATIONS_AUTO, TN_ACTIVATIONS_FLOAT32, TN_ACTIVATIONS_Q15,
@@ -137,7 +151,10 @@ static error_t parse_engine_option(int key, char *value, struct argp_state *stat
     static const tn_dtype float_dtypes[] = {TN_FLOAT32, TN_FLOAT16, TN_BFLOAT16};
     tn_engine_args *args = state->input;
     switch (key) {
-    case OPTION_DEVICE: args->device = devices[tn_cli_choice(state, "--device", value, devices)]; return 0;
+    case OPTION_DEVICE:
+        args->device = devices[tn_cli_choice(state, "--device", value, devices)];
+        if (strcmp(args->device, "auto") == 0) args->device = best_device();
+        return 0;
     case OPTION_ISA: args->isa = isas[tn_cli_choice(state, "--isa", value, isas)]; return 0;
     case 't': args->num_threads = (int)tn_cli_integer(state, "--threads", value, 1, 1024); return 0;
     case OPTION_ACTIVATIONS: args->model.activations = precisions[tn_cli_choice(state, "--activations", value, activations)]; return 0;

@@ -11,13 +11,22 @@
 #include "cli/cli.h"
 
 static void print_devices(void) {
+    tn_device_options options;
+    tn_diag_entry entry;
+    tn_device_options_init(&options);
+    if (tn_diag_create(NULL, &options.diag) != TN_OK) return;
     for (const tn_backend *const *backend = tn_backends(); *backend != NULL; backend++) {
         tn_device *device;
-        if (tn_device_create((*backend)->name, NULL, &device) != TN_OK) continue;
+        tn_diag_clear(options.diag);
+        if (tn_device_create((*backend)->name, &options, &device) != TN_OK) {
+            if (tn_diag_get(options.diag, 0, &entry) == TN_OK) printf("device   %-6s none: %s\n", (*backend)->name, entry.message);
+            continue;
+        }
         printf("device   %-6s %s; %zu tactics, %zu weight layouts\n", (*backend)->name, tn_device_description(device),
                (*backend)->num_tactics, (*backend)->num_layouts);
         tn_device_destroy(device);
     }
+    tn_diag_destroy(options.diag);
 }
 
 static void print_cache(void) {

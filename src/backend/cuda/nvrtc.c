@@ -65,7 +65,9 @@ static tn_status fail_compile(const tn_nvrtc *nvrtc, int error, const tn_cuda_te
     const char *line = log != NULL ? strstr(log, "error") : NULL;
     while (line != NULL && line > log && line[-1] != '\n') line--;
     int length = line != NULL ? (int)strcspn(line, "\n") : 0;
-    tn_where where = {.subject = kernel->name, .hint = "NVRTC 12.8 or later knows every architecture that Tenon does"};
+    enum { INVALID_OPTION = 5 };
+    tn_where where = {.subject = kernel->name};
+    if (error == INVALID_OPTION) where.hint = "this NVRTC is older than the card: install a newer one";
     return tn_fail_at(diag, TN_UNAVAILABLE, &where, "cannot compile GPU kernel file %s for %s with NVRTC %d.%d: %s%s%.*s", kernel->name,
                       architecture, nvrtc->major, nvrtc->minor, nvrtc->GetErrorString(error), length > 0 ? ": " : "", length,
                       length > 0 ? line : "");

@@ -36,6 +36,7 @@ const tn_cuda_text tn_cuda_header_texts[] = {
     {"stddef.h", "#pragma once\n#define NULL 0\n#define offsetof(type, member) __builtin_offsetof(type, member)\n"
                  "typedef long ptrdiff_t;\n"},
     {"stdbool.h", "#pragma once\n"},
+    {"math.h", "#pragma once\n"}, /* the compiler knows its functions */
 #define TN_CUDA_HEADER(number, name, path) {name, tn_cuda_header_##number},
 #include <cuda_headers.def>
 #undef TN_CUDA_HEADER

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * golden_cuda_test.c: golden models on a GPU.
+ */
+#include "e2e/golden.h"
+
+GOLDEN_TESTS("cuda")
