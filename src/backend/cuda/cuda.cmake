@@ -61,3 +61,8 @@ if(TN_NVRTC_LIBRARY AND NOT TN_SANITIZE AND NOT TN_FUZZ)
       COMPILE_DEFINITIONS TN_CUDA_CUBIN_FOLDER="${CMAKE_CURRENT_BINARY_DIR}/cuda")
   endif()
 endif()
+
+if(TN_TESTS AND NOT TN_SANITIZE) # skips where nothing was compiled
+  add_test(NAME cuda_kernel_report COMMAND ${PROJECT_SOURCE_DIR}/scripts/check_kernels.py ${PROJECT_BINARY_DIR})
+  set_tests_properties(cuda_kernel_report PROPERTIES SKIP_RETURN_CODE 77 LABELS suite)
+endif()

@@ -43,7 +43,9 @@ static tn_status describe(tn_cuda_device *device, tn_diag *diag) {
                    info->memory_bytes >> 20, attribute(device, TN_CU_ATTRIBUTE_CLOCK_KHZ) / 1000);
     (void)snprintf(device->base.description, sizeof device->base.description, "%.80s (sm_%u, %d multiprocessors, %s)", info->name,
                    info->isa, info->num_workers, tn_format_bytes(info->memory_bytes, size));
+    enum { DEPENDENT_GRAPHS = 12030 }; /* the first driver that captures dependent launches */
     device->has_dependent_launch = info->isa >= 90;
+    device->has_graphs = driver->version >= DEPENDENT_GRAPHS;
     device->max_shared_bytes = attribute(device, TN_CU_ATTRIBUTE_SHARED_BYTES);
     if (info->isa >= OLDEST_ISA) return TN_OK;
     return tn_fail(diag, TN_UNAVAILABLE, "cannot use a GPU: %.80s has compute capability %u.%u, 8.0 is the oldest that will do", info->name,
@@ -186,4 +188,5 @@ const tn_backend tn_cuda_backend = {
     .event_wait = tn_cuda_event_wait,
     .event_is_done = tn_cuda_event_is_done,
     .run_host_tasks = tn_cuda_run_host_tasks,
+    .can_capture_graphs = true,
 };

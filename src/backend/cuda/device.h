@@ -4,7 +4,8 @@
  *
  *     device.c    the card, its description, its memory          driver.c   libcuda
  *     modules.c   kernels by number                              nvrtc.c, text.c, cubins.c   where their code comes from
- *     stream.c    queues, copies, events                         launch.c   segments
+ *     stream.c    queues, copies, events                         launch.c   segments, kernel by kernel or timed
+ *     staging.c   small copies through pinned memory             graph.c    segments that come again
  *
  * Every call into the driver happens between tn_cuda_enter and tn_cuda_leave, which lend the device's context to the calling
  * thread, so that a device serves any number of threads and a caller's own use of CUDA is undisturbed.
@@ -33,7 +34,7 @@ typedef struct tn_cuda_device {
     tn_cuda_driver driver;
     int ordinal;
     tn_cu_context context;
-    bool has_dependent_launch;
+    bool has_dependent_launch, has_graphs;
     int max_shared_bytes;
     size_t memory_limit_bytes; /* 0: the card's memory */
     _Atomic size_t memory_used_bytes;
@@ -54,10 +55,37 @@ TN_MUST_CHECK tn_status tn_cuda_find_function(tn_cuda_device *device, tn_cuda_ke
 const char *tn_cuda_kernel_name(tn_cuda_kernel kernel);
 void tn_cuda_modules_deinit(tn_cuda_device *device);
 
+/* staging.c */
+enum { TN_CUDA_INBOX_CHUNKS = 8, TN_CUDA_INBOX_CHUNK_BYTES = 256 << 10, TN_CUDA_INBOX_PENDING = 16 };
+
+typedef struct tn_cuda_inbox {
+    uint8_t *memory; /* pinned; NULL until the first copy */
+    tn_cu_event passed[TN_CUDA_INBOX_CHUNKS];
+    int chunk; /* being filled */
+    size_t used_bytes;
+    struct {
+        void *dst;
+        size_t offset, size_bytes;
+    } pending[TN_CUDA_INBOX_PENDING];
+    int num_pending;
+} tn_cuda_inbox;
+
+typedef struct tn_cuda_outbox tn_cuda_outbox;
+
+/* graph.c */
+enum { TN_CUDA_MAX_SEGMENTS = 64 };
+
+typedef struct tn_cuda_segment tn_cuda_segment;
+
 /* stream.c */
 typedef struct tn_cuda_stream {
     tn_stream base;
     tn_cu_stream handle;
+    tn_cuda_inbox inbox;
+    tn_cuda_outbox *outbox;    /* NULL until the first copy */
+    tn_cuda_segment *segments; /* [TN_CUDA_MAX_SEGMENTS] NULL until the first */
+    uint64_t num_segments_run;
+    bool has_no_graphs;           /* one could not be made */
     TN_ARRAY(tn_cu_event) timers; /* of profiles */
 } tn_cuda_stream;
 
@@ -71,7 +99,10 @@ tn_status tn_cuda_event_record(tn_stream *stream, tn_event *event);
 tn_status tn_cuda_event_wait(tn_event *event, tn_diag *diag);
 bool tn_cuda_event_is_done(tn_event *event);
 
-/* launch.c */
+/* launch.c. The first two between enter and leave. */
+tn_status tn_cuda_launch(tn_cuda_stream *stream, tn_cuda_kernel kernel, const uint32_t grid[3], uint32_t num_threads, uint32_t shared_bytes,
+                         tn_cuda_args *arguments, bool is_dependent, tn_diag *diag);
+tn_status tn_cuda_launch_steps(tn_cuda_stream *stream, const tn_bound_step *steps, size_t num_steps, tn_diag *diag);
 tn_status tn_cuda_run_segment(tn_stream *stream, const tn_bound_step *steps, size_t num_steps, const tn_profile_sink *sink, tn_diag *diag);
 
 /* cache.c */

@@ -105,6 +105,56 @@ static void large_copies_arrive_whole(void **state) {
     test_free(back);
 }
 
+/* Sizes and places of all alignments, some over others, more than the pinned rings hold. */
+static void small_copies_arrive_in_order_wherever_they_go(void **state) {
+    fixture *f = *state;
+    enum { ROOM = 40000, COUNT = 3000 };
+    static uint8_t expected[ROOM], source[COUNT][64], got[ROOM];
+    uint8_t *memory = allocate(f, ROOM);
+    uint32_t random = 1;
+    for (int i = 0; i < COUNT; i++) {
+        random = random * 1664525u + 1013904223u;
+        size_t size_bytes = 1 + (random >> 8) % sizeof source[i], at = (random >> 16) % (ROOM - sizeof source[i]);
+        if (i % 3 == 0) at &= ~(size_t)15;
+        for (size_t k = 0; k < size_bytes; k++) source[i][k] = expected[at + k] = (uint8_t)(random >> (k % 24));
+        to_device(f, memory + at, source[i], size_bytes);
+    }
+    to_host(f, got, memory, ROOM);
+    synchronize(f);
+    assert_memory_equal(expected, got, ROOM);
+    static uint8_t block[3 << 10], whole[ROOM];
+    for (int i = 0; i < 1500; i++) { /* 4.5 MB through the rings, both ways */
+        memset(block, i, sizeof block);
+        to_device(f, memory, block, sizeof block);
+        to_host(f, whole + i % 16, memory, sizeof block);
+    }
+    synchronize(f);
+    assert_int_equal(whole[1499 % 16], (uint8_t)1499);
+    assert_int_equal(whole[1499 % 16 + sizeof block - 1], (uint8_t)1499);
+    cuda->memory_free(f->device, memory, ROOM);
+}
+
+static void results_are_there_when_their_event_has_passed(void **state) {
+    fixture *f = *state;
+    tn_event *event;
+    static int source[100], got[100];
+    void *memory = allocate(f, sizeof source);
+    assert_int_equal(cuda->event_create(f->device, f->diag, &event), TN_OK);
+    for (int round = 1; round < 50; round++) {
+        for (int i = 0; i < 100; i++) source[i] = round * i;
+        to_device(f, memory, source, sizeof source);
+        to_host(f, got, memory, sizeof got);
+        assert_int_equal(cuda->event_record(f->stream, event), TN_OK);
+        if (round % 2 == 0)
+            assert_int_equal(cuda->event_wait(event, f->diag), TN_OK);
+        else
+            while (!cuda->event_is_done(event)) continue;
+        assert_memory_equal(got, source, sizeof got);
+    }
+    cuda->event_destroy(event);
+    cuda->memory_free(f->device, memory, sizeof source);
+}
+
 static void too_large_a_request_is_told_with_what_is_free(void **state) {
     fixture *f = *state;
     void *memory;
@@ -300,6 +350,8 @@ int main(void) {
         cmocka_unit_test_prestate(memory_starts_with_zeros, &f),
         cmocka_unit_test_prestate(copies_keep_their_order, &f),
         cmocka_unit_test_prestate(large_copies_arrive_whole, &f),
+        cmocka_unit_test_prestate(small_copies_arrive_in_order_wherever_they_go, &f),
+        cmocka_unit_test_prestate(results_are_there_when_their_event_has_passed, &f),
         cmocka_unit_test_prestate(too_large_a_request_is_told_with_what_is_free, &f),
         cmocka_unit_test_prestate(memory_limit_holds, &f),
         cmocka_unit_test_prestate(events_pass_after_the_work_before_them, &f),

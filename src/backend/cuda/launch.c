@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * launch.c: runs a segment: one launch a phase, each allowed to start while its predecessor ends (cards from 9.0 on). With a
- * profile, events stand between steps, and every step waits for the one before.
+ * launch.c: runs a segment: by its graph, or one launch a phase, each allowed to start while its predecessor ends (cards from 9.0
+ * on). With a profile, events stand between steps, and every step waits for the one before.
  */
 #include <string.h>
 
-#include "backend/cuda/device.h"
+#include "backend/cuda/graph.h"
+#include "backend/cuda/staging.h"
 
 static tn_status fill_arguments(const tn_bound_step *step, tn_cuda_args *out, tn_diag *diag) {
     uint32_t count = tn_problem_num_buffers(step->problem) + (step->launch->workspace_bytes > 0);
@@ -18,31 +19,43 @@ static tn_status fill_arguments(const tn_bound_step *step, tn_cuda_args *out, tn
     return TN_OK;
 }
 
-static tn_status launch_step(tn_cuda_stream *stream, const tn_bound_step *step, bool is_dependent, tn_diag *diag) {
+tn_status tn_cuda_launch(tn_cuda_stream *stream, tn_cuda_kernel kernel, const uint32_t grid[3], uint32_t num_threads, uint32_t shared_bytes,
+                         tn_cuda_args *arguments, bool is_dependent, tn_diag *diag) {
     tn_cuda_device *device = (tn_cuda_device *)stream->base.device;
     tn_cu_launch_attribute attribute = {.id = TN_CU_LAUNCH_DEPENDENT, .value = {.allowed = 1}};
+    void *parameters[] = {arguments};
+    tn_cu_function function;
+    tn_status status = tn_cuda_find_function(device, kernel, diag, &function);
+    if (status != TN_OK) return status;
+    tn_cu_launch_config config = {.grid = {grid[0], grid[1], grid[2]},
+                                  .block = {num_threads, 1, 1},
+                                  .shared_bytes = shared_bytes,
+                                  .stream = stream->handle,
+                                  .attributes = &attribute,
+                                  .num_attributes = is_dependent};
+    int error = device->driver.LaunchKernelEx(&config, function, parameters, NULL);
+    if (error == 0) return TN_OK;
+    return tn_cuda_fail(&device->driver, error, TN_INTERNAL, diag, "launch GPU kernel %s (grid %u x %u x %u, %u threads, %u bytes shared)",
+                        tn_cuda_kernel_name(kernel), grid[0], grid[1], grid[2], num_threads, shared_bytes);
+}
+
+static tn_status launch_step(tn_cuda_stream *stream, const tn_bound_step *step, bool is_dependent, tn_diag *diag) {
+    const tn_launch *launch = step->launch;
     tn_cuda_args arguments;
-    void *parameters[] = {&arguments};
     tn_status status = fill_arguments(step, &arguments, diag);
-    for (uint32_t i = 0; i < step->launch->cuda.num_phases && status == TN_OK; i++) {
-        tn_cuda_kernel kernel = (tn_cuda_kernel)step->launch->cuda.phases[i].kernel;
-        const uint32_t *grid = step->launch->cuda.phases[i].grid;
-        tn_cu_function function;
+    for (uint32_t i = 0; i < launch->cuda.num_phases && status == TN_OK; i++) {
+        const uint32_t *grid = launch->cuda.phases[i].grid;
         if (grid[0] == 0 || grid[1] == 0 || grid[2] == 0) continue; /* no rows */
-        status = tn_cuda_find_function(device, kernel, diag, &function);
-        if (status != TN_OK) return status;
-        tn_cu_launch_config config = {.grid = {grid[0], grid[1], grid[2]},
-                                      .block = {step->launch->cuda.phases[i].num_threads, 1, 1},
-                                      .shared_bytes = step->launch->cuda.phases[i].shared_bytes,
-                                      .stream = stream->handle,
-                                      .attributes = &attribute,
-                                      .num_attributes = is_dependent};
-        int error = device->driver.LaunchKernelEx(&config, function, parameters, NULL);
-        if (error != 0)
-            status = tn_cuda_fail(&device->driver, error, TN_INTERNAL, diag,
-                                  "launch GPU kernel %s (grid %u x %u x %u, %u threads, %u bytes shared)", tn_cuda_kernel_name(kernel),
-                                  grid[0], grid[1], grid[2], config.block[0], config.shared_bytes);
+        status = tn_cuda_launch(stream, (tn_cuda_kernel)launch->cuda.phases[i].kernel, grid, launch->cuda.phases[i].num_threads,
+                                launch->cuda.phases[i].shared_bytes, &arguments, is_dependent, diag);
     }
+    return status;
+}
+
+tn_status tn_cuda_launch_steps(tn_cuda_stream *stream, const tn_bound_step *steps, size_t num_steps, tn_diag *diag) {
+    bool is_dependent = ((const tn_cuda_device *)stream->base.device)->has_dependent_launch;
+    tn_status status = TN_OK;
+    for (size_t i = 0; i < num_steps && status == TN_OK; i++) status = launch_step(stream, &steps[i], is_dependent, diag);
     return status;
 }
 
@@ -90,14 +103,16 @@ static tn_status run_profiled(tn_cuda_stream *stream, const tn_bound_step *steps
 
 tn_status tn_cuda_run_segment(tn_stream *base, const tn_bound_step *steps, size_t num_steps, const tn_profile_sink *sink, tn_diag *diag) {
     tn_cuda_stream *stream = (tn_cuda_stream *)base;
-    tn_cuda_device *device = (tn_cuda_device *)base->device;
-    tn_status status = TN_OK;
+    const tn_cuda_device *device = (const tn_cuda_device *)base->device;
+    bool is_done = false;
     tn_cuda_enter(device);
-    if (sink != NULL)
+    tn_status status = tn_cuda_inbox_flush(stream, diag);
+    if (status == TN_OK && sink != NULL) {
         status = run_profiled(stream, steps, num_steps, sink, diag);
-    else
-        for (size_t i = 0; i < num_steps && status == TN_OK; i++)
-            status = launch_step(stream, &steps[i], device->has_dependent_launch, diag);
+    } else if (status == TN_OK) {
+        status = tn_cuda_graphs_run(stream, steps, num_steps, diag, &is_done);
+        if (status == TN_OK && !is_done) status = tn_cuda_launch_steps(stream, steps, num_steps, diag);
+    }
     tn_cuda_leave(device);
     return status;
 }
