@@ -88,11 +88,18 @@ struct tn_backend {
      * Default: one after another on the caller. For packing and loading weights. */
     void (*run_host_tasks)(tn_device *device, void (*task)(void *user, int64_t index, int worker), void *user, int64_t num_tasks);
     bool can_capture_graphs;
+    /* Bytes of tensor memory that may still be taken. Default: the host's free memory. */
+    size_t (*memory_available)(tn_device *device);
+    /* Host memory that copies are fastest from. Default: any memory will do. */
+    tn_status (*host_memory_allocate)(tn_device *device, size_t size_bytes, tn_diag *diag, void **out_memory);
+    void (*host_memory_free)(tn_device *device, void *memory);
 };
 
 /* All backends of this build, NULL-terminated; the first is the default. */
 const tn_backend *const *tn_backends(void);
 const tn_backend *tn_backend_find(const char *name); /* NULL if none */
+
+size_t tn_device_available_memory_bytes(tn_device *device);
 
 /* Entries of tn_bound_step.buffers before the workspace. */
 uint32_t tn_problem_num_buffers(const tn_problem *problem);

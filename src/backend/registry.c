@@ -4,6 +4,7 @@
  */
 #include "backend/backend.h"
 #include "base/text.h"
+#include "base/thread.h"
 
 extern const tn_backend tn_cpu_backend, tn_cuda_backend, tn_ref_backend, tn_null_backend;
 
@@ -16,6 +17,12 @@ const tn_backend *tn_backend_find(const char *name) {
     for (const tn_backend *const *backend = tn_backends(); *backend != NULL; backend++)
         if (strcmp((*backend)->name, name) == 0) return *backend;
     return NULL;
+}
+
+size_t tn_device_available_memory_bytes(tn_device *device) {
+    if (device->backend->memory_available != NULL) return device->backend->memory_available(device);
+    uint64_t available = tn_available_memory_bytes();
+    return available < SIZE_MAX ? (size_t)available : SIZE_MAX;
 }
 
 /* A weight that is encoded has a buffer for each part while it is plain, one when it is packed. */

@@ -146,7 +146,7 @@ tn_status tn_builder_build_functions(tn_builder *builder, tn_network *const *net
     tn_plan_writer_init(&writer, builder->device->backend->name, builder->allocator, builder->diag);
     status = lower_all(&draft, builder, networks, num_networks, config);
     if (status == TN_OK) tn_builder_dump(&draft, "steps");
-    if (status == TN_OK) status = tn_builder_check_memory(&draft, config);
+    if (status == TN_OK) status = tn_builder_check_memory(&draft, builder->device, config);
     if (status == TN_OK) status = tn_builder_select(&draft, builder, config, false);
     if (status == TN_OK) tn_builder_dump(&draft, "plan");
     if (status == TN_OK) status = tn_emit_functions(&draft, &writer);

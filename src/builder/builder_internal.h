@@ -98,7 +98,7 @@ void tn_emit_meta(const tn_draft *draft, const tn_builder_config *config, tn_pla
 /* --- memory ------------------------------------------------------------------------------------------------------------------- */
 
 /* TN_OUT_OF_MEMORY with the table in the message if building or running needs more than there is. */
-TN_MUST_CHECK tn_status tn_builder_check_memory(const tn_draft *draft, const tn_builder_config *config);
+TN_MUST_CHECK tn_status tn_builder_check_memory(const tn_draft *draft, tn_device *device, const tn_builder_config *config);
 
 /* Adds meta and packs: the last part of build and retune. */
 TN_MUST_CHECK tn_status tn_builder_write(tn_draft *draft, tn_builder *builder, const tn_builder_config *config, tn_plan_writer *writer,

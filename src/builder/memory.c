@@ -3,7 +3,6 @@
  * memory.c: what building and running will need, before either starts.
  */
 #include "base/checked.h"
-#include "base/thread.h"
 #include "builder/builder_internal.h"
 #include "plan/memory_plan.h"
 
@@ -53,7 +52,7 @@ static tn_status activations_of(const tn_draft *draft, const tn_draft_function *
     return status;
 }
 
-tn_status tn_builder_check_memory(const tn_draft *draft, const tn_builder_config *config) {
+tn_status tn_builder_check_memory(const tn_draft *draft, tn_device *device, const tn_builder_config *config) {
     memory_needs needs = {0};
     tn_status status = needs_of_weights(draft, &needs);
     for (size_t f = 0; f < draft->functions.count && status == TN_OK; f++)
@@ -66,7 +65,8 @@ tn_status tn_builder_check_memory(const tn_draft *draft, const tn_builder_config
     bool in_memory = config->output_path == NULL;
     needs.packing = in_memory ? 0 : needs.largest_weight > PACK_BUFFER_BYTES ? needs.largest_weight : PACK_BUFFER_BYTES;
     if (!in_memory && needs.weights < needs.packing) needs.packing = needs.weights;
-    size_t total, available = (size_t)tn_available_memory_bytes(), limit = available;
+    if (!device->backend->is_host) needs.packing = 0; /* on the host; the limit is the device's */
+    size_t total, available = tn_device_available_memory_bytes(device), limit = available;
     if (config->memory_limit_bytes != 0 && config->memory_limit_bytes < limit) limit = config->memory_limit_bytes;
     bool fits = tn_add_size(needs.weights, needs.activations, &total) && tn_add_size(total, needs.packing, &total) && total <= limit;
     char weights[32], activations[32], packing[32], sum[32], least[32], free_now[32];

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backend/backend.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -38,7 +39,7 @@ static size_t cache_bytes_per_token(const tn_model *model, const tn_model_option
 static void fit_max_seq_len(const tn_session *session, const tn_model *model, tn_model_options *options) {
     if (options->max_seq_len != 0) return;
     int64_t wanted = tn_model_get_config(model)->max_positions;
-    uint64_t available = tn_available_memory_bytes();
+    uint64_t available = tn_device_available_memory_bytes(session->device);
     if (session->args->memory_limit_bytes > 0 && session->args->memory_limit_bytes < available)
         available = session->args->memory_limit_bytes;
     uint64_t weights = tn_model_weight_bytes(model) * 2 + 300000000;

@@ -10,7 +10,6 @@
 #include "base/memory.h"
 #include "base/report.h"
 #include "base/text.h"
-#include "base/thread.h"
 #include "executor/executor_internal.h"
 #include "executor/options.h"
 #include "executor/wait.h"
@@ -50,7 +49,8 @@ static tn_status size_cache(tn_executor *executor, tn_diag *diag) {
     int64_t blocks_of_one = tn_ceil_div(info->max_seq_len, info->tokens_per_block);
     int64_t wanted = executor->options.max_cache_tokens > 0 ? tn_ceil_div(executor->options.max_cache_tokens, info->tokens_per_block)
                                                             : blocks_of_one * info->max_batch_size;
-    int64_t held = (int64_t)((double)tn_available_memory_bytes() * executor->options.cache_memory_fraction / (double)block_bytes);
+    int64_t held = (int64_t)((double)tn_engine_available_memory_bytes(executor->engine) * executor->options.cache_memory_fraction /
+                             (double)block_bytes);
     info->num_blocks = wanted < held ? wanted : held;
     if (executor->options.max_cache_bytes > 0 && (uint64_t)info->num_blocks > executor->options.max_cache_bytes / block_bytes)
         info->num_blocks = (int64_t)(executor->options.max_cache_bytes / block_bytes);
@@ -65,7 +65,7 @@ static tn_status size_cache(tn_executor *executor, tn_diag *diag) {
                        executor->options.max_cache_bytes, block_bytes);
     tn_where where = {.hint = "free memory, or build with a smaller --max-seq-len"};
     return tn_fail_at(diag, TN_OUT_OF_MEMORY, &where, "cannot start the executor: a block of the cache needs %s, %s are free",
-                      tn_format_bytes(block_bytes, need), tn_format_bytes(tn_available_memory_bytes(), have));
+                      tn_format_bytes(block_bytes, need), tn_format_bytes(tn_engine_available_memory_bytes(executor->engine), have));
 }
 
 static tn_status create_locks(tn_executor *executor, tn_diag *diag) {

@@ -3,8 +3,8 @@
  * engine_memory.c: device memory of an engine within its limit, and the accounts of it.
  */
 #include "base/text.h"
-#include "base/thread.h"
 #include "runtime/engine.h"
+#include "runtime/runtime.h"
 
 static size_t used(const tn_engine *engine, tn_memory_account account) {
     return atomic_load_explicit(&engine->used_bytes[account], memory_order_relaxed);
@@ -25,8 +25,11 @@ size_t tn_engine_room_bytes(const tn_engine *engine) {
         size_t in_use = used_in_all(engine);
         return engine->memory_limit_bytes > in_use ? engine->memory_limit_bytes - in_use : 0;
     }
-    uint64_t available = tn_available_memory_bytes();
-    return available < SIZE_MAX ? (size_t)available : SIZE_MAX;
+    return tn_device_available_memory_bytes(engine->device);
+}
+
+size_t tn_engine_available_memory_bytes(const tn_engine *engine) {
+    return tn_device_available_memory_bytes(engine->device);
 }
 
 static tn_status check_room(const tn_engine *engine, const char *what, size_t size_bytes, tn_diag *diag) {
@@ -37,7 +40,7 @@ static tn_status check_room(const tn_engine *engine, const char *what, size_t si
     return tn_fail_at(
         diag, TN_OUT_OF_MEMORY, &where, "out of memory: %s need %s, %s are left of %s; in use: weights %s, activations %s, states %s", what,
         tn_format_bytes(size_bytes, needed), tn_format_bytes(room, left),
-        engine->memory_limit_bytes > 0 ? tn_format_bytes(engine->memory_limit_bytes, limit) : "what this machine allows",
+        engine->memory_limit_bytes > 0 ? tn_format_bytes(engine->memory_limit_bytes, limit) : "what the device allows",
         tn_format_bytes(used(engine, TN_ACCOUNT_WEIGHTS), weights), tn_format_bytes(used(engine, TN_ACCOUNT_ACTIVATIONS), activations),
         tn_format_bytes(used(engine, TN_ACCOUNT_STATES), states));
 }

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "runtime/engine.h"
 #include "runtime/map_probe.h"
+#include "runtime/weight_upload.h"
 #include "weights/weights.h"
 
 #define CHUNK_BYTES      ((size_t)8 << 20)
@@ -261,36 +262,36 @@ static tn_status copy_on_host(loader *l) {
     return status;
 }
 
-/* Through a buffer that the device copies from; its memory is not ours to touch. */
+static tn_status read_for_upload(void *user, uint32_t weight, size_t offset, void *dst, size_t size_bytes) {
+    return read_bytes(user, weight, offset, dst, size_bytes);
+}
+
+static tn_status fail_upload_hash(void *user, uint32_t weight) {
+    return fail_hash(user, weight);
+}
+
 static tn_status copy_to_device(loader *l) {
     const tn_plan_view *view = l->engine->view;
-    tn_device *device = l->engine->device;
-    tn_stream *stream = NULL;
-    tn_hasher *hasher = NULL;
-    uint8_t *buffer = tn_alloc(l->engine->allocator, CHUNK_BYTES);
-    tn_status status =
-        buffer != NULL ? device->backend->stream_create(device, l->diag, &stream) : tn_fail_memory(l->diag, "loading weights", CHUNK_BYTES);
-    for (uint32_t i = 0; i < view->num_weights && status == TN_OK; i++) {
+    const tn_allocator *allocator = l->engine->allocator;
+    tn_upload upload = {.device = l->engine->device,
+                        .allocator = allocator,
+                        .diag = l->diag,
+                        .items = tn_alloc_array(allocator, view->num_weights, sizeof *upload.items),
+                        .user = l,
+                        .read = read_for_upload,
+                        .fail_hash = fail_upload_hash};
+    if (upload.items == NULL) return tn_fail_memory(l->diag, "loading weights", view->num_weights * sizeof *upload.items);
+    for (uint32_t i = 0; i < view->num_weights; i++) {
         const tn_weight_slot *slot = &l->set->slots[i];
-        size_t size = (size_t)view->weights[i].size;
         if (slot->data == NULL) continue;
-        tn_hasher_destroy(hasher);
-        hasher = tn_hasher_create();
-        if (hasher == NULL) status = tn_fail_memory(l->diag, "a checksum", 1);
-        for (size_t at = 0; at < size && status == TN_OK; at += CHUNK_BYTES) {
-            size_t count = size - at < CHUNK_BYTES ? size - at : CHUNK_BYTES;
-            status = read_bytes(l, i, at, buffer, count);
-            if (status != TN_OK) break;
-            tn_hasher_update(hasher, buffer, count);
-            if (slot->host != NULL) memcpy((uint8_t *)slot->host + at, buffer, count);
-            status = device->backend->copy(stream, TN_COPY_TO_DEVICE, (uint8_t *)slot->data + at, buffer, count, l->diag);
-            if (status == TN_OK) status = device->backend->stream_synchronize(stream, l->diag);
-        }
-        if (status == TN_OK && view->weights[i].hash != 0 && tn_hasher_get(hasher) != view->weights[i].hash) status = fail_hash(l, i);
+        upload.items[upload.num_items++] = (tn_upload_item){.dst = slot->data,
+                                                            .host_copy = (void *)(uintptr_t)slot->host,
+                                                            .size_bytes = (size_t)view->weights[i].size,
+                                                            .hash = view->weights[i].hash,
+                                                            .weight = i};
     }
-    tn_hasher_destroy(hasher);
-    tn_stream_destroy(stream);
-    tn_free(l->engine->allocator, buffer);
+    tn_status status = tn_weights_upload(&upload);
+    tn_free(allocator, upload.items);
     return status;
 }
 

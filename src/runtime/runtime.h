@@ -72,6 +72,7 @@ TN_MUST_CHECK tn_status tn_fence_wait(tn_fence *fence, tn_diag *diag);
 int64_t tn_engine_max_dim(const tn_engine *engine, const char *function, const char *dim_name);
 bool tn_engine_has_function(const tn_engine *engine, const char *function);
 tn_device *tn_engine_device(const tn_engine *engine);
+size_t tn_engine_available_memory_bytes(const tn_engine *engine); /* what its device has left */
 /* Streams run apart from the caller's thread: overlapping pays. */
 bool tn_engine_is_asynchronous(const tn_engine *engine);
 /* The "model" object of the plan's META; "{}" if none. Borrowed. */

@@ -157,6 +157,34 @@ static void memory_free(tn_device *base, void *memory, size_t size_bytes) {
     atomic_fetch_sub(&device->memory_used_bytes, rounded);
 }
 
+static size_t memory_available(tn_device *base) {
+    tn_cuda_device *device = (tn_cuda_device *)base;
+    size_t free_bytes = 0, total_bytes, limit = device->memory_limit_bytes, used = atomic_load(&device->memory_used_bytes);
+    tn_cuda_enter(device);
+    (void)device->driver.MemGetInfo(&free_bytes, &total_bytes);
+    tn_cuda_leave(device);
+    size_t left = limit > used ? limit - used : 0;
+    return limit != 0 && left < free_bytes ? left : free_bytes;
+}
+
+static tn_status host_memory_allocate(tn_device *base, size_t size_bytes, tn_diag *diag, void **out_memory) {
+    tn_cuda_device *device = (tn_cuda_device *)base;
+    tn_cuda_enter(device);
+    int error = device->driver.MemHostAlloc(out_memory, size_bytes, TN_CU_HOST_PORTABLE);
+    tn_cuda_leave(device);
+    if (error == 0) return TN_OK;
+    *out_memory = NULL;
+    return tn_cuda_fail(&device->driver, error, TN_OUT_OF_MEMORY, diag, "pin %zu bytes of host memory for copies", size_bytes);
+}
+
+static void host_memory_free(tn_device *base, void *memory) {
+    tn_cuda_device *device = (tn_cuda_device *)base;
+    if (memory == NULL) return;
+    tn_cuda_enter(device);
+    (void)device->driver.MemFreeHost(memory);
+    tn_cuda_leave(device);
+}
+
 /* --- table ------------------------------------------------------------------------------------------------------------------- */
 
 static const tn_tactic *const tactics[] = {
@@ -189,4 +217,7 @@ const tn_backend tn_cuda_backend = {
     .event_is_done = tn_cuda_event_is_done,
     .run_host_tasks = tn_cuda_run_host_tasks,
     .can_capture_graphs = true,
+    .memory_available = memory_available,
+    .host_memory_allocate = host_memory_allocate,
+    .host_memory_free = host_memory_free,
 };

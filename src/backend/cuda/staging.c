@@ -7,14 +7,14 @@
 
 #include <string.h>
 
-enum { OUTBOX_BYTES = 1 << 20, MAX_OUT = 256, STAGED_ALIGNMENT = 16, PINNED_PORTABLE = 1 };
+enum { OUTBOX_BYTES = 1 << 20, MAX_OUT = 256, STAGED_ALIGNMENT = 16 };
 
 static size_t aligned(size_t size_bytes) {
     return (size_bytes + STAGED_ALIGNMENT - 1) & ~(size_t)(STAGED_ALIGNMENT - 1);
 }
 
 static tn_status allocate_pinned(const tn_cuda_device *device, size_t size_bytes, tn_diag *diag, void **out_memory) {
-    int error = device->driver.MemHostAlloc(out_memory, size_bytes, PINNED_PORTABLE);
+    int error = device->driver.MemHostAlloc(out_memory, size_bytes, TN_CU_HOST_PORTABLE);
     if (error == 0) return TN_OK;
     *out_memory = NULL;
     return tn_cuda_fail(&device->driver, error, TN_OUT_OF_MEMORY, diag, "pin %zu bytes of host memory for copies", size_bytes);
