@@ -149,9 +149,18 @@ static const struct {
     {" q8", 1, {Q8}},
 };
 
+enum { BIAS_GATED_SILU = 26 };
+
 static bool is_gated(const tn_epilogue *list, uint32_t count) {
     for (uint32_t i = 0; i < count; i++)
         if (list[i].kind == TN_EPILOGUE_GATED_ACTIVATION) return true;
+    return false;
+}
+
+/* What saturates does not show the size of the sums, whose error it passes on. */
+static bool saturates(const tn_epilogue *list, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        if (list[i].activation == TN_ACTIVATION_TANH || list[i].activation == TN_ACTIVATION_SIGMOID) return true;
     return false;
 }
 
@@ -168,7 +177,27 @@ static void add_linear(tn_case_list *list, tn_dtype a, const tn_encoding *encodi
     added->has_windows = !is_grouped;
     added->num_epilogues = count;
     memcpy(added->epilogues, epilogues, sizeof added->epilogues);
+    if (is_gated(epilogues, count)) added->rounded_factor = 2.0; /* the product of two rounded sums */
+    if (saturates(epilogues, count) || n == 1) added->rounded_factor = 8.0;
+    if (n == 1) added->tolerance_factor = 32.0; /* a row of one sum, perhaps a small one, does not show the size of its terms */
     if (count > 0 && epilogues[count - 1].kind == TN_EPILOGUE_QUANTIZE) added->y = epilogues[count - 1].dtype;
+}
+
+/* Row counts around those that kernels treat apart, sizes that no tile divides, and k that no vector divides. */
+static void add_shapes(tn_case_list *list, tn_dtype activations, const tn_encoding *encoding) {
+    static const int64_t shapes[][3] = {{1, 520, 512}, {2, 40, 2080}, {3, 100, 96},  {4, 36, 64},  {6, 7, 160},
+                                        {8, 96, 320},  {9, 72, 64},   {17, 130, 96}, {64, 80, 32}, {130, 136, 64}};
+    static const int64_t odd_shapes[][3] = {{1, 20, 75}, {3, 33, 7}, {9, 40, 100}, {70, 66, 36}, {18, 5, 1}};
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
+        add_linear(list, activations, encoding, 0, false, shapes[s][0], shapes[s][1], shapes[s][2]);
+    if (activations != TN_FLOAT32) return;
+    for (size_t s = 0; s < sizeof odd_shapes / sizeof odd_shapes[0] && encoding->kind == TN_ENCODING_PLAIN; s++)
+        add_linear(list, activations, encoding, 0, false, odd_shapes[s][0], odd_shapes[s][1], odd_shapes[s][2]);
+    add_linear(list, activations, encoding, BIAS_GATED_SILU, false, 70, 160, 96); /* a gate in tiles of many rows */
+    if (encoding->kind == TN_ENCODING_PLAIN) add_linear(list, activations, encoding, 0, true, 22, 24, 20);
+    add_linear(list, activations, encoding, 0, true, 2, 64, 64);
+    add_linear(list, activations, encoding, 0, false, 2, 20000, 64);  /* more rows of the weight than a device has threads */
+    add_linear(list, activations, encoding, 0, false, 130, 8500, 32); /* more tiles than a device has multiprocessors */
 }
 
 void tn_cases_add_matmul(tn_case_list *list) {
@@ -188,6 +217,7 @@ void tn_cases_add_matmul(tn_case_list *list) {
                     list->data[list->count - 1].has_special_values = special != 0;
                 }
             }
+            add_shapes(list, activations[a], &encodings[w]);
             add_linear(list, activations[a], &encodings[w], 0, true, 22, 64, 64);
             list->data[list->count - 1].option = 1;
             add_linear(list, activations[a], &encodings[w], 1, false, 7, 96, 96);

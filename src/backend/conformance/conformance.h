@@ -38,6 +38,7 @@ typedef struct tn_case_build {
     void *state;
     size_t state_bytes;
     uint32_t num_operands_made; /* numbers the operands for the generator */
+    uint64_t seed;              /* of the operation's name: other operations in the table change no values */
 } tn_case_build;
 
 typedef void (*tn_case_function)(tn_case_build *build);
@@ -58,6 +59,7 @@ struct tn_case {
     tn_epilogue epilogues[TN_CASE_MAX_EPILOGUES];
     uint32_t num_epilogues;
     double tolerance_factor; /* 0 = 1 */
+    double rounded_factor;   /* the same, where operands are rounded to bfloat16; 0 = 1 */
 };
 
 typedef struct tn_case_list {

@@ -79,8 +79,9 @@ static tn_problem_builder *subject(tn_case_build *build) {
     return &build->problems[build->num_problems - 1].builder;
 }
 
-static double factor_of(const tn_case *c) {
-    return c->tolerance_factor > 0.0 ? c->tolerance_factor : 1.0;
+static double factor_of(const tn_case *c, const tn_tactic *tactic) {
+    bool is_rounded = tactic->numerics == TN_NUMERICS_BF16_CUDA && c->rounded_factor > 0.0;
+    return (c->tolerance_factor > 0.0 ? c->tolerance_factor : 1.0) * (is_rounded ? c->rounded_factor : 1.0);
 }
 
 /* NON_ZERO leaves the rest of its buffer alone. */
@@ -123,7 +124,7 @@ static void compare_window(suite *s, const tested_device *d, const tn_tactic *ta
         char message[256] = "rows alone have other bits than among others";
         bool differs = tn_numerics_is_shared(tactic->numerics)
                            ? memcmp(result.outputs[i], (const char *)whole_result->outputs[i] + offset, tn_case_output_bytes(b, i)) != 0
-                           : tn_case_differs(&b->problem, i, b->symbols, tactic->numerics, factor_of(c),
+                           : tn_case_differs(&b->problem, i, b->symbols, tactic->numerics, factor_of(c, tactic),
                                              (const char *)expected->outputs[i] + offset, result.outputs[i], message, sizeof message);
         if (!differs) continue;
         fail(s, d->label, tactic, layout, c, message);
@@ -167,8 +168,8 @@ static void compare_one(suite *s, tested_device *d, const tn_tactic *tactic, con
     s->num_compared++;
     tn_coverage_add(s->coverage, d->device, tactic, tn_build_problem(b));
     for (uint32_t i = b->problem.num_inputs; i < b->problem.num_operands; i++)
-        if (result.outputs[i] != NULL && tn_case_differs(&b->problem, i, b->symbols, tactic->numerics, factor_of(c), expected->outputs[i],
-                                                         result.outputs[i], message, sizeof message)) {
+        if (result.outputs[i] != NULL && tn_case_differs(&b->problem, i, b->symbols, tactic->numerics, factor_of(c, tactic),
+                                                         expected->outputs[i], result.outputs[i], message, sizeof message)) {
             fail(s, d->label, tactic, layout, c, message);
             return;
         }
