@@ -5,6 +5,9 @@
  *
  * Weights stand there in several copies that runs take in turn: in a model all other weights pass between two uses of one, so
  * a step finds its own in memory and not in a cache, and a tactic that is good at fetching them must be seen to be.
+ *
+ * On a device that runs apart from the host a sample is one segment of many repeats, long enough that queueing it and waiting for
+ * it weigh little; the same segment comes every round, so that a device with graphs replays it.
  */
 #include "builder/timing.h"
 
@@ -19,7 +22,14 @@
 enum { FILL_BYTE = 0x3c, MIN_ROUNDS = 5, MAX_ROUNDS = 15, MAX_REPEATS = 64, MAX_BUFFERS = 64, MAX_COPIES = 64 };
 enum { ROUNDS_FOR_ALL = 3 }; /* a run may be interrupted: one bad sample says nothing */
 static const size_t max_buffer_bytes = (size_t)192 << 20, max_window_bytes = (size_t)32 << 20;
-static const double least_sample_us = 60.0, enough_us = 4000.0, hopeless = 2.5;
+static const size_t max_device_window_bytes = (size_t)128 << 20;
+static const double least_sample_us = 60.0, least_device_sample_us = 1500.0, enough_us = 4000.0, hopeless = 2.5;
+
+/* The repeats of one tactic as a segment. */
+typedef struct repeated_step {
+    tn_bound_step steps[MAX_REPEATS];
+    void *buffers[MAX_REPEATS][MAX_BUFFERS + 1];
+} repeated_step;
 
 typedef struct bench {
     const tn_timing_request *request;
@@ -32,6 +42,7 @@ typedef struct bench {
     int num_buffers;
     tn_launch launches[TN_MAX_TIMED];
     void *buffers[MAX_BUFFERS + 1];
+    repeated_step *repeated; /* [num_tactics]; NULL: the device runs on the host */
     tn_diag *diag;
 } bench;
 
@@ -59,8 +70,11 @@ static bool add_buffer(bench *b, size_t size, bool is_weight, bool absent) {
 /* As many copies of the weights as it takes for them, with what else a run touches, to pass through the last cache. */
 static bool choose_copies(bench *b) {
     if (b->weight_bytes > max_buffer_bytes - b->other_bytes) return false;
-    size_t window = b->request->device->info.l3_bytes, run_bytes = b->weight_bytes + b->other_bytes;
-    if (window > max_window_bytes) window = max_window_bytes;
+    const tn_device_info *info = &b->request->device->info;
+    size_t most = b->request->device->backend->is_host ? max_window_bytes : max_device_window_bytes;
+    size_t cache = info->l3_bytes > info->l2_bytes ? info->l3_bytes : info->l2_bytes, run_bytes = b->weight_bytes + b->other_bytes;
+    size_t window = b->request->device->backend->is_host ? cache : 2 * cache;
+    if (window > most) window = most;
     size_t copies = b->weight_bytes == 0 ? 1 : window / run_bytes;
     b->num_copies = copies < 1 ? 1 : copies > MAX_COPIES ? MAX_COPIES : (int)copies;
     return true;
@@ -139,13 +153,26 @@ static void take_next_copy(bench *b) {
     b->next_copy = (b->next_copy + 1) % b->num_copies;
 }
 
+static tn_status run_as_one(bench *b, const tn_bound_step *step, int tactic, int repeats) {
+    repeated_step *repeated = &b->repeated[tactic];
+    b->next_copy = 0;
+    for (int i = 0; i < repeats; i++) {
+        take_next_copy(b);
+        memcpy(repeated->buffers[i], b->buffers, sizeof b->buffers);
+        repeated->steps[i] = *step;
+        repeated->steps[i].buffers = repeated->buffers[i];
+    }
+    return b->request->device->backend->run_segment(b->stream, repeated->steps, (size_t)repeats, NULL, b->diag);
+}
+
 static tn_status run_once(bench *b, int tactic, int repeats, double *out_us) {
     tn_bound_step step = {
         .launch = &b->launches[tactic], .problem = b->request->problem, .buffers = b->buffers, .symbols = b->request->symbols};
     const tn_backend *backend = b->request->device->backend;
     int64_t begin = tn_now_ns();
     tn_status status = TN_OK;
-    for (int i = 0; i < repeats && status == TN_OK; i++) {
+    if (b->repeated != NULL) status = run_as_one(b, &step, tactic, repeats);
+    for (int i = 0; i < repeats && status == TN_OK && b->repeated == NULL; i++) {
         take_next_copy(b);
         status = backend->run_segment(b->stream, &step, 1, NULL, b->diag);
     }
@@ -160,16 +187,16 @@ static tn_status take_turns(bench *b, double *us, bool *out_measured) {
     double total = 0.0, best = 0.0;
     tn_status status = TN_OK;
     for (int i = 0; i < num && status == TN_OK; i++) { /* also warms up */
-        status = run_once(b, i, 1, &us[i]);
+        if (b->repeated != NULL) status = run_once(b, i, 1, &us[i]); /* the first brings the kernel to the device */
+        if (status == TN_OK) status = run_once(b, i, 1, &us[i]);
         total += us[i];
         if (i == 0 || us[i] < best) best = us[i];
     }
     int64_t needed_ns = (int64_t)(total * MIN_ROUNDS * 1000.0);
     if (b->request->deadline_ns != 0 && tn_now_ns() + needed_ns > b->request->deadline_ns) return status;
+    double least_us = b->repeated != NULL ? least_device_sample_us : least_sample_us;
     for (int i = 0; i < num; i++)
-        repeats[i] = us[i] >= least_sample_us                 ? 1
-                     : us[i] * MAX_REPEATS <= least_sample_us ? MAX_REPEATS
-                                                              : (int)(least_sample_us / us[i]) + 1;
+        repeats[i] = us[i] >= least_us ? 1 : us[i] * MAX_REPEATS <= least_us ? MAX_REPEATS : (int)(least_us / us[i]) + 1;
     double spent = 0.0;
     for (int round = 0; round < MAX_ROUNDS && status == TN_OK && (round < MIN_ROUNDS || spent < enough_us); round++)
         for (int i = 0; i < num && status == TN_OK; i++) {
@@ -192,9 +219,14 @@ tn_status tn_timing_measure(const tn_timing_request *request, const tn_allocator
     const tn_backend *backend = request->device->backend;
     tn_status status = backend->stream_create(request->device, diag, &b.stream);
     if (status != TN_OK) return status;
-    status = fill_memory(&b, allocator);
+    if (!backend->is_host) {
+        b.repeated = tn_alloc_array(allocator, (size_t)request->num_tactics, sizeof *b.repeated);
+        if (b.repeated == NULL) status = tn_fail_memory(diag, "timing", (size_t)request->num_tactics * sizeof *b.repeated);
+    }
+    if (status == TN_OK) status = fill_memory(&b, allocator);
     if (status == TN_OK) status = take_turns(&b, out_us, out_measured);
-    backend->stream_destroy(b.stream);
+    backend->stream_destroy(b.stream); /* waits for what reads the steps */
+    tn_free(allocator, b.repeated);
     if (b.memory != NULL) backend->memory_free(request->device, b.memory, memory_bytes(&b));
     return status;
 }
