@@ -57,18 +57,17 @@ __device__ __forceinline__ visible find_visible(const tn_cuda_args &args, int to
     return v;
 }
 
+/* 16 bytes of a cached row, as stored and as floats. */
 template <typename T> struct vector_of;
 template <> struct vector_of<float> {
     enum { SIZE = 4, ROW_LANES = 32 };
-    static __device__ __forceinline__ void load(const float *x, float *out) {
-        float4 v = *(const float4 *)x;
-        out[0] = v.x, out[1] = v.y, out[2] = v.z, out[3] = v.w;
+    static __device__ __forceinline__ void unpack(uint4 v, float *out) {
+        out[0] = __uint_as_float(v.x), out[1] = __uint_as_float(v.y), out[2] = __uint_as_float(v.z), out[3] = __uint_as_float(v.w);
     }
 };
 template <> struct vector_of<bf16> {
     enum { SIZE = 8, ROW_LANES = 16 };
-    static __device__ __forceinline__ void load(const bf16 *x, float *out) {
-        uint4 v = *(const uint4 *)x;
+    static __device__ __forceinline__ void unpack(uint4 v, float *out) {
         const uint32_t words[4] = {v.x, v.y, v.z, v.w};
 #pragma unroll
         for (int i = 0; i < 4; i++) out[2 * i] = bf16_low(words[i]), out[2 * i + 1] = bf16_high(words[i]);
@@ -76,8 +75,7 @@ template <> struct vector_of<bf16> {
 };
 template <> struct vector_of<f16> {
     enum { SIZE = 8, ROW_LANES = 16 };
-    static __device__ __forceinline__ void load(const f16 *x, float *out) {
-        uint4 v = *(const uint4 *)x;
+    static __device__ __forceinline__ void unpack(uint4 v, float *out) {
         const uint32_t words[4] = {v.x, v.y, v.z, v.w};
 #pragma unroll
         for (int i = 0; i < 4; i++) {
@@ -97,6 +95,7 @@ __device__ __forceinline__ void merge_scales(float max_a, float max_b, float *sc
 
 template <typename T, int CHUNKS, int HEADS> __device__ __forceinline__ void attend(const tn_cuda_args &args, float *shared) {
     enum { SIZE = vector_of<T>::SIZE, ROW_LANES = vector_of<T>::ROW_LANES, ROWS = 32 / ROW_LANES };
+    enum { LOADS_EARLY = HEADS * CHUNKS * SIZE <= 32 }; /* values beside keys, where registers have room */
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32, row_lane = lane % ROW_LANES;
     int k_dim = (int)args.constants[K_DIM], v_dim = (int)args.constants[V_DIM], num_heads = (int)args.constants[NUM_HEADS];
     int tokens_per_block = (int)args.constants[TOKENS_PER_BLOCK], num_kv_heads = (int)args.constants[NUM_KV_HEADS];
@@ -106,6 +105,18 @@ template <typename T, int CHUNKS, int HEADS> __device__ __forceinline__ void att
     wait_for_previous();
     let_next_start();
 
+    /* the query is on its way while the sequence is looked up */
+    float query[HEADS][CHUNKS][SIZE], values[HEADS][CHUNKS][SIZE], largest[HEADS], sum[HEADS];
+#pragma unroll
+    for (int h = 0; h < HEADS; h++) {
+        const float *q = (const float *)args.buffers[0] + ((int64_t)token * num_heads + first_head + h) * k_dim;
+#pragma unroll
+        for (int c = 0; c < CHUNKS; c++) {
+            int at = (c * ROW_LANES + row_lane) * SIZE;
+#pragma unroll
+            for (int i = 0; i < SIZE; i++) query[h][c][i] = at < k_dim ? q[at + i] : 0.0f;
+        }
+    }
     visible v = find_visible(args, token);
     int first_tile = split * v.tiles_a_split;
     int last_tile = first_tile + v.tiles_a_split < v.num_tiles ? first_tile + v.tiles_a_split : v.num_tiles;
@@ -115,21 +126,17 @@ template <typename T, int CHUNKS, int HEADS> __device__ __forceinline__ void att
     const int32_t *table = (const int32_t *)args.buffers[4] + (int64_t)v.sequence * args.constants[TABLE_COLUMNS];
     const float *slopes = (args.constants[FLAGS] & FLAG_SLOPES) != 0 ? (const float *)args.buffers[6] : nullptr;
 
-    float query[HEADS][CHUNKS][SIZE], values[HEADS][CHUNKS][SIZE], largest[HEADS], sum[HEADS];
 #pragma unroll
     for (int h = 0; h < HEADS; h++) {
         largest[h] = -INFINITY;
         sum[h] = 0.0f;
-        const float *q = (const float *)args.buffers[0] + ((int64_t)token * num_heads + first_head + h) * k_dim;
 #pragma unroll
-        for (int c = 0; c < CHUNKS; c++) {
-            int at = (c * ROW_LANES + row_lane) * SIZE;
+        for (int c = 0; c < CHUNKS; c++)
 #pragma unroll
             for (int i = 0; i < SIZE; i++) {
-                query[h][c][i] = at < k_dim ? q[at + i] * scale : 0.0f;
+                query[h][c][i] *= scale;
                 values[h][c][i] = 0.0f;
             }
-        }
     }
     for (int base = first_tile + warp * ROWS; base < last_tile; base += WARPS * ROWS) { /* the same for the whole warp */
         int n = base + lane / ROW_LANES, tile = n < v.num_sink_tiles ? n : n - v.num_sink_tiles + v.tile, position = tile * TILE;
@@ -138,6 +145,15 @@ template <typename T, int CHUNKS, int HEADS> __device__ __forceinline__ void att
         if (block < 0) block = 0;
         const T *key = cache + block * layout.block + (int64_t)(position % tokens_per_block) * k_dim;
         const T *value = cache + block * layout.block + layout.v_offset + (int64_t)(position % tokens_per_block) * v_dim;
+        uint4 keys[TILE][CHUNKS], stored[TILE][CHUNKS];
+#pragma unroll
+        for (int j = 0; j < TILE; j++)
+#pragma unroll
+            for (int c = 0; c < CHUNKS; c++) {
+                int at = (c * ROW_LANES + row_lane) * SIZE;
+                keys[j][c] = at < k_dim && j < num_known ? *(const uint4 *)(key + j * k_dim + at) : uint4{0, 0, 0, 0};
+                if (LOADS_EARLY) stored[j][c] = at < v_dim && j < num_known ? *(const uint4 *)(value + j * v_dim + at) : uint4{0, 0, 0, 0};
+            }
         float scores[HEADS][TILE];
 #pragma unroll
         for (int j = 0; j < TILE; j++) {
@@ -145,10 +161,8 @@ template <typename T, int CHUNKS, int HEADS> __device__ __forceinline__ void att
             for (int h = 0; h < HEADS; h++) scores[h][j] = 0.0f;
 #pragma unroll
             for (int c = 0; c < CHUNKS; c++) {
-                int at = (c * ROW_LANES + row_lane) * SIZE;
                 float x[SIZE];
-                if (at >= k_dim || j >= num_known) continue;
-                vector_of<T>::load(key + j * k_dim + at, x);
+                vector_of<T>::unpack(keys[j][c], x);
 #pragma unroll
                 for (int h = 0; h < HEADS; h++)
 #pragma unroll
@@ -189,8 +203,8 @@ template <typename T, int CHUNKS, int HEADS> __device__ __forceinline__ void att
             for (int c = 0; c < CHUNKS; c++) {
                 int at = (c * ROW_LANES + row_lane) * SIZE;
                 float x[SIZE];
-                if (at >= v_dim || j >= num_known) continue;
-                vector_of<T>::load(value + j * v_dim + at, x);
+                if (!LOADS_EARLY) stored[j][c] = at < v_dim && j < num_known ? *(const uint4 *)(value + j * v_dim + at) : uint4{0, 0, 0, 0};
+                vector_of<T>::unpack(stored[j][c], x);
 #pragma unroll
                 for (int h = 0; h < HEADS; h++)
 #pragma unroll

@@ -100,45 +100,73 @@ TN_KERNEL(kv_cache_update_bf16, 32 * WARPS) {
     update_cache<bf16>(args);
 }
 
-/* buffers: qkv, rotary table?, q_norm?, k_norm?, cache, query_start, kv_length, block table, q, cache */
+/* buffers: qkv, rotary table?, q_norm?, k_norm?, cache, query_start, kv_length, block table, q, cache
+ * What does not depend on one another is loaded together: with one token this kernel is all latency. */
 template <typename T> __device__ __forceinline__ void split_qkv(const tn_cuda_args &args, float *head) {
+    enum { PIECES = MAX_HEAD_DIM / 32 };
     int lane = threadIdx.x % 32, num_heads = (int)args.constants[NUM_HEADS], num_kv_heads = (int)args.constants[NUM_KV_HEADS];
     int k_dim = (int)args.constants[K_DIM], v_dim = (int)args.constants[V_DIM], heads_a_token = num_heads + 2 * num_kv_heads;
     int64_t index = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
     wait_for_previous();
     let_next_start();
     if (index >= args.constants[NUM_TOKENS] * heads_a_token) return;
-    int token = (int)(index / heads_a_token), h = (int)(index % heads_a_token);
-    const float *qkv =
-        (const float *)args.buffers[0] + (int64_t)token * ((int64_t)(num_heads + num_kv_heads) * k_dim + (int64_t)num_kv_heads * v_dim);
-    if (h >= num_heads + num_kv_heads) {
-        int kv_head = h - num_heads - num_kv_heads;
-        const float *x = qkv + (int64_t)(num_heads + num_kv_heads) * k_dim + (int64_t)kv_head * v_dim;
-        T *y = find_head<T>(args, args.buffers[4], 5, token, kv_head, true);
-        for (int i = lane; y != nullptr && i < v_dim; i += 32) y[i] = from_float<T>(x[i]);
-        return;
+    int token = (int)(index / heads_a_token), h = (int)(index % heads_a_token), kv_head = h - num_heads;
+    bool is_query = h < num_heads, is_value = kv_head >= num_kv_heads;
+    if (is_value) kv_head -= num_kv_heads;
+    int64_t row = (int64_t)(num_heads + num_kv_heads) * k_dim + (int64_t)num_kv_heads * v_dim;
+    const float *x = (const float *)args.buffers[0] + token * row +
+                     (is_value ? (int64_t)(num_heads + num_kv_heads) * k_dim + (int64_t)kv_head * v_dim : (int64_t)h * k_dim);
+    int dim = is_value ? v_dim : k_dim, columns = is_value || args.buffers[1] == nullptr ? 0 : (int)args.constants[ROTARY_COLUMNS];
+    int half = (columns < dim ? columns : dim) / 2;
+    const float *table = (const float *)args.buffers[1] + (int64_t)token * columns;
+    float values[PIECES], cosines[PIECES / 2], sines[PIECES / 2];
+#pragma unroll
+    for (int p = 0; p < PIECES; p++) values[p] = p * 32 + lane < dim ? x[p * 32 + lane] : 0.0f;
+#pragma unroll
+    for (int p = 0; p < PIECES / 2; p++) {
+        cosines[p] = p * 32 + lane < half ? table[p * 32 + lane] : 0.0f;
+        sines[p] = p * 32 + lane < half ? table[columns / 2 + p * 32 + lane] : 0.0f;
     }
-    bool is_query = h < num_heads;
-    const float *x = qkv + (int64_t)h * k_dim, *norm = (const float *)args.buffers[is_query ? 2 : 3];
-    float squares = 0.0f;
-    for (int i = lane; i < k_dim; i += 32) {
-        head[i] = x[i];
-        squares += x[i] * x[i];
-    }
+    T *target = is_query ? nullptr : find_head<T>(args, args.buffers[4], 5, token, kv_head, is_value);
+
+    const float *norm = is_value ? nullptr : (const float *)args.buffers[is_query ? 2 : 3];
     if (norm != nullptr) {
-        float inverse = (float)(1.0 / sqrt((double)(warp_sum(squares) / (float)k_dim) + constant_real(args, NORM_EPSILON)));
-        for (int i = lane; i < k_dim; i += 32) head[i] *= inverse * norm[i];
+        float squares = 0.0f;
+#pragma unroll
+        for (int p = 0; p < PIECES; p++) squares += values[p] * values[p];
+        float inverse = 1.0f / sqrtf(warp_sum(squares) / (float)dim + (float)constant_real(args, NORM_EPSILON));
+#pragma unroll
+        for (int p = 0; p < PIECES; p++)
+            if (p * 32 + lane < dim) values[p] *= inverse * norm[p * 32 + lane];
     }
-    __syncwarp();
-    int columns = (int)args.constants[ROTARY_COLUMNS];
-    const float *table = (const float *)args.buffers[1];
-    if (table != nullptr) rotate(head, k_dim, table + (int64_t)token * columns, columns, args.constants[IS_INTERLEAVED]);
-    if (is_query) {
-        float *y = (float *)args.buffers[8] + ((int64_t)token * num_heads + h) * k_dim;
-        for (int i = lane; i < k_dim; i += 32) y[i] = head[i];
-    } else {
-        T *y = find_head<T>(args, args.buffers[4], 5, token, h - num_heads, false);
-        for (int i = lane; y != nullptr && i < k_dim; i += 32) y[i] = from_float<T>(head[i]);
+    if (half > 0) { /* pairs may stand in two lanes */
+        bool is_interleaved = args.constants[IS_INTERLEAVED];
+#pragma unroll
+        for (int p = 0; p < PIECES; p++)
+            if (p * 32 + lane < dim) head[p * 32 + lane] = values[p];
+        __syncwarp();
+#pragma unroll
+        for (int p = 0; p < PIECES / 2; p++) {
+            int i = p * 32 + lane, first = is_interleaved ? 2 * i : i, second = is_interleaved ? 2 * i + 1 : i + half;
+            if (i >= half) continue;
+            float a = head[first], b = head[second];
+            head[first] = a * cosines[p] - b * sines[p];
+            head[second] = b * cosines[p] + a * sines[p];
+        }
+        __syncwarp();
+#pragma unroll
+        for (int p = 0; p < PIECES; p++)
+            if (p * 32 + lane < dim) values[p] = head[p * 32 + lane];
+    }
+    float *q = (float *)args.buffers[8] + ((int64_t)token * num_heads + h) * k_dim;
+#pragma unroll
+    for (int p = 0; p < PIECES; p++) {
+        int i = p * 32 + lane;
+        if (i >= dim) continue;
+        if (is_query)
+            q[i] = values[p];
+        else if (target != nullptr)
+            target[i] = from_float<T>(values[p]);
     }
 }
 

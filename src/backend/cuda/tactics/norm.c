@@ -7,6 +7,7 @@
 
 /* constants, as in kernels/norm.cu */
 enum { COLUMNS, IS_RMS, EPSILON, SCALE_OFFSET, OUTPUT, HAS_BIAS, HAS_RESIDUAL };
+enum { SHORT_COLUMNS = 16384 }; /* what the kernel for short rows keeps in registers */
 
 static bool has_input(const tn_problem *problem, uint32_t index) {
     return problem->num_inputs > index && !problem->operands[index].absent;
@@ -33,8 +34,9 @@ static tn_status prepare(const tn_device_info *device, const tn_problem *problem
     out_launch->constants[OUTPUT] = problem->num_inputs;
     out_launch->constants[HAS_BIAS] = has_input(problem, 2);
     out_launch->constants[HAS_RESIDUAL] = has_input(problem, 3);
-    uint32_t threads = columns > 2048 ? 1024 : columns > 512 ? 512 : 128; /* four or so elements a thread */
-    tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_normalize_rows, rows, 1, 1, threads, 0);
+    bool is_short = columns % 4 == 0 && columns <= SHORT_COLUMNS;
+    uint32_t threads = columns > 2048 ? 1024 : columns > 1024 ? 512 : columns > 512 ? 256 : 128; /* four or so elements a thread */
+    tn_cuda_launch_add(out_launch, is_short ? TN_CUDA_KERNEL_normalize_short_rows : TN_CUDA_KERNEL_normalize_rows, rows, 1, 1, threads, 0);
     return TN_OK;
 }
 
