@@ -6,7 +6,7 @@ CCACHE := $(if $(or $(HOME),$(CCACHE_DIR)),$(if $(shell command -v ccache),-DCMA
 CONFIGURE = cmake -S . -G Ninja $(CCACHE) -B
 DEVELOP = -DTN_TESTS=ON -DTN_WERROR=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
 
-.PHONY: all demo check test test-sanitize fuzz-smoke lint format bench install clean
+.PHONY: all demo check check-gpu test test-sanitize fuzz-smoke lint format bench install clean
 all: build/build.ninja
 	@ninja -C build
 
@@ -37,6 +37,13 @@ test-sanitize:
 	@ninja -C build-tsan threaded_tests
 	@scripts/run_tests.py build-tsan -L threads
 
+# Packs build-gpu/gpu-tests.tar.gz, which a GPU machine needs alone (CONTRIBUTING.md), and runs it where there is a GPU
+GPU_TESTS = tenon backend_host_test backend_device_test backend_conformance_test e2e_golden_cuda_test
+check-gpu: build-cuda/build.ninja
+	@ninja -C build-cuda $(GPU_TESTS)
+	@scripts/package_gpu_tests build-cuda
+	@if [ -e /dev/nvidia0 ]; then build-gpu/gpu-tests/run_gpu_tests; else echo "SKIPPED: no GPU here; carry build-gpu/gpu-tests.tar.gz to one"; fi
+
 fuzz-smoke:
 	@scripts/install_dependencies.sh build sanitize
 	@$(MAKE) --no-print-directory build-fuzz/build.ninja
@@ -64,6 +71,9 @@ build/build.ninja:
 build-test/build.ninja:
 	@scripts/install_dependencies.sh --check build test
 	@$(CONFIGURE) build-test $(DEVELOP)
+build-cuda/build.ninja:
+	@scripts/install_dependencies.sh --check build test
+	@$(CONFIGURE) build-cuda $(DEVELOP) -DTN_CUDA_CUBINS=ON
 build-sanitize/build.ninja:
 	@$(CONFIGURE) build-sanitize $(DEVELOP) -DCMAKE_C_COMPILER=clang -DTN_SANITIZE=address,undefined
 build-tsan/build.ninja:

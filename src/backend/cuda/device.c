@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "base/thread.h"
 
-enum { MAX_HOST_THREADS = 8, OLDEST_ISA = 80, ALIGNMENT = 256 };
+enum { MAX_HOST_THREADS = 16, OLDEST_ISA = 80, ALIGNMENT = 256 };
 
 /* --- device ------------------------------------------------------------------------------------------------------------------ */
 

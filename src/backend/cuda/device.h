@@ -56,7 +56,7 @@ const char *tn_cuda_kernel_name(tn_cuda_kernel kernel);
 void tn_cuda_modules_deinit(tn_cuda_device *device);
 
 /* staging.c */
-enum { TN_CUDA_INBOX_CHUNKS = 8, TN_CUDA_INBOX_CHUNK_BYTES = 256 << 10, TN_CUDA_INBOX_PENDING = 16 };
+enum { TN_CUDA_INBOX_CHUNKS = 4, TN_CUDA_INBOX_CHUNK_BYTES = 1 << 20, TN_CUDA_INBOX_PENDING = 16 };
 
 typedef struct tn_cuda_inbox {
     uint8_t *memory; /* pinned; NULL until the first copy */

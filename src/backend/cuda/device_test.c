@@ -122,13 +122,22 @@ static void small_copies_arrive_in_order_wherever_they_go(void **state) {
     to_host(f, got, memory, ROOM);
     synchronize(f);
     assert_memory_equal(expected, got, ROOM);
-    static uint8_t block[3 << 10], whole[ROOM];
+    static uint8_t block[3 << 10], whole[ROOM], long_source[300000], long_got[300000];
     for (int i = 0; i < 1500; i++) { /* 4.5 MB through the rings, both ways */
         memset(block, i, sizeof block);
         to_device(f, memory, block, sizeof block);
         to_host(f, whole + i % 16, memory, sizeof block);
     }
     synchronize(f);
+    void *long_memory = allocate(f, sizeof long_source);
+    for (int i = 0; i < 12; i++) {
+        memset(long_source, i, sizeof long_source);
+        to_device(f, long_memory, long_source, sizeof long_source);
+    }
+    to_host(f, long_got, long_memory, sizeof long_got);
+    synchronize(f);
+    assert_memory_equal(long_source, long_got, sizeof long_got);
+    cuda->memory_free(f->device, long_memory, sizeof long_source);
     assert_int_equal(whole[1499 % 16], (uint8_t)1499);
     assert_int_equal(whole[1499 % 16 + sizeof block - 1], (uint8_t)1499);
     cuda->memory_free(f->device, memory, ROOM);

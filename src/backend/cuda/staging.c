@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { OUTBOX_BYTES = 1 << 20, MAX_OUT = 256, STAGED_ALIGNMENT = 16 };
+enum { OUTBOX_BYTES = 4 << 20, GATHERED_BYTES = 64 << 10, MAX_OUT = 256, STAGED_ALIGNMENT = 16 };
 
 static size_t aligned(size_t size_bytes) {
     return (size_bytes + STAGED_ALIGNMENT - 1) & ~(size_t)(STAGED_ALIGNMENT - 1);
@@ -96,7 +96,8 @@ tn_status tn_cuda_inbox_put(tn_cuda_stream *stream, void *dst, const void *src, 
     tn_cuda_inbox *inbox = &stream->inbox;
     tn_status status = inbox->memory != NULL ? TN_OK : inbox_init(stream, diag);
     if (status == TN_OK && inbox->used_bytes + size_bytes > TN_CUDA_INBOX_CHUNK_BYTES) status = next_chunk(stream, diag);
-    if (status == TN_OK && (inbox->num_pending == TN_CUDA_INBOX_PENDING || overlaps_pending(inbox, dst, size_bytes)))
+    if (status == TN_OK &&
+        (inbox->num_pending == TN_CUDA_INBOX_PENDING || size_bytes > GATHERED_BYTES || overlaps_pending(inbox, dst, size_bytes)))
         status = tn_cuda_inbox_flush(stream, diag);
     if (status != TN_OK) return status;
     size_t offset = (size_t)inbox->chunk * TN_CUDA_INBOX_CHUNK_BYTES + inbox->used_bytes;
@@ -105,7 +106,7 @@ tn_status tn_cuda_inbox_put(tn_cuda_stream *stream, void *dst, const void *src, 
     inbox->pending[inbox->num_pending].offset = offset;
     inbox->pending[inbox->num_pending++].size_bytes = size_bytes;
     inbox->used_bytes += aligned(size_bytes);
-    return TN_OK;
+    return size_bytes <= GATHERED_BYTES ? TN_OK : tn_cuda_inbox_flush(stream, diag); /* alone: by the copy engine */
 }
 
 /* --- outbox ------------------------------------------------------------------------------------------------------------------ */

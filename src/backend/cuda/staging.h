@@ -3,8 +3,8 @@
  * staging.h: small copies between host and device, through pinned memory of the stream. A decode step copies a handful of short
  * arrays; each would cost a place of its own on the stream, and copies to pageable memory would make the host wait.
  *
- * Inbox: what goes to the device is taken in at once and leaves with the next other work of the stream, all of it by one kernel
- * that reads the pinned memory. Outbox: what goes to the host lands in pinned memory and is copied to its place by whoever finds
+ * Inbox: what goes to the device is taken in at once and leaves with the next other work of the stream, short copies all by one
+ * kernel that reads the pinned memory. Outbox: what goes to the host lands in pinned memory and is copied to its place by whoever finds
  * that the work has passed: synchronize, or wait and is_done of an event recorded behind it.
  */
 #ifndef TN_BACKEND_CUDA_STAGING_H_
@@ -12,7 +12,7 @@
 
 #include "backend/cuda/device.h"
 
-enum { TN_CUDA_STAGED_BYTES = 64 << 10 }; /* copies up to here */
+enum { TN_CUDA_STAGED_BYTES = TN_CUDA_INBOX_CHUNK_BYTES }; /* copies up to here */
 
 /* All between tn_cuda_enter and tn_cuda_leave. */
 tn_status tn_cuda_inbox_put(tn_cuda_stream *stream, void *dst, const void *src, size_t size_bytes, tn_diag *diag);

@@ -2,7 +2,7 @@
  *
  * staging.cu: brings what the host staged in pinned memory to its places: one block a copy.
  *
- * Shapes   up to 16 copies of at most 64 KB; buffers[i] = where to, buffers[16] = the pinned memory
+ * Shapes   up to 16 copies of at most 64 KB each; buffers[i] = where to, buffers[16] = the pinned memory
  * Bound    the latency of reading host memory, so each thread has several loads on their way
  */
 #include "backend/cuda/kernels/common.cuh"
