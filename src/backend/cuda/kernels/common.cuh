@@ -35,6 +35,7 @@ __device__ __forceinline__ void let_next_start() {
 }
 
 #define INFINITY __int_as_float(0x7f800000)
+#define NAN      __int_as_float(0x7fc00000)
 
 /* bf16 and f16 as their bits. */
 struct bf16 {

@@ -22,7 +22,7 @@ enum {
     HAS_MASK,
     OUTPUT /* the first output's buffer; the workspace f32 [rows, vocab] stands 4 behind */
 };
-enum { THREADS = 1024, WARPS = THREADS / 32, BINS = 256 };
+enum { THREADS = 1024, WARPS = THREADS / 32, BINS = 256, BATCH = 8 /* loads on their way */ };
 
 /* A value and the token that has it; −1: none. */
 struct best_token {
@@ -318,23 +318,33 @@ TN_KERNEL(sample_rows, THREADS) {
     wait_for_previous();
     let_next_start();
 
-    /* The largest raw logit, and Σ e^(x − largest) with 1 for the largest itself, also if it is infinite. */
-    best_token best = {0.0f, -1};
+    /* The largest raw logit, and Σ e^(x − largest) with 1 for the largest itself, also if it is infinite. Each thread keeps the
+     * best two of its own: the largest log-probabilities are mostly among them. */
+    best_token mine = {0.0f, -1}, next = {0.0f, -1};
     float largest = -INFINITY, sum = 0.0f;
-    for (int i = threadIdx.x; i < vocab; i += THREADS) {
-        float x = s.raw[i];
-        best_token here = {number(x), i};
-        if (is_before(here, best)) best = here;
-        if (x != x) continue;
-        if (x > largest) {
-            sum = sum * expf(largest - x) + 1.0f;
-            largest = x;
-        } else {
-            sum += x == largest ? 1.0f : expf(x - largest);
+    for (int start = threadIdx.x; start < vocab; start += BATCH * THREADS) {
+        float x[BATCH], top = largest;
+#pragma unroll
+        for (int j = 0; j < BATCH; j++) x[j] = start + j * THREADS < vocab ? s.raw[start + j * THREADS] : NAN;
+#pragma unroll
+        for (int j = 0; j < BATCH; j++) {
+            best_token here = {number(x[j]), start + j * THREADS};
+            if (here.id >= vocab) continue;
+            if (is_before(here, mine)) {
+                next = mine;
+                mine = here;
+            } else if (is_before(here, next)) {
+                next = here;
+            }
+            top = fmaxf(top, here.value);
         }
+        sum *= top == largest ? 1.0f : expf(largest - top);
+        largest = top;
+#pragma unroll
+        for (int j = 0; j < BATCH; j++)
+            if (x[j] == x[j]) sum += x[j] == largest ? 1.0f : expf(x[j] - largest);
     }
-    best_token first = best; /* this thread's */
-    best = block_best(best, &shared);
+    best_token best = block_best(mine, &shared);
     sum *= largest == best.value ? 1.0f : expf(largest - best.value);
     sum = block_sum(sum, shared.sums);
 
@@ -353,14 +363,20 @@ TN_KERNEL(sample_rows, THREADS) {
     float *log_probs = (float *)args.buffers[output + 2] + (int64_t)row * columns;
     if (threadIdx.x == 0) ((int32_t *)args.buffers[output])[row] = token;
     double log_sum = log((double)sum);
-    best_token mine = first;
     for (int column = 0; column < columns; column++) {
         best_token here = {token >= 0 && token < vocab ? number(s.raw[token]) : 0.0f, token};
         if (column > 0) {
             here = block_best(mine, &shared);
-            if (here.id >= 0 && here.id % THREADS / 32 == threadIdx.x / 32) {
-                best_token next = owners_next(s.raw, vocab, here);
-                if (here.id % THREADS == threadIdx.x) mine = next;
+            if (here.id >= 0 && here.id % THREADS / 32 == threadIdx.x / 32) { /* the owner's warp */
+                bool is_owner = here.id % THREADS == threadIdx.x;
+                if (is_owner) {
+                    mine = next;
+                    next.id = -1;
+                }
+                if (__shfl_sync(0xffffffffu, mine.id, here.id % 32) < 0) {
+                    best_token found = owners_next(s.raw, vocab, here);
+                    if (is_owner) mine = found;
+                }
             }
         }
         if (threadIdx.x != 0) continue;
