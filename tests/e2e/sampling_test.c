@@ -261,12 +261,29 @@ static void draws_on_cpu_follow_the_distribution(void **state) {
     check_settings("cpu");
 }
 
+static bool has_device(const char *backend) {
+    tn_device_options options;
+    tn_device *device = NULL;
+    tn_device_options_init(&options);
+    assert_int_equal(tn_diag_create(NULL, &options.diag), TN_OK);
+    bool is_there = tn_device_create(backend, &options, &device) == TN_OK;
+    tn_device_destroy(device);
+    tn_diag_destroy(options.diag);
+    return is_there;
+}
+
+static void draws_on_cuda_follow_the_distribution(void **state) {
+    (void)state;
+    if (!has_device("cuda")) skip();
+    check_settings("cuda");
+}
+
 /* A draw depends on seed, sequence and position: not on the row, the slot, or the rows beside it. */
 static void draws_do_not_depend_on_the_row(void **state) {
     (void)state;
-    static const char *const backends[] = {"ref", "cpu"};
+    static const char *const backends[] = {"ref", "cpu", "cuda"};
     int32_t first[ROWS];
-    for (int b = 0; b < 2; b++) {
+    for (int b = 0; b < 3 && has_device(backends[b]); b++) {
         sampler *self = open_sampler(backends[b]);
         for (int turn = 0; turn < 2; turn++) {
             for (int row = 0; row < ROWS; row++) {
@@ -293,6 +310,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(draws_on_ref_follow_the_distribution),
         cmocka_unit_test(draws_on_cpu_follow_the_distribution),
+        cmocka_unit_test(draws_on_cuda_follow_the_distribution),
         cmocka_unit_test(draws_do_not_depend_on_the_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
