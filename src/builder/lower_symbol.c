@@ -27,9 +27,9 @@ static tn_sym leaf_bound(lowering *l, const tn_sym_node *node) {
         return l->regions[node->a - l->num_ids].count;
     }
     const tn_tensor *tensor = l->tensors[node->a].tensor;
-    if (tensor == NULL || tensor->producer == NULL || tensor->producer->kind != TN_OP_NON_ZERO || tensor->output_index != 1)
+    if (tensor == NULL || tensor->producer == NULL || !tn_op_counts_output(tensor->producer->kind) || tensor->output_index != 1)
         return TN_SYM_INVALID;
-    return lower_element_count(l, tensor->producer->inputs.data[0]);
+    return lower_element_count(l, tensor->producer->inputs.data[tensor->producer->kind == TN_OP_NMS ? 1 : 0]);
 }
 
 static bool is_late_leaf(const lowering *l, const tn_sym_node *node) {

@@ -20,6 +20,14 @@ bool tn_op_input_is_optional(tn_op_kind kind, uint32_t input) {
     case TN_OP_NORMALIZATION: return input == 2 || input == 3;
     case TN_OP_SHUFFLE: return input == 1;
     case TN_OP_SLICE: return input >= 1;
+    case TN_OP_SCALE: return input >= 1;
+    case TN_OP_NORMALIZATION_ND: return input == 2;
+    case TN_OP_TOPK: return input == 1;
+    case TN_OP_NMS: return input >= 3;
+    case TN_OP_CONVOLUTION:
+    case TN_OP_DECONVOLUTION: return input == 2;
+    case TN_OP_RESIZE: return input == 1;
+    case TN_OP_DYNAMIC_QUANTIZE: return input == 1;
     case TN_OP_DEQUANTIZE: return input == 2;
     case TN_OP_RECURRENCE: return input == 1;
     case TN_OP_LOOP_OUTPUT: return input == 1;
@@ -102,6 +110,11 @@ static bool apply_gated(tn_shape *shape, tn_shape_output *output) {
     return true;
 }
 
+static bool want_plain_activation(const tn_shape *shape, const tn_epilogue *epilogue) {
+    if ((int)epilogue->activation >= 0 && tn_activation_is_plain(epilogue->activation)) return true;
+    return tn_shape_fail(shape, "the epilogue %s cannot hold an activation with parameters", tn_epilogue_kind_name(epilogue->kind));
+}
+
 /* Output 0 as the epilogues leave it. */
 static bool apply_epilogues(tn_shape *shape, const tn_epilogue *epilogues, uint32_t num_epilogues, uint32_t num_inputs) {
     bool takes_any = shape->kind == TN_OP_MATRIX_MULTIPLY || shape->kind == TN_OP_GROUPED_MATMUL;
@@ -120,7 +133,7 @@ static bool apply_epilogues(tn_shape *shape, const tn_epilogue *epilogues, uint3
             if (!apply_operand(shape, epilogue, num_inputs, output)) return false;
             break;
         case TN_EPILOGUE_GATED_ACTIVATION:
-            if (!apply_gated(shape, output)) return false;
+            if (!want_plain_activation(shape, epilogue) || !apply_gated(shape, output)) return false;
             break;
         case TN_EPILOGUE_QUANTIZE:
             if (i + 1 != num_epilogues || output->dtype != TN_FLOAT32 || (epilogue->dtype != TN_Q15_32 && epilogue->dtype != TN_Q8_32))
@@ -128,6 +141,8 @@ static bool apply_epilogues(tn_shape *shape, const tn_epilogue *epilogues, uint3
             output->dtype = epilogue->dtype;
             break;
         case TN_EPILOGUE_ACTIVATION:
+            if (!want_plain_activation(shape, epilogue)) return false;
+            break;
         case TN_EPILOGUE_SCALE:
         case TN_EPILOGUE_SOFT_CAP: break;
         default: return tn_shape_fail(shape, "it has an unknown epilogue");
@@ -243,7 +258,7 @@ tn_layer *tn_network_add_fused_layer(tn_network *network, tn_op_kind kind, const
     if (!inputs_are_valid(&shape, num_inputs, num_epilogues)) return NULL;
     tn_tensor *padded[MAX_OPTIONAL_INPUTS] = {NULL};
     int max_inputs = tn_op_get_info(kind)->max_inputs;
-    if ((int)num_inputs < max_inputs) { /* absent optional ones stand in the list too */
+    if ((int)num_inputs < max_inputs && kind != TN_OP_EINSUM) { /* absent optional ones stand in the list too */
         if (num_inputs > 0) memcpy(padded, inputs, num_inputs * sizeof *inputs);
         shape.inputs = padded;
         shape.num_inputs = num_inputs = (uint32_t)max_inputs;

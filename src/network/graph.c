@@ -144,7 +144,7 @@ static bool is_needed_for_itself(const tn_tensor *tensor) {
 
 /* CONDITION and TRIP_LIMIT make nothing: what stands in their regions decides, in the sweep. */
 static bool is_unused(const tn_layer *layer) {
-    if (layer->kind == TN_OP_CONDITION || layer->kind == TN_OP_TRIP_LIMIT) return false;
+    if (layer->kind == TN_OP_CONDITION || layer->kind == TN_OP_TRIP_LIMIT || layer->kind == TN_OP_ASSERTION) return false;
     for (size_t i = 0; i < layer->outputs.count; i++) {
         const tn_tensor *output = layer->outputs.data[i];
         if (output->uses.count > 0 || is_needed_for_itself(output)) return false;
@@ -173,6 +173,29 @@ void tn_network_retire(tn_network *network, tn_layer *layer) {
             pending = producer;
         }
     }
+}
+
+void tn_network_remove_tensor(tn_network *network, tn_tensor *tensor) {
+    if (network == NULL || tensor == NULL) return;
+    tn_layer *layer = tensor->producer;
+    const char *reason = NULL;
+    if (tensor->network != network)
+        reason = "it belongs to another network";
+    else if (layer == NULL)
+        reason = "no layer makes it";
+    else if (layer->is_dead)
+        return;
+    for (size_t i = 0; reason == NULL && i < layer->outputs.count; i++) {
+        const tn_tensor *output = layer->outputs.data[i];
+        if (output->uses.count > 0) reason = "a layer reads it or another output of its layer";
+        if (is_needed_for_itself(output)) reason = "it or another output of its layer is an output, a debug tensor or a state";
+    }
+    if (reason != NULL) {
+        TN_NETWORK_FAIL(network, TN_INVALID_ARGUMENT, "cannot remove '%s': %s", tensor->name, reason);
+        return;
+    }
+    tn_layer_drop_uses(layer);
+    layer->is_dead = true;
 }
 
 static void mark_live(tn_layer *layer, bool *changed) {
@@ -204,6 +227,8 @@ static uint32_t construct_of(const tn_layer *layer) {
 static void mark_needed(tn_network *network) {
     bool ignored = false;
     for (tn_layer *layer = network->first_layer; layer != NULL; layer = layer->next) layer->is_live = false;
+    for (tn_layer *layer = network->first_layer; layer != NULL; layer = layer->next)
+        if (layer->kind == TN_OP_ASSERTION) mark_live(layer, &ignored);
     for (tn_layer *layer = network->first_layer; layer != NULL; layer = layer->next)
         for (size_t i = 0; i < layer->outputs.count; i++)
             if (is_needed_for_itself(layer->outputs.data[i])) mark_live(layer, &ignored);

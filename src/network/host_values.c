@@ -111,7 +111,9 @@ static bool fold_cast(folder *f) {
 
 static bool fold_gather(folder *f) {
     const tn_tensor *data = input_of(f, 0), *indices = input_of(f, 1);
-    if (f->layer->params.gather.mode != TN_GATHER_DEFAULT || data->rank != 1 || indices->host_value == NULL) return false;
+    if (f->layer->params.gather.mode != TN_GATHER_DEFAULT || f->layer->params.gather.batch_dims != 0 || data->rank != 1 ||
+        indices->host_value == NULL)
+        return false;
     for (int64_t i = 0; i < f->count; i++) {
         int64_t index = indices->host_value[i];
         f->syms[i] = index >= 0 && index < data->num_host_values ? data->host_syms[index] : tn_sym_const(f->symbols, 0);
@@ -122,6 +124,7 @@ static bool fold_gather(folder *f) {
 static bool fold_slice(folder *f) {
     const tn_slice_params *params = &f->layer->params.slice;
     const tn_tensor *x = input_of(f, 0), *start = input_of(f, 1), *stride = input_of(f, 3);
+    if (params->mode != TN_SAMPLE_STRICT_BOUNDS) return false;
     if (x->rank != 1 || (start != NULL && start->host_value == NULL) || (stride != NULL && stride->host_value == NULL)) return false;
     int64_t first = start != NULL ? start->host_value[0] : params->start.d[0];
     int64_t step = stride != NULL ? stride->host_value[0] : params->stride.d[0];
@@ -208,6 +211,7 @@ static bool fold_reduce(folder *f) {
 }
 
 static bool fold_fill(folder *f) {
+    if (f->layer->params.fill.op != TN_FILL_LINSPACE) return false;
     for (int64_t i = 0; i < f->count; i++)
         f->syms[i] = binary(f, TN_SYM_ADD, element(f, 1, 0), binary(f, TN_SYM_MUL, element(f, 2, 0), tn_sym_const(f->symbols, i)));
     return true;
@@ -228,6 +232,9 @@ static fold_step fold_function(tn_op_kind kind) {
     case TN_OP_SHAPE: return fold_shape;
     case TN_OP_IDENTITY:
     case TN_OP_CONDITION_INPUT:
+    case TN_OP_ASSERTION:
+    case TN_OP_SQUEEZE:
+    case TN_OP_UNSQUEEZE:
     case TN_OP_SHUFFLE: return fold_copy;
     case TN_OP_CAST: return fold_cast;
     case TN_OP_GATHER: return fold_gather;
@@ -266,7 +273,7 @@ static bool inputs_are_known(const tn_layer *layer) {
 bool tn_layer_fold_host_values(tn_layer *layer) {
     tn_symbols *symbols = layer->network->symbols;
     bool is_constant = layer->kind == TN_OP_CONSTANT;
-    if (layer->kind == TN_OP_NON_ZERO) return tn_tensor_make_host_values(layer->outputs.data[1]); /* read back */
+    if (tn_op_counts_output(layer->kind)) return tn_tensor_make_host_values(layer->outputs.data[1]); /* read back */
     fold_step fold = is_constant ? fold_constant : fold_function(layer->kind);
     if (layer->outputs.count != 1 || (fold == NULL && !is_carried(layer->kind))) return true;
     tn_tensor *output = layer->outputs.data[0];

@@ -10,7 +10,11 @@ bool tn_op_input_is_shape(tn_op_kind kind, uint32_t input) {
     switch (kind) {
     case TN_OP_FILL: return input == 0;
     case TN_OP_SHUFFLE: return input == 1;
-    case TN_OP_SLICE: return input >= 1;
+    case TN_OP_SLICE: return input >= 1 && input <= 3;
+    case TN_OP_TOPK:
+    case TN_OP_RESIZE: return input == 1;
+    case TN_OP_NMS: return input == 2;
+    case TN_OP_ASSERTION: return true;
     case TN_OP_LOOP_OUTPUT: return input == 1;
     case TN_OP_CONDITION:
     case TN_OP_TRIP_LIMIT: return true;
@@ -19,7 +23,7 @@ bool tn_op_input_is_shape(tn_op_kind kind, uint32_t input) {
 }
 
 bool tn_layer_is_on_host(const tn_layer *layer) {
-    if (layer->kind == TN_OP_CONDITION || layer->kind == TN_OP_TRIP_LIMIT) return true;
+    if (layer->kind == TN_OP_CONDITION || layer->kind == TN_OP_TRIP_LIMIT || layer->kind == TN_OP_ASSERTION) return true;
     for (size_t i = 0; i < layer->outputs.count; i++)
         if (layer->outputs.data[i]->place == TN_PLACE_HOST) return true;
     return false;

@@ -2,6 +2,7 @@
  *
  * layers.c: the public adders and setters: arguments in, parameter structs out.
  */
+#include <float.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -32,6 +33,43 @@ void tn_layer_set_name(tn_layer *layer, const char *name) {
 
 const char *tn_layer_kind(const tn_layer *layer) {
     return layer != NULL ? tn_op_get_info(layer->kind)->name : "";
+}
+
+int tn_layer_num_inputs(const tn_layer *layer) {
+    return layer != NULL ? (int)layer->inputs.count : 0;
+}
+
+int tn_layer_num_outputs(const tn_layer *layer) {
+    return layer != NULL ? (int)layer->outputs.count : 0;
+}
+
+void tn_layer_set_metadata(tn_layer *layer, const char *metadata) {
+    if (layer == NULL) return;
+    if (metadata != NULL && !tn_utf8_is_valid(metadata, strlen(metadata))) {
+        TN_NETWORK_FAIL(layer->network, TN_INVALID_ARGUMENT, "cannot set the metadata of '%s': it is not UTF-8", layer->name);
+        return;
+    }
+    layer->metadata = metadata != NULL ? tn_network_copy_string(layer->network, metadata) : NULL;
+}
+
+const char *tn_layer_metadata(const tn_layer *layer) {
+    return layer != NULL && layer->metadata != NULL ? layer->metadata : "";
+}
+
+void tn_constant_set_weights_name(tn_layer *layer, const char *name) {
+    if (!tn_layer_is_kind(layer, TN_OP_CONSTANT)) return;
+    tn_network *network = layer->network;
+    const tn_weights *old = layer->weights;
+    if (old == NULL || old->op != TN_WEIGHTS_VALUE || name == NULL || name[0] == '\0' || !tn_utf8_is_valid(name, strlen(name))) {
+        TN_NETWORK_FAIL(network, TN_INVALID_ARGUMENT, "cannot name the weights of '%s': %s", layer->name,
+                        name == NULL || name[0] == '\0' ? "the name is empty" : "they come from a recipe, or the name is not UTF-8");
+        return;
+    }
+    const tn_weights *named = tn_weights_value(&network->arena, &old->desc, &old->value, name, network->diag);
+    if (named == NULL)
+        network->failed = true;
+    else
+        layer->weights = named;
 }
 
 /* --- values --------------------------------------------------------------------------------------------------------------- */
@@ -93,7 +131,19 @@ tn_layer *tn_network_add_unary(tn_network *network, tn_tensor *x, tn_unary_op op
 }
 
 tn_layer *tn_network_add_activation(tn_network *network, tn_tensor *x, tn_activation_type type) {
-    return tn_network_add_layer(network, TN_OP_ACTIVATION, &(tn_op_params){.activation = {.type = (int)type}}, &x, 1, NULL);
+    tn_op_params params = {.activation = {.type = (int)type}};
+    switch (type) {
+    case TN_ACTIVATION_LEAKY_RELU: params.activation.alpha = 0.01; break;
+    case TN_ACTIVATION_ELU:
+    case TN_ACTIVATION_THRESHOLDED_RELU: params.activation.alpha = 1.0; break;
+    case TN_ACTIVATION_SELU: params.activation.alpha = 1.67326324235437728482, params.activation.beta = 1.05070098735548049342; break;
+    case TN_ACTIVATION_SOFTPLUS:
+    case TN_ACTIVATION_SCALED_TANH: params.activation.alpha = params.activation.beta = 1.0; break;
+    case TN_ACTIVATION_CLIP: params.activation.alpha = -FLT_MAX, params.activation.beta = FLT_MAX; break;
+    case TN_ACTIVATION_HARD_SIGMOID: params.activation.alpha = 0.2, params.activation.beta = 0.5; break;
+    default: break;
+    }
+    return tn_network_add_layer(network, TN_OP_ACTIVATION, &params, &x, 1, NULL);
 }
 
 tn_layer *tn_network_add_elementwise(tn_network *network, tn_tensor *a, tn_tensor *b, tn_elementwise_op op) {
@@ -126,7 +176,7 @@ tn_layer *tn_network_add_shuffle(tn_network *network, tn_tensor *x) {
     return tn_network_add_layer(network, TN_OP_SHUFFLE, NULL, &x, 1, NULL);
 }
 
-static bool is_kind(tn_layer *layer, tn_op_kind kind) {
+bool tn_layer_is_kind(tn_layer *layer, tn_op_kind kind) {
     if (layer == NULL) return false;
     if (layer->kind == kind) return true;
     TN_NETWORK_FAIL(layer->network, TN_INVALID_ARGUMENT, "cannot change '%s': it is %s, not %s", layer->name,
@@ -135,13 +185,13 @@ static bool is_kind(tn_layer *layer, tn_op_kind kind) {
 }
 
 void tn_shuffle_set_first_transpose(tn_layer *layer, tn_dims permutation) {
-    if (!is_kind(layer, TN_OP_SHUFFLE)) return;
+    if (!tn_layer_is_kind(layer, TN_OP_SHUFFLE)) return;
     layer->params.shuffle.first = permutation;
     (void)tn_layer_infer_again(layer);
 }
 
 void tn_shuffle_set_reshape(tn_layer *layer, tn_dims dims) {
-    if (!is_kind(layer, TN_OP_SHUFFLE)) return;
+    if (!tn_layer_is_kind(layer, TN_OP_SHUFFLE)) return;
     tn_layer_set_input(layer, 1, NULL);
     layer->params.shuffle.reshape = dims;
     layer->params.shuffle.has_reshape = true;
@@ -161,7 +211,7 @@ static bool may_be_input(tn_layer *layer, const tn_tensor *tensor) {
 }
 
 void tn_shuffle_set_reshape_tensor(tn_layer *layer, tn_tensor *dims) {
-    if (!is_kind(layer, TN_OP_SHUFFLE) || !may_be_input(layer, dims)) return;
+    if (!tn_layer_is_kind(layer, TN_OP_SHUFFLE) || !may_be_input(layer, dims)) return;
     layer->params.shuffle.has_reshape = false;
     layer->params.shuffle.reshape = (tn_dims){0};
     tn_layer_set_input(layer, 1, dims);
@@ -169,7 +219,7 @@ void tn_shuffle_set_reshape_tensor(tn_layer *layer, tn_tensor *dims) {
 }
 
 void tn_shuffle_set_second_transpose(tn_layer *layer, tn_dims permutation) {
-    if (!is_kind(layer, TN_OP_SHUFFLE)) return;
+    if (!tn_layer_is_kind(layer, TN_OP_SHUFFLE)) return;
     layer->params.shuffle.second = permutation;
     (void)tn_layer_infer_again(layer);
 }
@@ -180,7 +230,7 @@ tn_layer *tn_network_add_slice(tn_network *network, tn_tensor *x, tn_dims start,
 }
 
 void tn_slice_set_tensors(tn_layer *layer, tn_tensor *start, tn_tensor *size, tn_tensor *stride) {
-    if (!is_kind(layer, TN_OP_SLICE)) return;
+    if (!tn_layer_is_kind(layer, TN_OP_SLICE)) return;
     tn_tensor *tensors[3] = {start, size, stride};
     for (uint32_t i = 0; i < 3; i++) {
         if (tensors[i] == NULL) continue;

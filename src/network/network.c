@@ -344,6 +344,55 @@ void tn_network_mark_debug(tn_network *network, tn_tensor *tensor) {
         tensor->is_debug = true;
 }
 
+void tn_network_unmark_debug(tn_network *network, tn_tensor *tensor) {
+    if (network != NULL && tensor != NULL) tensor->is_debug = false;
+}
+
+void tn_network_mark_output_for_shapes(tn_network *network, tn_tensor *tensor, const char *name) {
+    if (network != NULL && tensor != NULL && tensor->network == network && !tn_tensor_require_host(tensor)) {
+        TN_NETWORK_FAIL(network, TN_INVALID_ARGUMENT,
+                        "cannot mark '%s' as an output for shapes: it must be integers or bools, a scalar or of 1 fixed dimension",
+                        tensor->name);
+        return;
+    }
+    tn_network_mark_output(network, tensor, name);
+}
+
+bool tn_tensor_is_output(const tn_tensor *tensor) {
+    return tensor != NULL && tensor->is_output;
+}
+bool tn_tensor_is_debug(const tn_tensor *tensor) {
+    return tensor != NULL && tensor->is_debug;
+}
+bool tn_tensor_is_input(const tn_tensor *tensor) {
+    return tensor != NULL && tensor->is_input;
+}
+bool tn_tensor_is_shape(const tn_tensor *tensor) {
+    return tensor != NULL && tensor->host_syms != NULL && tensor->place == TN_PLACE_HOST;
+}
+
+tn_tensor *tn_network_find_tensor(const tn_network *network, const char *name) {
+    for (size_t i = 0; network != NULL && name != NULL && i < network->tensors.count; i++) {
+        tn_tensor *tensor = network->tensors.data[i];
+        bool is_there = tensor->producer == NULL || !tensor->producer->is_dead;
+        if (is_there && strcmp(tensor->name, name) == 0) return tensor;
+    }
+    return NULL;
+}
+
+tn_layer *tn_network_find_layer(const tn_network *network, const char *name) {
+    tn_layer *layer = network != NULL && name != NULL ? network->first_layer : NULL;
+    while (layer != NULL && (layer->is_dead || strcmp(layer->name, name) != 0)) layer = layer->next;
+    return layer;
+}
+
+const char *tn_network_name(const tn_network *network) {
+    return network != NULL ? network->name : "";
+}
+uint32_t tn_network_flags(const tn_network *network) {
+    return network != NULL ? network->flags : 0;
+}
+
 int tn_network_num_inputs(const tn_network *network) {
     return network != NULL ? (int)network->inputs.count : 0;
 }

@@ -20,6 +20,10 @@ void tn_network_fail_missing(tn_network *network, const char *what);
 void *tn_network_alloc(tn_network *network, size_t size_bytes); /* zeroed, from the arena; NULL after recording */
 char *tn_network_copy_string(tn_network *network, const char *string);
 
+/* A constant whose values are copied; for adders. count elements of dtype in row-major order. */
+tn_tensor *tn_network_add_copied_constant(tn_network *network, tn_dims dims, tn_dtype dtype, const double *values);
+bool tn_layer_is_kind(tn_layer *layer, tn_op_kind kind); /* false after recording; NULL is silent */
+
 /* --- making tensors and layers -------------------------------------------------------------------------------------------- */
 
 tn_tensor *tn_network_make_tensor(tn_network *network, const char *name, tn_dtype dtype);
@@ -62,6 +66,7 @@ const char *tn_shape_describe_dim(const tn_shape *shape, tn_sym dim);
 /* Each records the reason and returns false if the input is not so. `what` names the input for the message. */
 bool tn_shape_want_dtype(const tn_shape *shape, uint32_t input, const char *what, tn_dtype dtype);
 bool tn_shape_want_float(const tn_shape *shape, uint32_t input, const char *what);
+bool tn_shape_want_elements(const tn_shape *shape, uint32_t input); /* not quantised rows, whose elements share scales */
 bool tn_shape_want_rank(const tn_shape *shape, uint32_t input, const char *what, int rank);
 bool tn_shape_want_dim(const tn_shape *shape, uint32_t input, const char *what, int axis, tn_sym dim); /* refuses NO only */
 bool tn_shape_want_axis(const tn_shape *shape, int64_t *axis, int rank);                               /* −1 = the last … */

@@ -295,6 +295,12 @@ static bool parse_enum(parser *p, tn_enum_id id, int *out) {
     return *out >= 0 || fail(p, tn_enum_get_info(id)->name);
 }
 
+static bool parse_label(parser *p, tn_label *out) {
+    const char *text;
+    if (!expect_string(p, &text)) return false;
+    return tn_label_set(out, text, strlen(text)) || fail(p, "a text of at most 127 bytes without quotes and control characters");
+}
+
 static bool parse_field(parser *p, const tn_op_info *info, tn_op_params *params) {
     char name[MAX_WORD];
     if (!expect_word(p, name, "a field")) return false;
@@ -311,6 +317,7 @@ static bool parse_field(parser *p, const tn_op_info *info, tn_op_params *params)
     case TN_TYPE_DTYPE: return expect_dtype(p, value);
     case TN_TYPE_DIMS: return expect_dims(p, value);
     case TN_TYPE_ENUM: return parse_enum(p, field->enum_id, value);
+    case TN_TYPE_TEXT: return parse_label(p, value);
     }
     return false;
 }

@@ -100,6 +100,7 @@ static bool is_zero(const tn_op_field *field, const void *value) {
     case TN_TYPE_DTYPE: return *(const tn_dtype *)value == TN_DTYPE_NONE;
     case TN_TYPE_DIMS: return ((const tn_dims *)value)->rank == 0;
     case TN_TYPE_ENUM: return *(const int *)value == 0;
+    case TN_TYPE_TEXT: return ((const tn_label *)value)->text[0] == '\0';
     }
     return true;
 }
@@ -113,6 +114,7 @@ static void print_field(printer *p, const tn_op_field *field, const void *value)
     case TN_TYPE_DTYPE: tn_text_append_string(p->out, tn_dtype_get_info(*(const tn_dtype *)value)->name); break;
     case TN_TYPE_DIMS: print_dims(p, value); break;
     case TN_TYPE_ENUM: tn_text_append_string(p->out, tn_enum_get_info(field->enum_id)->values[*(const int *)value]); break;
+    case TN_TYPE_TEXT: print_string(p, ((const tn_label *)value)->text); break;
     }
 }
 

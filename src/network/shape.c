@@ -69,6 +69,13 @@ bool tn_shape_want_float(const tn_shape *shape, uint32_t input, const char *what
     return tn_shape_fail(shape, "%s must be of a float type, it is %s", what, tn_shape_describe(shape, tensor));
 }
 
+bool tn_shape_want_elements(const tn_shape *shape, uint32_t input) {
+    tn_dtype dtype = shape->inputs[input]->dtype;
+    if (dtype != TN_Q15_32 && dtype != TN_Q8_32) return true;
+    return tn_shape_fail(shape, "input %" PRIu32 " is %s, which only matrix multiplications read", input,
+                         tn_shape_describe(shape, shape->inputs[input]));
+}
+
 bool tn_shape_want_rank(const tn_shape *shape, uint32_t input, const char *what, int rank) {
     const tn_tensor *tensor = shape->inputs[input];
     if (tensor->rank == rank) return true;

@@ -3,19 +3,13 @@
  * shape_basic.c: shapes and types of values, elementwise layers and layers along axes.
  */
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "network/network_internal.h"
 
 static bool is_quantized_rows(tn_dtype dtype) {
     return dtype == TN_Q15_32 || dtype == TN_Q8_32;
-}
-
-/* Layers that look at single elements cannot read rows that share scales. */
-static bool want_elements(const tn_shape *shape, uint32_t input) {
-    if (!is_quantized_rows(shape->inputs[input]->dtype)) return true;
-    return tn_shape_fail(shape, "input %" PRIu32 " is %s, which only matrix multiplications read", input,
-                         tn_shape_describe(shape, shape->inputs[input]));
 }
 
 bool tn_shape_constant(tn_shape *shape) {
@@ -43,7 +37,7 @@ bool tn_shape_cast(tn_shape *shape) {
     tn_dtype to = shape->params->cast.to;
     if (to <= TN_DTYPE_NONE || to >= TN_NUM_DTYPES || is_quantized_rows(to))
         return tn_shape_fail(shape, "there is no such type to cast to");
-    if (!want_elements(shape, 0)) return false;
+    if (!tn_shape_want_elements(shape, 0)) return false;
     tn_shape_copy(shape, 0, shape->inputs[0], to);
     return true;
 }
@@ -62,8 +56,13 @@ bool tn_shape_fill(tn_shape *shape) {
         rank > TN_MAX_RANK)
         return tn_shape_fail(shape, "its dims must be an integer tensor of 1 dimension and at most %d elements, they are %s", TN_MAX_RANK,
                              tn_shape_describe(shape, dims));
-    for (uint32_t i = 1; i <= 2; i++)
-        if (!tn_shape_want_rank(shape, i, i == 1 ? "alpha" : "beta", 0)) return false;
+    if (params->op < 0 || params->op >= TN_NUM_FILL_OPS) return tn_shape_fail(shape, "there is no fill operation %d", params->op);
+    if (!tn_shape_want_rank(shape, 1, "alpha", 0)) return false;
+    if (params->op != TN_FILL_LINSPACE && (!tn_shape_want_rank(shape, 2, "beta", 0) || !tn_shape_want_float(shape, 1, "alpha")))
+        return false;
+    if (shape->inputs[2]->rank != 0 &&
+        (!tn_shape_want_rank(shape, 2, "beta", 1) || !tn_shape_want_dim(shape, 2, "beta", 0, tn_shape_const(shape, rank))))
+        return false;
     if (!tn_shape_want_dtype(shape, 2, "beta", shape->inputs[1]->dtype)) return false;
     if (params->dtype == TN_DTYPE_NONE) params->dtype = shape->inputs[1]->dtype;
     if (params->dtype != shape->inputs[1]->dtype)
@@ -77,24 +76,46 @@ bool tn_shape_fill(tn_shape *shape) {
     return true;
 }
 
+bool tn_shape_assertion(tn_shape *shape) {
+    tn_tensor *condition = shape->inputs[0];
+    const char *message = shape->params->assertion.message.text;
+    if (!tn_shape_want_dtype(shape, 0, "the condition", TN_BOOL)) return false;
+    if (!tn_tensor_require_host(condition))
+        return tn_shape_fail(shape, "the condition must be a scalar or have 1 fixed dimension, it is %s",
+                             tn_shape_describe(shape, condition));
+    for (int64_t i = 0; i < condition->num_host_values; i++) {
+        int64_t value;
+        if (tn_sym_is_const(shape->network->symbols, condition->host_syms[i], &value) && value == 0)
+            return tn_shape_fail(shape, "it never holds: %s", message);
+    }
+    return tn_shape_output_is_input(shape);
+}
+
 /* --- element by element --------------------------------------------------------------------------------------------------- */
 
 bool tn_shape_unary(tn_shape *shape) {
     int op = shape->params->unary.op;
     tn_dtype dtype = shape->inputs[0]->dtype;
     if (op < 0 || op >= TN_NUM_UNARY_OPS) return tn_shape_fail(shape, "there is no unary operation %d", op);
-    if (!want_elements(shape, 0)) return false;
+    if (!tn_shape_want_elements(shape, 0)) return false;
     if ((op == TN_UNARY_NOT) != (dtype == TN_BOOL))
         return tn_shape_fail(shape, "%s needs %s, it gets %s", tn_enum_get_info(TN_ENUM_ID_UNARY)->values[op],
                              op == TN_UNARY_NOT ? "bool" : "numbers", tn_shape_describe(shape, shape->inputs[0]));
-    bool any_number = op == TN_UNARY_ABS || op == TN_UNARY_NEG || op == TN_UNARY_NOT;
+    bool any_number = op == TN_UNARY_ABS || op == TN_UNARY_NEG || op == TN_UNARY_NOT || op == TN_UNARY_SIGN;
     if (!any_number && !tn_shape_want_float(shape, 0, "its input")) return false;
+    if (op == TN_UNARY_ISINF || op == TN_UNARY_ISNAN) {
+        tn_shape_copy(shape, 0, shape->inputs[0], TN_BOOL);
+        return true;
+    }
     return tn_shape_output_is_input(shape);
 }
 
 bool tn_shape_activation(tn_shape *shape) {
-    int type = shape->params->activation.type;
+    const tn_activation_params *params = &shape->params->activation;
+    int type = params->type;
     if (type < 0 || type >= TN_NUM_ACTIVATIONS) return tn_shape_fail(shape, "there is no activation %d", type);
+    if (!isfinite(params->alpha) || !isfinite(params->beta))
+        return tn_shape_fail(shape, "alpha %g and beta %g must be finite", params->alpha, params->beta);
     bool is_integer = tn_dtype_get_info(shape->inputs[0]->dtype)->is_integer && (type == TN_ACTIVATION_RELU || type == TN_ACTIVATION_NONE);
     if (!is_integer && !tn_shape_want_float(shape, 0, "its input")) return false;
     return tn_shape_output_is_input(shape);
@@ -123,7 +144,7 @@ bool tn_shape_elementwise(tn_shape *shape) {
     int op = shape->params->elementwise.op;
     const tn_tensor *a = shape->inputs[0], *b = shape->inputs[1];
     if (op < 0 || op >= TN_NUM_ELEMENTWISE_OPS) return tn_shape_fail(shape, "there is no elementwise operation %d", op);
-    if (!want_elements(shape, 0) || !want_elements(shape, 1)) return false;
+    if (!tn_shape_want_elements(shape, 0) || !tn_shape_want_elements(shape, 1)) return false;
     if (a->dtype != b->dtype)
         return tn_shape_fail(shape, "'%s' is %s and '%s' is %s: the types must be equal", a->name, tn_shape_describe(shape, a), b->name,
                              tn_shape_describe(shape, b));
@@ -137,7 +158,7 @@ bool tn_shape_elementwise(tn_shape *shape) {
 
 bool tn_shape_select(tn_shape *shape) {
     const tn_tensor *if_true = shape->inputs[1];
-    if (!tn_shape_want_dtype(shape, 0, "the condition", TN_BOOL) || !want_elements(shape, 1) ||
+    if (!tn_shape_want_dtype(shape, 0, "the condition", TN_BOOL) || !tn_shape_want_elements(shape, 1) ||
         !tn_shape_want_dtype(shape, 2, "the value if false", if_true->dtype))
         return false;
     return broadcast_inputs(shape, 0, 3, if_true->dtype);
@@ -149,7 +170,7 @@ bool tn_shape_reduce(tn_shape *shape) {
     const tn_reduce_params *params = &shape->params->reduce;
     const tn_tensor *x = shape->inputs[0];
     if (params->op < 0 || params->op >= TN_NUM_REDUCE_OPS) return tn_shape_fail(shape, "there is no reduction %d", params->op);
-    if (!want_elements(shape, 0)) return false;
+    if (!tn_shape_want_elements(shape, 0)) return false;
     if (x->dtype == TN_BOOL) return tn_shape_fail(shape, "it needs numbers, it gets %s", tn_shape_describe(shape, x));
     if (params->axes <= 0 || params->axes >= (int64_t)1 << x->rank)
         return tn_shape_fail(shape, "axes 0x%" PRIx64 " are none of %s", (uint64_t)params->axes, tn_shape_describe(shape, x));

@@ -164,6 +164,32 @@ bool tn_shape_dequantize(tn_shape *shape) {
     return true;
 }
 
+bool tn_shape_dynamic_quantize(tn_shape *shape) {
+    tn_dynamic_quantize_params *params = &shape->params->dynamic_quantize;
+    const tn_tensor *x = shape->inputs[0];
+    if (params->to != TN_INT8 && params->to != TN_FLOAT8_E4M3FN && params->to != TN_FLOAT4_E2M1)
+        return tn_shape_fail(shape, "it cannot quantise to %s; int8, float8_e4m3fn and float4_e2m1 are possible",
+                             tn_dtype_name(params->to));
+    if (params->scale_type != TN_FLOAT32 && params->scale_type != TN_FLOAT8_E4M3FN && params->scale_type != TN_FLOAT8_E8M0)
+        return tn_shape_fail(shape, "its scales cannot be %s; float32, float8_e4m3fn and float8_e8m0 are possible",
+                             tn_dtype_name(params->scale_type));
+    if (!tn_shape_want_float(shape, 0, "x")) return false;
+    if (params->block.rank != x->rank || x->rank == 0)
+        return tn_shape_fail(shape, "its block has %d dimensions, it needs those of %s", params->block.rank, tn_shape_describe(shape, x));
+    if (shape->num_inputs > 1 && shape->inputs[1] != NULL &&
+        (!tn_shape_want_float(shape, 1, "the scale of the scales") || !tn_shape_want_rank(shape, 1, "the scale of the scales", 0)))
+        return false;
+    tn_shape_copy(shape, 0, x, params->to);
+    tn_shape_copy(shape, 1, x, params->scale_type);
+    for (int i = 0; i < x->rank; i++) {
+        if (params->block.d[i] < 1 || params->block.d[i] > INT32_MAX)
+            return tn_shape_fail(shape, "block size %" PRId64 " of axis %d must be at least 1", params->block.d[i], i);
+        shape->outputs[1].dims[i] =
+            tn_sym_binary(shape->network->symbols, TN_SYM_CEIL_DIV, x->dims[i], tn_shape_const(shape, params->block.d[i]));
+    }
+    return true;
+}
+
 bool tn_shape_quantize_rows(tn_shape *shape) {
     tn_dtype to = shape->params->quantize_rows.to;
     if (!is_quantized_rows(to)) return tn_shape_fail(shape, "it quantises to q15_32 or q8_32, not %s", tn_dtype_get_info(to)->name);

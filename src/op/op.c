@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "base/text.h"
+
 /* An op without fields lists none. */
 #undef TN_NO_FIELDS
 #define TN_NO_FIELDS
@@ -40,6 +42,15 @@ bool tn_op_find(const char *name, tn_op_kind *out_kind) {
     return false;
 }
 
+bool tn_label_set(tn_label *label, const char *text, size_t size_bytes) {
+    *label = (tn_label){{0}};
+    if (size_bytes >= sizeof label->text || !tn_utf8_is_valid(text, size_bytes)) return false;
+    for (size_t i = 0; i < size_bytes; i++)
+        if ((unsigned char)text[i] < ' ' || text[i] == '"' || text[i] == '\\' || text[i] == 127) return false;
+    memcpy(label->text, text, size_bytes);
+    return true;
+}
+
 bool tn_op_is_reserved(tn_op_kind kind) {
     return kind == TN_OP_COLLECTIVE || kind == TN_OP_PLUGIN || kind == TN_OP_LORA_LINEAR;
 }
@@ -56,6 +67,19 @@ ENUM_NAMES(gather_names, TN_ENUM_GATHER);
 ENUM_NAMES(rotary_names, TN_ENUM_ROTARY);
 ENUM_NAMES(route_names, TN_ENUM_ROUTE);
 ENUM_NAMES(collective_names, TN_ENUM_COLLECTIVE);
+ENUM_NAMES(fill_names, TN_ENUM_FILL);
+ENUM_NAMES(topk_names, TN_ENUM_TOPK);
+ENUM_NAMES(cumulative_names, TN_ENUM_CUMULATIVE);
+ENUM_NAMES(scale_names, TN_ENUM_SCALE);
+ENUM_NAMES(pooling_names, TN_ENUM_POOLING);
+ENUM_NAMES(padding_names, TN_ENUM_PADDING);
+ENUM_NAMES(sample_names, TN_ENUM_SAMPLE);
+ENUM_NAMES(interpolation_names, TN_ENUM_INTERPOLATION);
+ENUM_NAMES(resize_transform_names, TN_ENUM_RESIZE_TRANSFORM);
+ENUM_NAMES(resize_selector_names, TN_ENUM_RESIZE_SELECTOR);
+ENUM_NAMES(resize_rounding_names, TN_ENUM_RESIZE_ROUNDING);
+ENUM_NAMES(scatter_names, TN_ENUM_SCATTER);
+ENUM_NAMES(box_names, TN_ENUM_BOX);
 
 #define ENUM_INFO(name, list) \
     { name, list, (int)(sizeof(list) / sizeof(list)[0]) }
@@ -70,6 +94,19 @@ static const tn_enum_info enum_table[TN_NUM_ENUM_IDS] = {
     [TN_ENUM_ID_ROTARY] = ENUM_INFO("rotary", rotary_names),
     [TN_ENUM_ID_ROUTE] = ENUM_INFO("route", route_names),
     [TN_ENUM_ID_COLLECTIVE] = ENUM_INFO("collective", collective_names),
+    [TN_ENUM_ID_FILL] = ENUM_INFO("fill", fill_names),
+    [TN_ENUM_ID_TOPK] = ENUM_INFO("topk", topk_names),
+    [TN_ENUM_ID_CUMULATIVE] = ENUM_INFO("cumulative", cumulative_names),
+    [TN_ENUM_ID_SCALE] = ENUM_INFO("scale", scale_names),
+    [TN_ENUM_ID_POOLING] = ENUM_INFO("pooling", pooling_names),
+    [TN_ENUM_ID_PADDING] = ENUM_INFO("padding", padding_names),
+    [TN_ENUM_ID_SAMPLE] = ENUM_INFO("sample", sample_names),
+    [TN_ENUM_ID_INTERPOLATION] = ENUM_INFO("interpolation", interpolation_names),
+    [TN_ENUM_ID_RESIZE_TRANSFORM] = ENUM_INFO("resize_transform", resize_transform_names),
+    [TN_ENUM_ID_RESIZE_SELECTOR] = ENUM_INFO("resize_selector", resize_selector_names),
+    [TN_ENUM_ID_RESIZE_ROUNDING] = ENUM_INFO("resize_rounding", resize_rounding_names),
+    [TN_ENUM_ID_SCATTER] = ENUM_INFO("scatter", scatter_names),
+    [TN_ENUM_ID_BOX] = ENUM_INFO("box", box_names),
 };
 
 const tn_enum_info *tn_enum_get_info(tn_enum_id id) {

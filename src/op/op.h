@@ -29,10 +29,30 @@ typedef enum tn_enum_id {
     TN_ENUM_ID_ROTARY,
     TN_ENUM_ID_ROUTE,
     TN_ENUM_ID_COLLECTIVE,
+    TN_ENUM_ID_FILL,
+    TN_ENUM_ID_TOPK,
+    TN_ENUM_ID_CUMULATIVE,
+    TN_ENUM_ID_SCALE,
+    TN_ENUM_ID_POOLING,
+    TN_ENUM_ID_PADDING,
+    TN_ENUM_ID_SAMPLE,
+    TN_ENUM_ID_INTERPOLATION,
+    TN_ENUM_ID_RESIZE_TRANSFORM,
+    TN_ENUM_ID_RESIZE_SELECTOR,
+    TN_ENUM_ID_RESIZE_ROUNDING,
+    TN_ENUM_ID_SCATTER,
+    TN_ENUM_ID_BOX,
     TN_NUM_ENUM_IDS
 } tn_enum_id;
 const tn_enum_info *tn_enum_get_info(tn_enum_id id);
 int tn_enum_find(tn_enum_id id, const char *value_name); /* −1 if unknown */
+
+/* A short text among parameters: UTF-8 without control characters, quotes and backslashes; all bytes behind it are 0. */
+#define TN_MAX_LABEL_BYTES 128
+typedef struct tn_label {
+    char text[TN_MAX_LABEL_BYTES];
+} tn_label;
+bool tn_label_set(tn_label *label, const char *text, size_t size_bytes); /* false: too long, or not such a text */
 
 /* The shape of the paged cache that a layer reads or writes; equal for all layers of a group. */
 #define TN_KV_FIELDS \
@@ -54,6 +74,7 @@ typedef enum tn_op_kind {
 #define TN_FIELD_DTYPE tn_dtype
 #define TN_FIELD_DIMS  tn_dims
 #define TN_FIELD_ENUM  int
+#define TN_FIELD_TEXT  tn_label
 
 /* tn_matrix_multiply_params … */
 #define F(type, member, extra) TN_FIELD_##type member;
@@ -72,7 +93,15 @@ typedef union tn_op_params {
 #undef TN_OP
 } tn_op_params;
 
-typedef enum tn_field_type { TN_TYPE_BOOL, TN_TYPE_INT, TN_TYPE_REAL, TN_TYPE_DTYPE, TN_TYPE_DIMS, TN_TYPE_ENUM } tn_field_type;
+typedef enum tn_field_type {
+    TN_TYPE_BOOL,
+    TN_TYPE_INT,
+    TN_TYPE_REAL,
+    TN_TYPE_DTYPE,
+    TN_TYPE_DIMS,
+    TN_TYPE_ENUM,
+    TN_TYPE_TEXT
+} tn_field_type;
 
 typedef struct tn_op_field {
     const char *name; /* never "unused": that member is not listed */
@@ -91,6 +120,16 @@ typedef struct tn_op_info {
 
 const tn_op_info *tn_op_get_info(tn_op_kind kind); /* kind < TN_NUM_OP_KINDS */
 bool tn_op_find(const char *name, tn_op_kind *out_kind);
+
+/* The activation is a function of x alone: what epilogues can hold. */
+static inline bool tn_activation_is_plain(tn_activation_type type) {
+    return type <= TN_ACTIVATION_GELU_QUICK;
+}
+
+/* The op finds out a size of output 0 itself and writes it as output 1: what is known before is only its largest value. */
+static inline bool tn_op_counts_output(tn_op_kind kind) {
+    return kind == TN_OP_NON_ZERO || kind == TN_OP_NMS;
+}
 
 /* The layer is only in formats: builder and plan reader refuse it, naming it. */
 bool tn_op_is_reserved(tn_op_kind kind);

@@ -6,6 +6,7 @@
 #ifndef TN_OP_PHILOX_H_
 #define TN_OP_PHILOX_H_
 
+#include <math.h>
 #include <stdint.h>
 
 static inline void tn_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
@@ -31,6 +32,16 @@ static inline double tn_philox_uniform(uint64_t seed, uint64_t sequence_index, u
     uint32_t words[4];
     tn_philox4x32(counter, key, words);
     return (double)(((uint64_t)words[0] << 32 | words[1]) >> 11) * 0x1p-53;
+}
+
+/* Number `index` of a standard normal sequence: Box and Muller from the two pairs of words of counter (index, 0). */
+static inline double tn_philox_normal(uint64_t seed, uint64_t index) {
+    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)}, counter[4] = {(uint32_t)index, (uint32_t)(index >> 32), 0, 0};
+    uint32_t words[4];
+    tn_philox4x32(counter, key, words);
+    double radius = ((double)(((uint64_t)words[0] << 32 | words[1]) >> 11) + 1.0) * 0x1p-53; /* (0, 1] */
+    double angle = (double)(((uint64_t)words[2] << 32 | words[3]) >> 11) * 0x1p-53;
+    return sqrt(-2.0 * log(radius)) * cos(6.28318530717958647692 * angle);
 }
 
 #endif

@@ -67,6 +67,10 @@ static bool print_field(const tn_op_field *field, const void *params, const char
         tn_text_append_format(out, "%s%s=", separator, field->name);
         print_dims(at, out);
         return true;
+    case TN_TYPE_TEXT:
+        if (((const tn_label *)at)->text[0] == '\0') return false;
+        tn_text_append_format(out, "%s%s=\"%s\"", separator, field->name, ((const tn_label *)at)->text);
+        return true;
     case TN_TYPE_ENUM: {
         const tn_enum_info *info = tn_enum_get_info(field->enum_id);
         int value = *(const int *)at;

@@ -33,6 +33,7 @@ static bool fields_equal(const tn_op_field *field, const void *a, const void *b)
     case TN_TYPE_REAL: return memcmp(x, y, sizeof(double)) == 0;
     case TN_TYPE_DTYPE: return *(const tn_dtype *)(const void *)x == *(const tn_dtype *)(const void *)y;
     case TN_TYPE_ENUM: return *(const int *)(const void *)x == *(const int *)(const void *)y;
+    case TN_TYPE_TEXT: return memcmp(x, y, sizeof(tn_label)) == 0;
     case TN_TYPE_DIMS: {
         const tn_dims *m = (const void *)x, *n = (const void *)y;
         return m->rank == n->rank && (m->rank <= 0 || memcmp(m->d, n->d, (size_t)m->rank * sizeof *m->d) == 0);

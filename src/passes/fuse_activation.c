@@ -7,7 +7,9 @@
 static bool fuse_activation(tn_rewriter *rewriter, tn_layer *root) {
     tn_layer *matmul = tn_pass_own_any_matmul(root, 0);
     int type = root->params.activation.type;
-    if (matmul == NULL || type == TN_ACTIVATION_NONE || matmul->outputs.data[0]->dtype != TN_FLOAT32) return false;
+    if (matmul == NULL || type == TN_ACTIVATION_NONE || !tn_activation_is_plain((tn_activation_type)type) ||
+        matmul->outputs.data[0]->dtype != TN_FLOAT32)
+        return false;
     if (matmul->outputs.data[0]->rank < 1) return false;
     tn_epilogue epilogue = {.kind = TN_EPILOGUE_ACTIVATION, .activation = (tn_activation_type)type};
     return tn_rewriter_replace(rewriter, root, tn_pass_add_epilogue(rewriter, matmul, epilogue, NULL));

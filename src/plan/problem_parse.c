@@ -111,6 +111,15 @@ static bool parse_fixed_dims(parser *p, tn_dims *out_dims) {
     return expect(p, "]");
 }
 
+/* Labels hold neither quotes nor escapes. */
+static bool parse_label(parser *p, tn_label *out_label) {
+    if (!expect(p, "\"")) return false;
+    size_t length = strcspn(p->at, "\"");
+    if (!tn_label_set(out_label, p->at, length)) return fail(p, "a text that is too long or has characters that none may have", NULL);
+    p->at += length;
+    return expect(p, "\"");
+}
+
 static bool parse_field(parser *p, const tn_op_info *info, void *params) {
     char name[MAX_WORD];
     if (!take_word(p, "=,} ", name)) return false;
@@ -129,6 +138,7 @@ static bool parse_field(parser *p, const tn_op_info *info, void *params) {
     case TN_TYPE_REAL: return parse_real(p, at);
     case TN_TYPE_DTYPE: return parse_dtype(p, ",} ", at);
     case TN_TYPE_DIMS: return parse_fixed_dims(p, at);
+    case TN_TYPE_TEXT: return parse_label(p, at);
     default: return parse_enum(p, field->enum_id, ",} ", at);
     }
 }

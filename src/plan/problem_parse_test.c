@@ -70,6 +70,7 @@ static void fill_params(const tn_op_info *info, void *params, int salt) {
         case TN_TYPE_REAL: *(double *)at = (salt + 1) * 0.1 + i * 1e-9; break;
         case TN_TYPE_DTYPE: *(tn_dtype *)at = (tn_dtype)(1 + (salt + i) % (TN_NUM_DTYPES - 1)); break;
         case TN_TYPE_DIMS: *(tn_dims *)at = TN_DIMS(salt, -1, 7); break;
+        case TN_TYPE_TEXT: assert_true(tn_label_set((tn_label *)at, "a b,{c}->|=1", 12)); break;
         case TN_TYPE_ENUM: *(int *)at = (salt + i) % tn_enum_get_info(field->enum_id)->num_values; break;
         }
     }

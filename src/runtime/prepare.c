@@ -131,7 +131,7 @@ tn_status tn_prepared_check(const tn_context *context, const tn_prepared *prepar
     const tn_problem *problem = &step->problem;
     for (uint32_t i = 0; i < problem->num_operands; i++) {
         const tn_operand *operand = &problem->operands[i];
-        if (operand->role == TN_ROLE_STATE || (problem->op == TN_OP_NON_ZERO && i == problem->num_inputs)) continue;
+        if (operand->role == TN_ROLE_STATE || (tn_op_counts_output(problem->op) && i == problem->num_inputs)) continue;
         for (int k = 0; k < operand->rank; k++)
             if (prepared->values[operand->dims[k]] == TN_SYM_UNKNOWN)
                 return fail_step(context, TN_INVALID_DATA, step, "needs a value that is not known yet");
@@ -208,12 +208,13 @@ static tn_status check_span(const tn_context *context, const tn_prepared *prepar
     bool is_unknown = false;
     for (int i = 0; i < operand->rank; i++) is_unknown = is_unknown || prepared->values[operand->dims[i]] == TN_SYM_UNKNOWN;
     if (is_unknown) {
-        int64_t elements = 1;
-        const tn_operand *x = &problem->operands[0];
-        bool known = problem->op == TN_OP_NON_ZERO && operand->role == TN_ROLE_OUTPUT;
+        int64_t elements = 1; /* NON_ZERO: at most all of x, with an index an axis; NMS: all scores, with three */
+        const tn_operand *x = &problem->operands[problem->op == TN_OP_NMS ? 1 : 0];
+        bool known = tn_op_counts_output(problem->op) && operand->role == TN_ROLE_OUTPUT;
         for (int i = 0; i < x->rank && known; i++)
             known = prepared->values[x->dims[i]] >= 0 && tn_mul_i64(elements, prepared->values[x->dims[i]], &elements);
-        if (!known || !tn_mul_i64(elements, x->rank, &elements) || !tn_dtype_matrix_bytes(operand->dtype, 1, elements, &bytes))
+        if (!known || !tn_mul_i64(elements, problem->op == TN_OP_NMS ? 3 : x->rank, &elements) ||
+            !tn_dtype_matrix_bytes(operand->dtype, 1, elements, &bytes))
             return fail_step(context, TN_INVALID_DATA, step, "needs a value that is not known yet");
     } else if (!tn_tensor_span(operand->dtype, operand->rank, operand->dims, prepared->values, &bytes)) {
         return fail_step(context, TN_INVALID_DATA, step, "has a dimension that is negative or too large");

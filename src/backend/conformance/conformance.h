@@ -38,7 +38,6 @@ typedef struct tn_case_build {
     void *state;
     size_t state_bytes;
     uint32_t num_operands_made; /* numbers the operands for the generator */
-    uint64_t seed;              /* of the operation's name: other operations in the table change no values */
 } tn_case_build;
 
 typedef void (*tn_case_function)(tn_case_build *build);

@@ -72,6 +72,7 @@ static bool visit_field(const tn_op_field *field, const void *params, aspect_vis
     case TN_TYPE_DTYPE: value = (int)*(const tn_dtype *)(const void *)at; break;
     case TN_TYPE_DIMS: value = ((const tn_dims *)(const void *)at)->rank > 0; break;
     case TN_TYPE_ENUM: value = *(const int *)(const void *)at; break;
+    case TN_TYPE_TEXT: value = *at != '\0'; break;
     }
     if (field->type == TN_TYPE_ENUM)
         (void)snprintf(line, sizeof line, "%s=%s", field->name, tn_enum_get_info(field->enum_id)->values[value]);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * elementwise.c: UNARY, ACTIVATION, ELEMENTWISE, SELECT. Floats in double, integers in int64 (wrapping), bools as 0 and 1.
+ * elementwise.c: UNARY, ACTIVATION, PARAMETRIC_RELU, ELEMENTWISE, SELECT. Floats in double, integers in int64 (wrapping), bools as 0 and 1.
  */
 #include <math.h>
 
@@ -21,6 +21,18 @@ static double unary(tn_unary_op op, double x) {
     case TN_UNARY_CEIL: return ceil(x);
     case TN_UNARY_ROUND: return rint(x);
     case TN_UNARY_NOT: return x == 0.0;
+    case TN_UNARY_TAN: return tan(x);
+    case TN_UNARY_SINH: return sinh(x);
+    case TN_UNARY_COSH: return cosh(x);
+    case TN_UNARY_ASIN: return asin(x);
+    case TN_UNARY_ACOS: return acos(x);
+    case TN_UNARY_ATAN: return atan(x);
+    case TN_UNARY_ASINH: return asinh(x);
+    case TN_UNARY_ACOSH: return acosh(x);
+    case TN_UNARY_ATANH: return atanh(x);
+    case TN_UNARY_SIGN: return isnan(x) ? x : (double)((x > 0.0) - (x < 0.0));
+    case TN_UNARY_ISINF: return isinf(x) != 0;
+    case TN_UNARY_ISNAN: return isnan(x) != 0;
     default: return (double)NAN;
     }
 }
@@ -30,6 +42,7 @@ static int64_t unary_int(tn_unary_op op, int64_t x) {
     case TN_UNARY_ABS: return x < 0 ? (int64_t)(0u - (uint64_t)x) : x;
     case TN_UNARY_NEG: return (int64_t)(0u - (uint64_t)x);
     case TN_UNARY_NOT: return x == 0;
+    case TN_UNARY_SIGN: return (x > 0) - (x < 0);
     default: return x; /* floor, ceil, round */
     }
 }
@@ -60,10 +73,47 @@ double tn_ref_activation(tn_activation_type type, double x) {
     }
 }
 
+static double parametric(const tn_activation_params *params, double x) {
+    double alpha = params->alpha, beta = params->beta;
+    switch (params->type) {
+    case TN_ACTIVATION_LEAKY_RELU: return x < 0.0 ? alpha * x : x;
+    case TN_ACTIVATION_ELU: return x < 0.0 ? alpha * expm1(x) : x;
+    case TN_ACTIVATION_SELU: return beta * (x < 0.0 ? alpha * expm1(x) : x);
+    case TN_ACTIVATION_SOFTSIGN: return isinf(x) ? copysign(1.0, x) : x / (1.0 + fabs(x));
+    case TN_ACTIVATION_SOFTPLUS: return alpha * (beta * x > 0.0 ? beta * x + log1p(exp(-beta * x)) : log1p(exp(beta * x)));
+    case TN_ACTIVATION_CLIP: {
+        double capped = x > beta ? beta : x;
+        return capped < alpha ? alpha : capped;
+    }
+    case TN_ACTIVATION_HARD_SIGMOID: return alpha * x + beta < 0.0 ? 0.0 : alpha * x + beta > 1.0 ? 1.0 : alpha * x + beta;
+    case TN_ACTIVATION_SCALED_TANH: return alpha * tanh(beta * x);
+    case TN_ACTIVATION_THRESHOLDED_RELU: return x > alpha || isnan(x) ? x : 0.0;
+    default: return tn_ref_activation((tn_activation_type)params->type, x);
+    }
+}
+
 tn_status tn_ref_activate(const tn_ref_call *call) {
     const tn_activation_params *params = call->problem->params;
     tn_ref_view x = tn_ref_input(call, 0), y = tn_ref_output(call, 0);
-    for (int64_t i = 0; i < y.count; i++) tn_ref_store(&y, i, tn_ref_activation((tn_activation_type)params->type, tn_ref_load(&x, i)));
+    for (int64_t i = 0; i < y.count; i++) {
+        if (!tn_ref_is_integer(x.dtype)) {
+            tn_ref_store(&y, i, parametric(params, tn_ref_load(&x, i)));
+            continue;
+        }
+        int64_t value = tn_ref_load_int(&x, i); /* relu or none */
+        tn_ref_store_int(&y, i, value < 0 && params->type == TN_ACTIVATION_RELU ? 0 : value);
+    }
+    return TN_OK;
+}
+
+tn_status tn_ref_parametric_relu(const tn_ref_call *call) {
+    tn_ref_view x = tn_ref_input(call, 0), slope = tn_ref_input(call, 1), y = tn_ref_output(call, 0);
+    int64_t strides[TN_MAX_RANK];
+    tn_ref_broadcast_strides(&slope, y.rank, strides);
+    for (int64_t i = 0; i < y.count; i++) {
+        double value = tn_ref_load(&x, i);
+        tn_ref_store(&y, i, value < 0.0 ? value * tn_ref_load(&slope, tn_ref_offset(&y, i, strides)) : value);
+    }
     return TN_OK;
 }
 

@@ -121,7 +121,7 @@ size_t tn_ref_workspace_bytes(const tn_problem *problem, const int64_t *symbols)
 tn_status tn_ref_run_call(const tn_ref_call *call);
 bool tn_ref_refuse(char *reason, size_t reason_size, const char *format, ...) TN_PRINTF(3, 4); /* returns false */
 
-#define TN_REF_NUM_TACTICS 30
+#define TN_REF_NUM_TACTICS 51
 extern const tn_tactic *const tn_ref_tactics[TN_REF_NUM_TACTICS];
 /* Runs a launched step of one of these on memory that this thread can read. */
 tn_status tn_ref_run_step(const tn_bound_step *step, void *const *buffers, tn_diag *diag);
@@ -175,6 +175,25 @@ tn_status tn_ref_qkv_cache(const tn_ref_call *call);
 tn_status tn_ref_route(const tn_ref_call *call);
 tn_status tn_ref_combine(const tn_ref_call *call);
 tn_status tn_ref_sample(const tn_ref_call *call);
+tn_status tn_ref_assert(const tn_ref_call *call);
+tn_status tn_ref_parametric_relu(const tn_ref_call *call);
+tn_status tn_ref_scale(const tn_ref_call *call);
+tn_status tn_ref_lrn(const tn_ref_call *call);
+tn_status tn_ref_normalize_nd(const tn_ref_call *call);
+tn_status tn_ref_ragged_softmax(const tn_ref_call *call);
+tn_status tn_ref_topk(const tn_ref_call *call);
+tn_status tn_ref_cumulate(const tn_ref_call *call);
+tn_status tn_ref_scatter(const tn_ref_call *call);
+tn_status tn_ref_one_hot(const tn_ref_call *call);
+tn_status tn_ref_reverse_sequence(const tn_ref_call *call);
+tn_status tn_ref_nms(const tn_ref_call *call);
+tn_status tn_ref_convolve(const tn_ref_call *call);
+tn_status tn_ref_deconvolve(const tn_ref_call *call);
+tn_status tn_ref_pool(const tn_ref_call *call);
+tn_status tn_ref_resize(const tn_ref_call *call);
+tn_status tn_ref_grid_sample(const tn_ref_call *call);
+tn_status tn_ref_einsum(const tn_ref_call *call);
+tn_status tn_ref_dynamic_quantize(const tn_ref_call *call);
 
 size_t tn_ref_attention_workspace(const tn_problem *problem, const int64_t *symbols);
 size_t tn_ref_qkv_cache_workspace(const tn_problem *problem, const int64_t *symbols);
@@ -182,5 +201,6 @@ size_t tn_ref_rotary_workspace(const tn_problem *problem, const int64_t *symbols
 size_t tn_ref_route_workspace(const tn_problem *problem, const int64_t *symbols);
 size_t tn_ref_combine_workspace(const tn_problem *problem, const int64_t *symbols);
 size_t tn_ref_sample_workspace(const tn_problem *problem, const int64_t *symbols);
+size_t tn_ref_nms_workspace(const tn_problem *problem, const int64_t *symbols);
 
 #endif

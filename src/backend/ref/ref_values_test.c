@@ -243,12 +243,17 @@ static void what_has_no_kernel_is_refused_with_the_reason(void **state) {
     tn_build_begin(&b, TN_OP_PLUGIN, &params);
     assert_false(tn_ref_supports(tn_build_problem(&b), reason, sizeof reason));
     assert_string_equal(reason, "plugin has no kernel");
-    tn_activation_params activation = {0};
+    tn_activation_params activation = {.type = TN_ACTIVATION_TANH};
     tn_build_begin(&b, TN_OP_ACTIVATION, &activation);
     tn_build_input(&b, TN_INT32, NULL, TN_DIMS(2));
     tn_build_output(&b, TN_INT32, NULL, TN_DIMS(2));
     assert_false(tn_ref_supports(tn_build_problem(&b), reason, sizeof reason));
-    assert_string_equal(reason, "input 0: no int32");
+    assert_string_equal(reason, "only relu of integers, in their own type");
+    tn_build_begin(&b, TN_OP_ACTIVATION, &activation);
+    tn_build_input(&b, TN_BOOL, NULL, TN_DIMS(2));
+    tn_build_output(&b, TN_BOOL, NULL, TN_DIMS(2));
+    assert_false(tn_ref_supports(tn_build_problem(&b), reason, sizeof reason));
+    assert_string_equal(reason, "input 0: no bool");
 }
 
 int main(void) {

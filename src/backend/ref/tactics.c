@@ -41,37 +41,58 @@ static tn_status prepare(const tn_device_info *device, const tn_problem *problem
     return TN_OK;
 }
 
-#define REF_TACTICS(X)                            \
-    X(IDENTITY, "identity", EXACT)                \
-    X(CAST, "cast", EXACT)                        \
-    X(SHAPE, "shape", EXACT)                      \
-    X(FILL, "fill", DOUBLE)                       \
-    X(UNARY, "unary", DOUBLE)                     \
-    X(ACTIVATION, "activation", DOUBLE)           \
-    X(ELEMENTWISE, "elementwise", DOUBLE)         \
-    X(SELECT, "select", EXACT)                    \
-    X(REDUCE, "reduce", DOUBLE)                   \
-    X(SOFTMAX, "softmax", DOUBLE)                 \
-    X(NORMALIZATION, "normalization", DOUBLE)     \
-    X(SHUFFLE, "shuffle", EXACT)                  \
-    X(SLICE, "slice", EXACT)                      \
-    X(CONCATENATION, "concatenation", EXACT)      \
-    X(GATHER, "gather", EXACT)                    \
-    X(NON_ZERO, "non_zero", EXACT)                \
-    X(MATRIX_MULTIPLY, "matrix_multiply", DOUBLE) \
-    X(QUANTIZE, "quantize", DOUBLE)               \
-    X(DEQUANTIZE, "dequantize", DOUBLE)           \
-    X(QUANTIZE_ROWS, "quantize_rows", EXACT)      \
-    X(TOKEN_IDS, "token_ids", EXACT)              \
-    X(ROTARY_TABLE, "rotary_table", DOUBLE)       \
-    X(ROTARY, "rotary", DOUBLE)                   \
-    X(KV_CACHE_UPDATE, "kv_cache_update", EXACT)  \
-    X(ATTENTION, "attention", DOUBLE)             \
-    X(QKV_CACHE, "qkv_cache", DOUBLE)             \
-    X(ROUTE, "route", DOUBLE)                     \
-    X(GROUPED_MATMUL, "grouped_matmul", DOUBLE)   \
-    X(COMBINE, "combine", DOUBLE)                 \
-    X(SAMPLE, "sample", DOUBLE)
+#define REF_TACTICS(X)                              \
+    X(IDENTITY, "identity", EXACT)                  \
+    X(CAST, "cast", EXACT)                          \
+    X(SHAPE, "shape", EXACT)                        \
+    X(FILL, "fill", DOUBLE)                         \
+    X(UNARY, "unary", DOUBLE)                       \
+    X(ACTIVATION, "activation", DOUBLE)             \
+    X(ELEMENTWISE, "elementwise", DOUBLE)           \
+    X(SELECT, "select", EXACT)                      \
+    X(REDUCE, "reduce", DOUBLE)                     \
+    X(SOFTMAX, "softmax", DOUBLE)                   \
+    X(NORMALIZATION, "normalization", DOUBLE)       \
+    X(SHUFFLE, "shuffle", EXACT)                    \
+    X(SLICE, "slice", EXACT)                        \
+    X(CONCATENATION, "concatenation", EXACT)        \
+    X(GATHER, "gather", EXACT)                      \
+    X(NON_ZERO, "non_zero", EXACT)                  \
+    X(MATRIX_MULTIPLY, "matrix_multiply", DOUBLE)   \
+    X(QUANTIZE, "quantize", DOUBLE)                 \
+    X(DEQUANTIZE, "dequantize", DOUBLE)             \
+    X(QUANTIZE_ROWS, "quantize_rows", EXACT)        \
+    X(TOKEN_IDS, "token_ids", EXACT)                \
+    X(ROTARY_TABLE, "rotary_table", DOUBLE)         \
+    X(ROTARY, "rotary", DOUBLE)                     \
+    X(KV_CACHE_UPDATE, "kv_cache_update", EXACT)    \
+    X(ATTENTION, "attention", DOUBLE)               \
+    X(QKV_CACHE, "qkv_cache", DOUBLE)               \
+    X(ROUTE, "route", DOUBLE)                       \
+    X(GROUPED_MATMUL, "grouped_matmul", DOUBLE)     \
+    X(COMBINE, "combine", DOUBLE)                   \
+    X(SAMPLE, "sample", DOUBLE)                     \
+    X(ASSERTION, "assertion", EXACT)                \
+    X(SQUEEZE, "squeeze", EXACT)                    \
+    X(UNSQUEEZE, "unsqueeze", EXACT)                \
+    X(PARAMETRIC_RELU, "parametric_relu", DOUBLE)   \
+    X(SCALE, "scale", DOUBLE)                       \
+    X(LRN, "lrn", DOUBLE)                           \
+    X(NORMALIZATION_ND, "normalization_nd", DOUBLE) \
+    X(RAGGED_SOFTMAX, "ragged_softmax", DOUBLE)     \
+    X(TOPK, "topk", EXACT)                          \
+    X(CUMULATIVE, "cumulative", DOUBLE)             \
+    X(SCATTER, "scatter", EXACT)                    \
+    X(ONE_HOT, "one_hot", EXACT)                    \
+    X(REVERSE_SEQUENCE, "reverse_sequence", EXACT)  \
+    X(NMS, "nms", EXACT)                            \
+    X(CONVOLUTION, "convolution", DOUBLE)           \
+    X(DECONVOLUTION, "deconvolution", DOUBLE)       \
+    X(POOLING, "pooling", DOUBLE)                   \
+    X(RESIZE, "resize", DOUBLE)                     \
+    X(GRID_SAMPLE, "grid_sample", DOUBLE)           \
+    X(EINSUM, "einsum", DOUBLE)                     \
+    X(DYNAMIC_QUANTIZE, "dynamic_quantize", DOUBLE)
 
 #define DEFINE_TACTIC(kind, text, contract)  \
     static const tn_tactic tactic_##kind = { \

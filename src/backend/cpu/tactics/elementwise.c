@@ -71,12 +71,15 @@ const tn_tactic tn_cpu_tactic_elementwise = {
 static bool unary_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
     int op = ((const tn_unary_params *)problem->params)->op;
-    if (op == TN_UNARY_SIN || op == TN_UNARY_COS || op == TN_UNARY_NOT) return tn_cpu_refuse(reason, reason_size, "not sin, cos and not");
+    if (op == TN_UNARY_SIN || op == TN_UNARY_COS || op >= TN_UNARY_NOT)
+        return tn_cpu_refuse(reason, reason_size, "exp, log, sqrt, recip, abs, neg, erf and rounding only");
     return plain_f32(problem, reason, reason_size);
 }
 
 static bool activation_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
+    if (!tn_activation_is_plain((tn_activation_type)((const tn_activation_params *)problem->params)->type))
+        return tn_cpu_refuse(reason, reason_size, "no activation with parameters");
     return plain_f32(problem, reason, reason_size);
 }
 

@@ -72,6 +72,7 @@ bool tn_cpu_epilogues_fit(const tn_problem *problem, uint32_t allowed, char *rea
             if (operand->dtype != TN_FLOAT32 || !plain || (operand->role == TN_ROLE_WEIGHT && operand->encoding.storage != TN_FLOAT32))
                 return tn_cpu_refuse(reason, reason_size, "float32 operands of epilogues only");
         }
+        if (!tn_activation_is_plain(e->activation)) return tn_cpu_refuse(reason, reason_size, "no activation with parameters");
         if (e->kind == TN_EPILOGUE_QUANTIZE) {
             if (i + 1 != problem->num_epilogues) return tn_cpu_refuse(reason, reason_size, "epilogue quantize stands last only");
             stored = e->dtype;
