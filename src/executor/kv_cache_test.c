@@ -163,6 +163,124 @@ static void a_taken_back_block_is_found_no_more(void **state) {
     tn_kv_cache_destroy(cache);
 }
 
+/* --- parts, priorities, the host ------------------------------------------------------------------------------------------- */
+
+static tn_kv_cache *make_full_cache(int32_t num_blocks, int32_t num_host_slots, int32_t offload_min_priority) {
+    tn_kv_cache_options options = {.num_blocks = num_blocks,
+                                   .tokens_per_block = BLOCK,
+                                   .num_host_slots = num_host_slots,
+                                   .enable_partial_reuse = true,
+                                   .copy_on_partial_reuse = true,
+                                   .onboard_blocks = true,
+                                   .offload_min_priority = offload_min_priority};
+    tn_kv_cache *cache;
+    assert_int_equal(tn_kv_cache_create(&options, NULL, NULL, &cache), TN_OK);
+    return cache;
+}
+
+static void expect_copy(tn_kv_cache *cache, tn_kv_copy_kind kind, int32_t src, int32_t dst, int32_t num_tokens) {
+    int32_t count;
+    const tn_kv_copy *copies = tn_kv_cache_take_copies(cache, &count);
+    assert_int_equal(count, 1);
+    assert_int_equal(copies[0].kind, kind);
+    assert_int_equal(copies[0].src, src);
+    assert_int_equal(copies[0].dst, dst);
+    if (kind == TN_KV_COPY_TOKENS) assert_int_equal(copies[0].num_tokens, num_tokens);
+}
+
+static void the_longest_common_part_of_a_block_is_copied(void **state) {
+    (void)state;
+    tn_kv_cache *cache = make_full_cache(8, 0, -1);
+    const int32_t near[8] = {1, 2, 3, 4, 5, 6, 9, 9}, nearer[8] = {1, 2, 3, 4, 5, 6, 7, 9}, wanted[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    int32_t a[2], b[2], found[3];
+    put_sequence(cache, 0, near, 2, a);
+    put_sequence(cache, 0, nearer, 2, b);
+    tn_kv_match match = tn_kv_cache_match(cache, 0, wanted, 8, 1, found);
+    assert_int_equal(match.num_tokens, 7);
+    assert_int_equal(match.num_blocks, 2);
+    assert_int_equal(match.num_shared, 1);
+    assert_int_equal(found[0], a[0]);
+    assert_true(found[1] != a[1] && found[1] != b[1]);
+    expect_copy(cache, TN_KV_COPY_TOKENS, b[1], found[1], 3);
+    release_all(cache, found, 2);
+    match = tn_kv_cache_match(cache, 0, wanted, 8, 0, found); /* no block may be taken for it */
+    assert_int_equal(match.num_tokens, 4);
+    release_all(cache, found, 1);
+    assert_int_equal(tn_kv_cache_match(cache, 5, wanted, 8, 1, found).num_tokens, 0); /* another salt */
+    release_all(cache, a, 2);
+    release_all(cache, b, 2);
+    assert_true(tn_kv_cache_check(cache));
+    tn_kv_cache_destroy(cache);
+}
+
+static void a_block_that_is_not_whole_is_found_by_its_tokens_only_in_part(void **state) {
+    (void)state;
+    tn_kv_cache *cache = make_full_cache(4, 0, -1);
+    const int32_t tokens[4] = {1, 2, 3, 4};
+    int32_t block = tn_kv_cache_allocate(cache), found[2];
+    tn_kv_cache_commit(cache, 0, tokens, 3, NONE, block, TN_KV_DEFAULT_PRIORITY);
+    tn_kv_cache_release(cache, block);
+    assert_int_equal(tn_kv_cache_num_cached(cache), 1);
+    tn_kv_match match = tn_kv_cache_match(cache, 0, tokens, 4, 4, found);
+    assert_int_equal(match.num_tokens, 3);
+    assert_int_equal(match.num_shared, 0);
+    expect_copy(cache, TN_KV_COPY_TOKENS, block, found[0], 3);
+    /* A second one with fewer of the same tokens is not worth keeping. */
+    tn_kv_cache_commit(cache, 0, tokens, 2, NONE, found[0], TN_KV_DEFAULT_PRIORITY);
+    tn_kv_cache_release(cache, found[0]);
+    assert_int_equal(tn_kv_cache_num_cached(cache), 1);
+    assert_true(tn_kv_cache_check(cache));
+    tn_kv_cache_destroy(cache);
+}
+
+static void lower_priorities_are_taken_back_first_and_durations_end(void **state) {
+    (void)state;
+    tn_kv_cache *cache = make_full_cache(4, 0, -1);
+    int32_t blocks[4], priorities[4] = {90, 10, 35, 100}; /* the last for a while only */
+    for (int32_t i = 0; i < 4; i++) {
+        const int32_t tokens[4] = {i, i, i, i};
+        blocks[i] = tn_kv_cache_allocate(cache);
+        tn_kv_cache_commit(cache, 0, tokens, 4, NONE, blocks[i], (tn_kv_priority){priorities[i], i == 3 ? 1000 : -1});
+    }
+    for (int32_t i = 0; i < 4; i++) tn_kv_cache_release(cache, blocks[i]);
+    assert_int_equal(tn_kv_cache_allocate(cache), blocks[1]);
+    tn_kv_cache_set_time(cache, 999);
+    assert_int_equal(tn_kv_cache_allocate(cache), blocks[2]);
+    tn_kv_cache_set_time(cache, 1000);
+    assert_int_equal(tn_kv_cache_allocate(cache), blocks[3]);
+    assert_int_equal(tn_kv_cache_allocate(cache), blocks[0]);
+    assert_true(tn_kv_cache_check(cache));
+    tn_kv_cache_destroy(cache);
+}
+
+static void a_block_goes_to_the_host_and_comes_back(void **state) {
+    (void)state;
+    tn_kv_cache *cache = make_full_cache(2, 1, 20);
+    const int32_t kept[4] = {1, 2, 3, 4}, cheap[4] = {5, 6, 7, 8};
+    int32_t a[1], b[1], found[2], count;
+    put_sequence(cache, 0, kept, 1, a);
+    b[0] = tn_kv_cache_allocate(cache);
+    tn_kv_cache_commit(cache, 0, cheap, 4, NONE, b[0], (tn_kv_priority){20, -1});
+    release_all(cache, a, 1);
+    release_all(cache, b, 1);
+    assert_int_equal(tn_kv_cache_allocate(cache), b[0]); /* not worth a slot */
+    (void)tn_kv_cache_take_copies(cache, &count);
+    assert_int_equal(count, 0);
+    assert_int_equal(tn_kv_cache_allocate(cache), a[0]);
+    expect_copy(cache, TN_KV_OFFLOAD, a[0], 0, 0);
+    assert_int_equal(tn_kv_cache_num_on_host(cache), 1);
+    assert_int_equal(tn_kv_cache_match(cache, 0, kept, 4, 1, found).num_tokens, 0); /* no room on the device */
+    tn_kv_cache_release(cache, b[0]);
+    tn_kv_match match = tn_kv_cache_match(cache, 0, kept, 4, 1, found);
+    assert_int_equal(match.num_tokens, 4);
+    assert_int_equal(match.num_shared, 1);
+    assert_int_equal(found[0], b[0]);
+    expect_copy(cache, TN_KV_ONBOARD, 0, b[0], 0);
+    assert_int_equal(tn_kv_cache_num_on_host(cache), 0);
+    assert_true(tn_kv_cache_check(cache));
+    tn_kv_cache_destroy(cache);
+}
+
 /* --- against a model ------------------------------------------------------------------------------------------------------- */
 
 /* What a block holds is written as the sequence's ids up to the block's end, the way keys and values depend on all tokens
@@ -304,6 +422,10 @@ int main(void) {
         cmocka_unit_test(the_longest_unused_leaf_is_taken_back_first_and_parents_last),
         cmocka_unit_test(a_cached_block_in_use_again_is_not_taken_back),
         cmocka_unit_test(a_taken_back_block_is_found_no_more),
+        cmocka_unit_test(the_longest_common_part_of_a_block_is_copied),
+        cmocka_unit_test(a_block_that_is_not_whole_is_found_by_its_tokens_only_in_part),
+        cmocka_unit_test(lower_priorities_are_taken_back_first_and_durations_end),
+        cmocka_unit_test(a_block_goes_to_the_host_and_comes_back),
         cmocka_unit_test(books_and_contents_stay_right_over_many_random_steps),
         cmocka_unit_test(each_failing_allocation_of_create_is_reported),
     };

@@ -75,6 +75,16 @@ static void each_sampling_field_out_of_range_is_refused_by_name(void **state) {
     FIELD(min_p, -0.25f, "-0.25, must be 0 to 1");
     FIELD(min_p, 1.5f, "1.5, must be 0 to 1");
     FIELD(min_p, NAN, "nan, must be 0 to 1");
+    FIELD(num_return_sequences, 0, "0, must be 1 to 1024");
+    FIELD(num_return_sequences, 1025, "1025, must be 1 to 1024");
+    FIELD(beam_width, 0, "0, must be 1 to 1024");
+    FIELD(beam_width, 1025, "1025, must be 1 to 1024");
+    FIELD(beam_search_diversity_rate, -1.0f, "-1, must be 0 or more");
+    FIELD(beam_search_diversity_rate, NAN, "nan, must be 0 or more");
+    FIELD(length_penalty, -0.5f, "-0.5, must be 0 or more");
+    FIELD(length_penalty, INFINITY, "inf, must be 0 or more");
+    FIELD(early_stopping, -1, "-1, must be 0 or more");
+    REFUSED(request.sampling.num_beam_widths = 9, "cannot take the request: beam_width_array is 9, must be of at most 8 widths");
     FIELD(temperature, -1.0f, "-1, must be 0 or more");
     FIELD(temperature, INFINITY, "inf, must be 0 or more");
     FIELD(temperature, NAN, "nan, must be 0 or more");
@@ -323,6 +333,52 @@ static void an_end_id_on_the_last_place_counts_as_end(void **state) {
 
 /* --- memory --------------------------------------------------------------------------------------------------------------- */
 
+static void retention_ranges_and_time_limits_out_of_range_are_refused_by_name(void **state) {
+    (void)state;
+    tn_kv_retention retention;
+    tn_retention_range range = {0, 4, 50, -1};
+#define RETENTION(change, message)                                                    \
+    do {                                                                              \
+        tn_kv_retention_init(&retention);                                             \
+        range = (tn_retention_range){0, 4, 50, -1};                                   \
+        retention.ranges = &range;                                                    \
+        retention.num_ranges = 1;                                                     \
+        change;                                                                       \
+        REFUSED(request.retention = &retention, "cannot take the request: " message); \
+    } while (0)
+    RETENTION(retention.decode_priority = 101, "decode_priority is 101, must be 0 to 100");
+    RETENTION(retention.decode_priority = -1, "decode_priority is -1, must be 0 to 100");
+    RETENTION(retention.decode_duration_ms = -2, "decode_duration_ms is -2, must be 0 or more (-1 = for ever)");
+    RETENTION(retention.num_ranges = 65, "retention is 65, must be of at most 64 ranges");
+    RETENTION(range.priority = 101, "a retention priority is 101, must be 0 to 100");
+    RETENTION(range.priority = -1, "a retention priority is -1, must be 0 to 100");
+    RETENTION(range.duration_ms = -2, "a retention duration_ms is -2, must be 0 or more (-1 = for ever)");
+    RETENTION(range.token_start = -1, "a retention token_start is -1, must be 0 or more");
+    RETENTION(range.token_end = 0, "a retention token_end is 0, must be above its token_start (-1 = open)");
+#undef RETENTION
+    REFUSED(request.allotted_time_ms = -2, "cannot take the request: allotted_time_ms is -2, must be 0 or more (-1 = none)");
+}
+
+static void a_block_takes_the_priority_of_the_range_of_its_first_token(void **state) {
+    (void)state;
+    int32_t ids[40] = {0};
+    const tn_retention_range ranges[] = {{16, 30, 80, 5}, {0, 10, 20, -1}}; /* in any order, with gaps */
+    tn_kv_retention retention;
+    tn_kv_retention_init(&retention);
+    retention.ranges = ranges;
+    retention.num_ranges = 2;
+    retention.decode_priority = 60;
+    tn_request request;
+    tn_request_init(&request, ids, 40, 20);
+    request.retention = &retention;
+    tn_sequence *sequence = make_sequence(&request);
+    static const int32_t wanted[] = {20, 20, 20, 35, 80, 80, 80, 80, 35, 35, 60, 60}; /* blocks of four */
+    for (int32_t i = 0; i < 12; i++) assert_int_equal(tn_sequence_block_priority(sequence, i, 4).priority, wanted[i]);
+    assert_int_equal(tn_sequence_block_priority(sequence, 4, 4).duration_ns, 5000000);
+    assert_int_equal(tn_sequence_block_priority(sequence, 0, 4).duration_ns, -1);
+    tn_sequence_destroy(sequence);
+}
+
 static void each_failing_allocation_of_create_is_reported_and_leaks_nothing(void **state) {
     (void)state;
     static const int32_t word[] = {20, 21};
@@ -337,6 +393,10 @@ static void each_failing_allocation_of_create_is_reported_and_leaks_nothing(void
     request.embedding_bias_size = 320;
     request.num_log_probs = 5;
     request.return_prompt_log_probs = request.return_context_logits = request.return_generation_logits = true;
+    request.logits_post_processor_name = "any";
+    const tn_retention_range range = {0, -1, 50, -1};
+    const tn_kv_retention retention = {&range, 1, 35, -1};
+    request.retention = &retention;
     for (size_t n = 1;; n++) {
         tn_fault_allocator fault;
         tn_fault_allocator_init(&fault, n);
@@ -373,6 +433,8 @@ int main(void) {
         cmocka_unit_test(a_stop_word_does_not_begin_in_the_prompt),
         cmocka_unit_test(the_last_token_that_fits_ends_with_length),
         cmocka_unit_test(an_end_id_on_the_last_place_counts_as_end),
+        cmocka_unit_test(retention_ranges_and_time_limits_out_of_range_are_refused_by_name),
+        cmocka_unit_test(a_block_takes_the_priority_of_the_range_of_its_first_token),
         cmocka_unit_test(each_failing_allocation_of_create_is_reported_and_leaks_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

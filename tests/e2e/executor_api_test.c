@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "format/json.h"
+#include "support/fault_allocator.h"
 
 enum { PROMPT = 40, ANSWER = 24, BLOCK = 16 };
 
@@ -968,6 +969,49 @@ static void debug_tensors_show_what_went_in_and_came_out(void **state) {
     tn_response_destroy(response);
 }
 
+static void each_failing_allocation_of_enqueue_is_reported_and_queues_nothing(void **state) {
+    tn_test_decoder *decoder = *state;
+    int32_t ids[PROMPT];
+    make_prompt(ids, PROMPT, 22);
+    for (int as_responses = 0; as_responses < 2; as_responses++) {
+        tn_fault_allocator fault;
+        tn_fault_allocator_init(&fault, 0);
+        tn_executor_options options = make_options();
+        options.allocator = &fault.allocator;
+        options.errors_as_responses = as_responses == 1;
+        tn_test_decoder_start(decoder, &options);
+        tn_request requests[2] = {make_request(ids, PROMPT, 2), make_request(ids, PROMPT, 2)};
+        requests[0].sampling.num_return_sequences = 3;
+        if (as_responses == 1) requests[1].end_id = VOCAB; /* answers with an error */
+        tn_status status = TN_OUT_OF_MEMORY;
+        for (size_t n = 1; status != TN_OK; n++) {
+            uint64_t pending[2];
+            tn_diag *diag;
+            assert_int_equal(tn_diag_create(NULL, &diag), TN_OK);
+            fault.fail_at = atomic_load(&fault.num_calls) + n;
+            status = tn_executor_enqueue_many(decoder->executor, requests, 2, diag, pending);
+            fault.fail_at = 0;
+            if (status == TN_OK) {
+                assert_true(n > 5);
+                for (int i = 0; i < 3; i++) tn_response_destroy(await(decoder, pending[0]));
+                tn_response *last = await(decoder, pending[1]);
+                assert_int_equal(tn_response_error(last) != NULL, as_responses == 1);
+                tn_response_destroy(last);
+            } else {
+                tn_response *none;
+                assert_int_equal(status, TN_OUT_OF_MEMORY);
+                assert_int_equal(tn_diag_num_entries(diag), 1);
+                assert_int_equal(tn_executor_await_any(decoder->executor, 0, &none), TN_NOT_FOUND);
+                assert_no_block_left(decoder);
+            }
+            tn_diag_destroy(diag);
+        }
+        tn_executor_destroy(decoder->executor);
+        decoder->executor = NULL;
+        assert_int_equal(tn_fault_num_live_blocks(&fault), 0);
+    }
+}
+
 /* --- the device of the group -------------------------------------------------------------------------------------------------- */
 
 static int open_group(void **state, bool is_async) {
@@ -1018,6 +1062,7 @@ int main(void) {
         cmocka_unit_test(errors_can_come_as_responses),
         cmocka_unit_test(options_of_absent_features_are_refused_by_name),
         cmocka_unit_test(the_cache_keeps_to_its_byte_limit),
+        cmocka_unit_test(each_failing_allocation_of_enqueue_is_reported_and_queues_nothing),
         cmocka_unit_test(perf_metrics_tell_times_blocks_and_iterations),
         cmocka_unit_test(iterations_are_counted_and_written_with_upstream_keys),
         cmocka_unit_test(requests_are_listed_in_each_iteration_until_they_finish),
