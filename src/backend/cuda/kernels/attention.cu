@@ -6,8 +6,8 @@
  * row of lanes holds one key: 16 bytes a lane, ROW_LANES lanes and CHUNKS such pieces. Each row of lanes takes TILE
  * positions at a time and keeps its own running maximum, sum and weighted values; rows are merged by warp, then by block.
  * Positions are split over blocks by the sequence's length, which is data: a split without positions ends at once. With
- * several splits a second kernel merges what they leave in the workspace:
- *     for each token, head, split: the values [v_dim], the maximum, the sum
+ * several splits, what they found is merged: by a cluster of eight blocks (cards from 9.0 on), each reading the others' shared
+ * memory, or by a second kernel from the workspace. Either way a split's part is, for each head: values [v_dim], maximum, sum.
  */
 #include "backend/cuda/kernels/sequence.cuh"
 #include "backend/cuda/kv_layout.h"
@@ -32,7 +32,7 @@ enum {
     OUTPUT /* its buffer; the workspace's is the next */
 };
 enum { FLAG_SINKS = 1, FLAG_SLOPES = 2 };
-enum { WARPS = 8, TILE = 4 };
+enum { WARPS = 8, TILE = 4, CLUSTER_SPLITS = 8 };
 
 /* Which positions a token sees, in tiles of TILE: first those that hold sink tokens, then those of its window. */
 struct visible {
@@ -93,7 +93,38 @@ __device__ __forceinline__ void merge_scales(float max_a, float max_b, float *sc
     *max_out = largest;
 }
 
-template <typename T, int CHUNKS, int HEADS> __device__ __forceinline__ void attend(const tn_cuda_args &args, float *shared) {
+/* The same place in the shared memory of the cluster's block `rank`. */
+__device__ __forceinline__ float load_of_block(const float *mine, uint32_t rank) {
+    uint32_t address = (uint32_t)__cvta_generic_to_shared(mine);
+    float x = 0.0f;
+#if __CUDA_ARCH__ >= 900
+    uint32_t remote;
+    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(remote) : "r"(address), "r"(rank));
+    asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(x) : "r"(remote) : "memory");
+#endif
+    return x;
+}
+
+__device__ __forceinline__ void wait_for_cluster() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+#endif
+}
+
+/* Ends a head's softmax: the sink counts, then all is divided by the sum. */
+__device__ __forceinline__ void store_value(const tn_cuda_args &args, int64_t token_head, int head, int i, float x, float top,
+                                            float total) {
+    if ((args.constants[FLAGS] & FLAG_SINKS) != 0) {
+        float part_scale, sink_scale;
+        merge_scales(top, ((const float *)args.buffers[5])[head], &part_scale, &sink_scale, &top);
+        total = total * part_scale + sink_scale;
+        x *= part_scale;
+    }
+    ((float *)args.buffers[args.constants[OUTPUT]])[token_head * args.constants[V_DIM] + i] = total != 0.0f ? x / total : 0.0f;
+}
+
+/* CLUSTER: the splits of a token and its heads are one cluster of CLUSTER_SPLITS blocks. */
+template <typename T, int CHUNKS, int HEADS, bool CLUSTER> __device__ __forceinline__ void attend(const tn_cuda_args &args, float *shared) {
     enum { SIZE = vector_of<T>::SIZE, ROW_LANES = vector_of<T>::ROW_LANES, ROWS = 32 / ROW_LANES };
     enum { LOADS_EARLY = HEADS * CHUNKS * SIZE <= 32 }; /* values beside keys, where registers have room */
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32, row_lane = lane % ROW_LANES;
@@ -120,7 +151,7 @@ template <typename T, int CHUNKS, int HEADS> __device__ __forceinline__ void att
     visible v = find_visible(args, token);
     int first_tile = split * v.tiles_a_split;
     int last_tile = first_tile + v.tiles_a_split < v.num_tiles ? first_tile + v.tiles_a_split : v.num_tiles;
-    if (first_tile >= last_tile && split > 0) return;
+    if (!CLUSTER && first_tile >= last_tile && split > 0) return;
     tn_cuda_kv_layout layout = tn_cuda_kv_layout_make(args.constants[NUM_LAYERS], num_kv_heads, k_dim, v_dim, tokens_per_block);
     const T *cache = (const T *)args.buffers[1] + args.constants[LAYER] * layout.layer + kv_head * layout.head;
     const int32_t *table = (const int32_t *)args.buffers[4] + (int64_t)v.sequence * args.constants[TABLE_COLUMNS];
@@ -245,8 +276,10 @@ template <typename T, int CHUNKS, int HEADS> __device__ __forceinline__ void att
     }
     __syncthreads();
     int num_splits = (int)args.constants[NUM_SPLITS];
+    float *merged = shared + WARPS * HEADS * stride; /* CLUSTER: [head][v_dim + 2] */
     for (int at = threadIdx.x; at < HEADS * v_dim; at += blockDim.x) {
-        int h = at / v_dim, i = at % v_dim, head = first_head + h;
+        int h = at / v_dim, i = at % v_dim;
+        int64_t token_head = (int64_t)token * num_heads + first_head + h;
         float top = -INFINITY, total = 0.0f, x = 0.0f;
         for (int w = 0; w < WARPS; w++) top = fmaxf(top, shared[(w * HEADS + h) * stride + v_dim]);
         for (int w = 0; w < WARPS; w++) {
@@ -255,27 +288,52 @@ template <typename T, int CHUNKS, int HEADS> __device__ __forceinline__ void att
             total += part_scale * part[v_dim + 1];
             x += part_scale * part[i];
         }
-        if (num_splits > 1) {
-            float *part =
-                (float *)args.buffers[args.constants[OUTPUT] + 1] + (((int64_t)token * num_heads + head) * num_splits + split) * stride;
-            part[i] = x;
-            if (i == 0) part[v_dim] = top, part[v_dim + 1] = total;
+        if (!CLUSTER && num_splits == 1) {
+            store_value(args, token_head, first_head + h, i, x, top, total);
             continue;
         }
-        if ((args.constants[FLAGS] & FLAG_SINKS) != 0) {
-            float sink = ((const float *)args.buffers[5])[head], part_scale, sink_scale;
-            merge_scales(top, sink, &part_scale, &sink_scale, &top);
-            total = total * part_scale + sink_scale;
-            x *= part_scale;
-        }
-        ((float *)args.buffers[args.constants[OUTPUT]])[((int64_t)token * num_heads + head) * v_dim + i] = total != 0.0f ? x / total : 0.0f;
+        float *part =
+            CLUSTER ? merged + h * stride : (float *)args.buffers[args.constants[OUTPUT] + 1] + (token_head * num_splits + split) * stride;
+        part[i] = x;
+        if (i == 0) part[v_dim] = top, part[v_dim + 1] = total;
     }
+    if (!CLUSTER) return;
+    wait_for_cluster();
+    for (int at = split * blockDim.x + threadIdx.x; at < HEADS * v_dim; at += CLUSTER_SPLITS * blockDim.x) {
+        int h = at / v_dim, i = at % v_dim;
+        float tops[CLUSTER_SPLITS], totals[CLUSTER_SPLITS], xs[CLUSTER_SPLITS], top = -INFINITY, total = 0.0f, x = 0.0f;
+#pragma unroll
+        for (int r = 0; r < CLUSTER_SPLITS; r++) {
+            tops[r] = load_of_block(merged + h * stride + v_dim, r);
+            totals[r] = load_of_block(merged + h * stride + v_dim + 1, r);
+            xs[r] = load_of_block(merged + h * stride + i, r);
+            top = fmaxf(top, tops[r]);
+        }
+#pragma unroll
+        for (int r = 0; r < CLUSTER_SPLITS; r++) {
+            float part_scale = tops[r] == -INFINITY ? 0.0f : expf(tops[r] - top);
+            total += part_scale * totals[r];
+            x += part_scale * xs[r];
+        }
+        store_value(args, (int64_t)token * num_heads + first_head + h, first_head + h, i, x, top, total);
+    }
+    wait_for_cluster(); /* nobody leaves while others read its memory */
 }
 
-#define ATTENTION(name, type, chunks, heads)       \
-    TN_KERNEL(attention_##name, 32 * WARPS) {      \
-        extern __shared__ float shared[];          \
-        attend<type, chunks, heads>(args, shared); \
+#if __CUDA_ARCH__ >= 900
+#define IN_CLUSTERS __cluster_dims__(1, 1, CLUSTER_SPLITS)
+#else
+#define IN_CLUSTERS
+#endif
+#define ATTENTION(name, type, chunks, heads)                                  \
+    TN_KERNEL(attention_##name, 32 * WARPS) {                                 \
+        extern __shared__ float shared[];                                     \
+        attend<type, chunks, heads, false>(args, shared);                     \
+    }                                                                         \
+    extern "C" __global__ void IN_CLUSTERS __launch_bounds__(32 * WARPS)      \
+        attention_cluster_##name(const __grid_constant__ tn_cuda_args args) { \
+        extern __shared__ float shared[];                                     \
+        attend<type, chunks, heads, true>(args, shared);                      \
     }
 #define ATTENTIONS(name, type)        \
     ATTENTION(name##_1_1, type, 1, 1) \
@@ -301,15 +359,12 @@ TN_KERNEL(attention_merge, 128) {
         (const float *)args.buffers[args.constants[OUTPUT] + 1] + ((int64_t)token * num_heads + head) * num_splits * stride;
     float top = -INFINITY, total = 0.0f;
     for (int s = 0; s < used; s++) top = fmaxf(top, parts[s * stride + v_dim]);
-    float sink = (args.constants[FLAGS] & FLAG_SINKS) != 0 ? ((const float *)args.buffers[5])[head] : -INFINITY;
-    top = fmaxf(top, sink);
-    if (sink != -INFINITY) total = expf(sink - top);
     for (int s = 0; s < used; s++)
         if (parts[s * stride + v_dim] != -INFINITY) total += expf(parts[s * stride + v_dim] - top) * parts[s * stride + v_dim + 1];
     for (int i = threadIdx.x; i < v_dim; i += blockDim.x) {
         float x = 0.0f;
         for (int s = 0; s < used; s++)
             if (parts[s * stride + v_dim] != -INFINITY) x += expf(parts[s * stride + v_dim] - top) * parts[s * stride + i];
-        ((float *)args.buffers[args.constants[OUTPUT]])[((int64_t)token * num_heads + head) * v_dim + i] = total != 0.0f ? x / total : 0.0f;
+        store_value(args, (int64_t)token * num_heads + head, head, i, x, top, total);
     }
 }

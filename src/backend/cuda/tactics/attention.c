@@ -27,6 +27,7 @@ enum {
 };
 enum { FLAG_SINKS = 1, FLAG_SLOPES = 2 };
 enum { WARPS = 8, MAX_HEAD_DIM = 256, MAX_SPLITS = 64, POSITIONS_A_PASS = 64, MERGE_THREADS = 128 };
+enum { CLUSTER_SPLITS = 8, CLUSTER_POSITIONS = 8192 /* from here on eight blocks a head are too few */ };
 
 static bool supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
@@ -50,15 +51,25 @@ static int64_t heads_of_block(const tn_attention_params *params) {
     return most;
 }
 
+static int64_t max_positions(const tn_problem *problem, const int64_t *symbols) {
+    const tn_attention_params *params = problem->params;
+    return tn_operand_dim(&problem->operands[4], 1, symbols) * params->tokens_per_block;
+}
+
 /* Enough blocks to fill the card with the tokens there are; a split of less than one pass of a block is not worth it. */
 static int64_t num_splits(const tn_device_info *device, const tn_problem *problem, int64_t num_tokens, const int64_t *symbols) {
     const tn_attention_params *params = problem->params;
-    int64_t positions = tn_operand_dim(&problem->operands[4], 1, symbols) * params->tokens_per_block;
     int64_t blocks = num_tokens * params->num_heads / heads_of_block(params);
-    int64_t splits = tn_ceil_div(2 * device->num_workers, blocks > 0 ? blocks : 1), most = tn_ceil_div(positions, POSITIONS_A_PASS);
+    int64_t splits = tn_ceil_div(2 * device->num_workers, blocks > 0 ? blocks : 1);
+    int64_t most = tn_ceil_div(max_positions(problem, symbols), POSITIONS_A_PASS);
     if (splits > most) splits = most;
     if (splits > MAX_SPLITS) splits = MAX_SPLITS;
     return splits < 1 ? 1 : splits;
+}
+
+/* Blocks of a cluster merge by themselves: no second kernel, no workspace. */
+static bool merges_in_clusters(const tn_device_info *device, const tn_problem *problem, int64_t splits, const int64_t *symbols) {
+    return device->isa >= 90 && splits > 1 && max_positions(problem, symbols) <= CLUSTER_POSITIONS;
 }
 
 static size_t partial_bytes(const tn_problem *problem, int64_t num_tokens, int64_t splits) {
@@ -66,10 +77,11 @@ static size_t partial_bytes(const tn_problem *problem, int64_t num_tokens, int64
     return splits > 1 ? (size_t)(num_tokens * params->num_heads * splits * (params->v_dim + 2)) * sizeof(float) : 0;
 }
 
-/* Fewer tokens have more splits; tokens × splits stays below twice the multiprocessors' blocks and one more for each token. */
+/* Fewer tokens have more splits: all numbers of tokens that have any are looked at. */
 static size_t workspace_bytes(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
     int64_t most = tn_operand_rows(&problem->operands[0], symbols);
     size_t bytes = 0;
+    if (merges_in_clusters(device, problem, 2, symbols)) return 0;
     for (int64_t tokens = 1; tokens <= most && num_splits(device, problem, tokens, symbols) > 1; tokens++) {
         size_t these = partial_bytes(problem, tokens, num_splits(device, problem, tokens, symbols));
         if (these > bytes) bytes = these;
@@ -77,22 +89,25 @@ static size_t workspace_bytes(const tn_device_info *device, const tn_problem *pr
     return bytes;
 }
 
-static tn_cuda_kernel find_kernel(tn_dtype dtype, bool is_long, int64_t heads) {
+static tn_cuda_kernel find_kernel(tn_dtype dtype, bool in_clusters, bool is_long, int64_t heads) {
     int size = heads == 8 ? 3 : heads == 4 ? 2 : heads == 2 ? 1 : 0;
-#define KERNELS(type)                                                                                                           \
+#define KERNELS(form)                                                                                                           \
     {                                                                                                                           \
-        TN_CUDA_KERNEL_attention_##type##_1_1, TN_CUDA_KERNEL_attention_##type##_1_2, TN_CUDA_KERNEL_attention_##type##_1_4,    \
-            TN_CUDA_KERNEL_attention_##type##_1_8, TN_CUDA_KERNEL_attention_##type##_2_1, TN_CUDA_KERNEL_attention_##type##_2_2 \
+        TN_CUDA_KERNEL_attention_##form##_1_1, TN_CUDA_KERNEL_attention_##form##_1_2, TN_CUDA_KERNEL_attention_##form##_1_4,    \
+            TN_CUDA_KERNEL_attention_##form##_1_8, TN_CUDA_KERNEL_attention_##form##_2_1, TN_CUDA_KERNEL_attention_##form##_2_2 \
     }
-    static const tn_cuda_kernel kernels[3][6] = {KERNELS(f32), KERNELS(f16), KERNELS(bf16)};
+    static const tn_cuda_kernel kernels[2][3][6] = {{KERNELS(f32), KERNELS(f16), KERNELS(bf16)},
+                                                    {KERNELS(cluster_f32), KERNELS(cluster_f16), KERNELS(cluster_bf16)}};
 #undef KERNELS
-    return kernels[dtype == TN_FLOAT32 ? 0 : dtype == TN_FLOAT16 ? 1 : 2][is_long ? 4 + size : size];
+    return kernels[in_clusters][dtype == TN_FLOAT32 ? 0 : dtype == TN_FLOAT16 ? 1 : 2][is_long ? 4 + size : size];
 }
 
 static tn_status prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
     const tn_attention_params *params = problem->params;
     int64_t tokens = tn_operand_rows(&problem->operands[0], symbols), heads = heads_of_block(params);
     int64_t splits = num_splits(device, problem, tokens, symbols);
+    bool in_clusters = merges_in_clusters(device, problem, splits, symbols);
+    if (in_clusters) splits = CLUSTER_SPLITS;
     *out_launch = (tn_launch){0};
     int64_t *constants = out_launch->constants;
     constants[NUM_SEQS] = tn_operand_dim(&problem->operands[3], 0, symbols);
@@ -113,12 +128,13 @@ static tn_status prepare(const tn_device_info *device, const tn_problem *problem
     bool has_slopes = problem->num_inputs > 6 && !problem->operands[6].absent;
     constants[FLAGS] = (has_sinks ? FLAG_SINKS : 0) | (has_slopes ? FLAG_SLOPES : 0);
     constants[OUTPUT] = problem->num_inputs;
-    out_launch->workspace_bytes = partial_bytes(problem, tokens, splits);
+    if (!in_clusters) out_launch->workspace_bytes = partial_bytes(problem, tokens, splits);
     bool is_long = params->k_dim > 128 || params->v_dim > 128;
-    uint32_t shared_bytes = (uint32_t)(WARPS * heads * (params->v_dim + 2)) * (uint32_t)sizeof(float);
-    tn_cuda_launch_add(out_launch, find_kernel(params->cache_dtype, is_long, heads), tokens, params->num_heads / heads, splits, 32 * WARPS,
-                       shared_bytes);
-    if (splits > 1) tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_attention_merge, tokens, params->num_heads, 1, MERGE_THREADS, 0);
+    uint32_t shared_bytes = (uint32_t)((WARPS + in_clusters) * heads * (params->v_dim + 2)) * (uint32_t)sizeof(float);
+    tn_cuda_launch_add(out_launch, find_kernel(params->cache_dtype, in_clusters, is_long, heads), tokens, params->num_heads / heads, splits,
+                       32 * WARPS, shared_bytes);
+    if (splits > 1 && !in_clusters)
+        tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_attention_merge, tokens, params->num_heads, 1, MERGE_THREADS, 0);
     return TN_OK;
 }
 
@@ -127,7 +143,8 @@ static double estimate(const tn_device_info *device, const tn_problem *problem, 
     double tokens = (double)tn_operand_rows(&problem->operands[0], symbols);
     double positions = (double)(tn_operand_dim(&problem->operands[4], 1, symbols) * params->tokens_per_block) / 2;
     double flops = 2 * tokens * positions * (double)(params->num_heads * (params->k_dim + params->v_dim));
-    return tn_cuda_estimate_us(device, 0, flops, device->flops_per_us);
+    /* taking 16-bit values apart and adding scores over lanes cost three times the products */
+    return tn_cuda_estimate_us(device, 0, flops, device->flops_per_us / 4);
 }
 
 const tn_tactic tn_cuda_tactic_attention = {
