@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * bench.c: `tenon bench decode|prefill MODEL`: tokens a second of one sequence, as llama-bench's tg and pp measure them.
+ * bench.c: `tenon bench …`. Here decode|prefill MODEL: tokens a second of one sequence, as llama-bench's tg and pp measure them.
  *
  * prefill: a prompt of N random ids, until its first token is drawn. decode: N tokens one after another from an empty cache,
  * end ids ignored. One warm-up run, then the repetitions; prompts of different ids each, no shared blocks.
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "cli/bench.h"
 #include "cli/session.h"
 
 typedef struct bench_args {
@@ -29,7 +30,7 @@ static const struct argp_option options[] = {
 };
 
 static error_t parse_option(int key, char *value, struct argp_state *state) {
-    static const char *const tests[] = {"decode", "prefill", NULL};
+    static const char *const tests[] = {"decode", "prefill", "throughput", "latency", "scheduler", NULL};
     bench_args *args = state->input;
     switch (key) {
     case ARGP_KEY_INIT: state->child_inputs[0] = &args->engine; return 0;
@@ -37,9 +38,11 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
     case OPTION_REPETITIONS: args->num_repetitions = (int32_t)tn_cli_integer(state, "--repetitions", value, 1, 1000); return 0;
     case OPTION_JSON: args->is_json = true; return 0;
     case ARGP_KEY_ARG:
-        if (state->arg_num == 0)
-            args->test = tests[tn_cli_choice(state, "the first argument", value, tests)];
-        else if (state->arg_num == 1)
+        if (state->arg_num == 0) {
+            int test = tn_cli_choice(state, "the first argument", value, tests);
+            if (test > 1) argp_error(state, "%s must come right after `tenon bench`", value);
+            args->test = tests[test];
+        } else if (state->arg_num == 1)
             args->engine.path = value;
         else
             argp_error(state, "too many arguments");
@@ -109,10 +112,32 @@ static void print_results(const tn_session *session, const bench_args *args, con
     printf("| %-32.32s | %7d | %12s | %21s |\n", name != NULL ? name + 1 : args->engine.path, num_threads, test, rate);
 }
 
+/* Measurements with options of their own. */
+static const tn_verb others[] = {
+    {"throughput", "", tn_bench_throughput},
+    {"latency", "", tn_bench_latency},
+    {"scheduler", "", tn_bench_scheduler},
+};
+
 int tn_verb_bench(int argc, char **argv) {
     static const struct argp_child children[] = {{&tn_engine_argp, 0, 0, 0}, {0}};
-    static const struct argp argp = {options, parse_option, "decode|prefill MODEL", "Measure tokens a second of one sequence.", children, 0,
-                                     0};
+    static const struct argp argp = {
+        options,
+        parse_option,
+        "decode|prefill MODEL\nthroughput|latency|scheduler MODEL [OPTION...]",
+        "Measure tokens a second of one sequence (decode, prefill), of many requests (throughput), the times of "
+        "requests (latency), or the host's work in a step (scheduler). The last three have options of their "
+        "own: `tenon bench throughput --help`.",
+        children,
+        0,
+        0};
+    for (size_t i = 0; argc > 1 && i < sizeof others / sizeof *others; i++) {
+        if (strcmp(argv[1], others[i].name) != 0) continue;
+        char name[48];
+        snprintf(name, sizeof name, "%s %s", argv[0], others[i].name);
+        argv[1] = name;
+        return others[i].run(argc - 1, argv + 1);
+    }
     bench_args args = {.num_repetitions = 5};
     tn_engine_args_init(&args.engine);
     argp_parse(&argp, argc, argv, 0, 0, &args);

@@ -9,14 +9,12 @@
 
 #include <cmocka.h>
 
-#include <linux/capability.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -24,82 +22,10 @@
 #include "base/memory.h"
 #include "format/json.h"
 #include "plan/plan_format.h"
+#include "program.h"
 
 #define MODEL     TN_TEST_DATA "/models/llama-gqa"
 #define TOKENIZER TN_TEST_DATA "/tokenizers/gpt2-bytelevel/tokenizer.json"
-
-static char folder[] = "/tmp/tenon-cli-XXXXXX", cache[64]; /* each test runs in the folder */
-
-/* --- running the program ----------------------------------------------------------------------------------------------------------- */
-
-typedef struct outcome {
-    int exit_code; /* -1: killed by a signal */
-    char *output, *messages;
-} outcome;
-static outcome last;
-
-static void write_text(const char *path, const char *text) {
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(text, 1, strlen(text), file), strlen(text));
-    assert_int_equal(fclose(file), 0);
-}
-
-static char *read_text(const char *path) {
-    char *text;
-    size_t size;
-    assert_int_equal(tn_file_read_all(path, 1 << 24, NULL, NULL, &text, &size), TN_OK);
-    return text;
-}
-
-static void forget_last(void) {
-    tn_free(NULL, last.output);
-    tn_free(NULL, last.messages);
-    last = (outcome){0};
-}
-
-static void become_tenon(const char *const *arguments) {
-    const char *all[24] = {TN_BINARY};
-    for (size_t i = 0; arguments[i] != NULL && i < 22; i++) all[1 + i] = arguments[i];
-    bool is_open =
-        freopen("stdin", "rb", stdin) != NULL && freopen("stdout", "wb", stdout) != NULL && freopen("stderr", "wb", stderr) != NULL;
-    /* Files without permission shall be closed to root too. */
-    (void)prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE);
-    (void)prctl(PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH);
-    if (!is_open) _exit(126);
-    execv(TN_BINARY, (char *const *)(uintptr_t)all);
-    _exit(127);
-}
-
-/* Runs `tenon ARGUMENTS…` with `input` on stdin. */
-static void run(const char *input, const char *const *arguments) {
-    forget_last();
-    write_text("stdin", input);
-    fflush(NULL);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) become_tenon(arguments);
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    last.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    last.output = read_text("stdout");
-    last.messages = read_text("stderr");
-}
-#define TENON(...) run("", (const char *const[]){__VA_ARGS__, NULL})
-
-static void expect_success(const char *messages) {
-    if (last.exit_code != 0 || strcmp(last.messages, messages) != 0)
-        fail_msg("exit code %d, stderr is:\n%s\nmust be 0 and:\n%s", last.exit_code, last.messages, messages);
-}
-
-/* Nothing on stdout, and a message that begins so; at most one line of reason and one of advice. */
-static void expect_failure(int exit_code, const char *message) {
-    size_t num_lines = 0;
-    for (const char *c = last.messages; *c != '\0'; c++) num_lines += *c == '\n';
-    if (last.exit_code != exit_code || strncmp(last.messages, message, strlen(message)) != 0 || last.output[0] != '\0' || num_lines > 2)
-        fail_msg("exit code %d, stdout:\n%s\nstderr:\n%s\nmust be %d and begin so, in at most two lines:\n%s", last.exit_code, last.output,
-                 last.messages, exit_code, message);
-}
 
 /* --- run --json ------------------------------------------------------------------------------------------------------------------------ */
 
@@ -266,7 +192,7 @@ static void wrong_options_are_named_with_exit_code_2(void **state) {
     TENON("run");
     expect_failure(2, "tenon run: MODEL is missing\n");
     TENON("run", MODEL, "--device", "gpu");
-    expect_failure(2, "tenon run: --device is 'gpu', must be one of: cpu, ref, ");
+    expect_failure(2, "tenon run: --device is 'gpu', must be one of: cpu, cuda, ref, ");
     static const char *const lists[] = {"3,x", "", "3,", ",3", "3 5", "-1", "99999999999"};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         char message[128];
@@ -414,23 +340,6 @@ static void no_special_adds_nothing_around_the_text(void **state) {
     expect_success("");
     assert_string_equal(last.output, "Hello");
     tn_free(NULL, with);
-}
-
-/* --- setup ----------------------------------------------------------------------------------------------------------------------------------- */
-
-static int make_folder(void **state) {
-    (void)state;
-    if (mkdtemp(folder) == NULL || chdir(folder) != 0) return 1;
-    snprintf(cache, sizeof cache, "%s/cache", folder);
-    return setenv("TENON_CACHE", cache, 1);
-}
-
-static int remove_folder(void **state) {
-    (void)state;
-    forget_last();
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
 }
 
 int main(void) {
