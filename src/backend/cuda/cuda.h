@@ -47,6 +47,7 @@ extern const tn_backend tn_cuda_backend;
 /* Every tactic's symbol suffix, in order of preference where estimates are equal. */
 #define TN_CUDA_TACTICS(X)  \
     X(matmul_gemv)          \
+    X(matmul_wgmma)         \
     X(matmul_float)         \
     X(matmul_mma)           \
     X(grouped_matmul_gemv)  \
@@ -54,6 +55,7 @@ extern const tn_backend tn_cuda_backend;
     X(grouped_matmul_mma)   \
     X(normalization)        \
     X(attention)            \
+    X(attention_tile)       \
     X(sample)               \
     X(route)                \
     X(combine)              \

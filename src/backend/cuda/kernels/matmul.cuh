@@ -158,18 +158,55 @@ __device__ __forceinline__ void finish(const tn_cuda_args &args, long long row, 
     ((float *)args.buffers[args.constants[TN_MATMUL_OUTPUT]])[row * width + column] = value;
 }
 
-/* `finish` for a tile that lies in shared memory, rows of `stride` floats: [num_rows][num_columns] from (row, column) of y on, by
- * threads `thread` of num_threads. A function of its own: many copies of the activations would cost minutes to compile. */
-static __device__ __noinline__ void finish_tile(const tn_cuda_args &args, const float *tile, int stride, long long row, long long column,
-                                                int num_rows, int num_columns, long long group, int thread, int num_threads) {
-    bool gated = is_gated(args);
-#pragma unroll 1
-    for (int i = thread; i < num_rows * num_columns; i += num_threads) {
-        int r = i / num_columns, c = i % num_columns;
-        if (column + c >= args.constants[TN_MATMUL_N] || (gated && c / TN_MATMUL_STRIP % 2 == 1)) continue;
-        const float *value = tile + r * stride + c;
-        finish(args, row + r, column + c, group, value[0], gated ? value[TN_MATMUL_STRIP] : 0.0f);
+/* The same for 16 × 32 sums in shared memory, rows of `stride` floats, by one warp: rows row … row + num_rows of y, columns from
+ * `column` on, a multiple of 32. A function of its own: many copies of the activations would cost minutes to compile. */
+static __device__ __noinline__ void finish_part(const tn_cuda_args &args, float *part, int stride, long long row, long long column,
+                                                int num_rows, long long group) {
+    int lane = threadIdx.x % 32, count = (int)args.constants[TN_MATMUL_NUM_EPILOGUES] & 15;
+    long long width = args.constants[TN_MATMUL_N];
+    int c = lane, first = 0, step = 1; /* this lane's: column c, rows first, first + step … */
+    __syncwarp();
+    for (int e = 0; e < count; e++) {
+        int code = (int)args.constants[TN_MATMUL_EPILOGUES + 2 * e];
+        int activation = code >> 8 & 255;
+        const float *operand = (const float *)args.buffers[code >> 16 & 255] + column + c;
+        float real = (float)constant_real(args, TN_MATMUL_EPILOGUES + 2 * e + 1);
+        bool is_there = column + c < width;
+        switch (code & 255) {
+        case TN_MATMUL_BIAS: {
+            float bias = is_there ? operand[code >> 24 != 0 ? group * width : 0] : 0.0f;
+            for (int r = first; r < num_rows; r += step) part[r * stride + c] += bias;
+            break;
+        }
+        case TN_MATMUL_ADD:
+#pragma unroll 4
+            for (int r = first; r < num_rows; r += step)
+                if (is_there) part[r * stride + c] += operand[(row + r) * width];
+            break;
+        case TN_MATMUL_ACTIVATION:
+            for (int r = first; r < num_rows; r += step) part[r * stride + c] = activate(activation, part[r * stride + c]);
+            break;
+        case TN_MATMUL_GATE:
+            __syncwarp();
+            c = lane % TN_MATMUL_STRIP, first = lane / TN_MATMUL_STRIP, step = 2;
+            for (int r = first; r < num_rows; r += step) {
+                float *value = part + r * stride + c;
+                value[0] = activate(activation, value[0]) * value[TN_MATMUL_STRIP];
+            }
+            column /= 2, width /= 2;
+            break;
+        case TN_MATMUL_SCALE:
+            for (int r = first; r < num_rows; r += step) part[r * stride + c] *= real;
+            break;
+        default:
+            for (int r = first; r < num_rows; r += step) part[r * stride + c] = real * tanhf(part[r * stride + c] / real);
+            break;
+        }
     }
+    float *y = (float *)args.buffers[args.constants[TN_MATMUL_OUTPUT]] + column + c;
+    if (column + c < width)
+        for (int r = first; r < num_rows; r += step) y[(row + r) * width] = part[r * stride + c];
+    __syncwarp();
 }
 
 /* --- expert groups --------------------------------------------------------------------------------------------------------- */

@@ -28,7 +28,7 @@ template <int WIDTH> __device__ __forceinline__ void store4(float (*slice)[WIDTH
 
 template <int T, bool GROUPED> __device__ __forceinline__ void multiply_tile(const tn_cuda_args &args) {
     enum { TILE = 16 * T, DEPTH = 64 / T, QUADS = DEPTH / 4, WIDTH = TILE + PAD }; /* one quad of x and of w a thread */
-    __shared__ float x_slice[2][DEPTH][WIDTH], w_slice[2][DEPTH][WIDTH];
+    __shared__ float slices[2][2][DEPTH][WIDTH];                                   /* [side][x, w] */
     long long n = args.constants[TN_MATMUL_N], k = args.constants[TN_MATMUL_K];
     wait_for_previous();
     let_next_start();
@@ -40,8 +40,8 @@ template <int T, bool GROUPED> __device__ __forceinline__ void multiply_tile(con
     const float *x = tile_x_row<GROUPED>(args, tile, has_x ? row : 0);
     const float *w = (const float *)args.buffers[1] + (tile.group * n + (has_w ? tile.first_column + row : 0)) * k;
     float4 next_x = load4(x, depth, k, has_x), next_w = load4(w, depth, k, has_w);
-    store4<WIDTH>(x_slice[0], depth, row, next_x);
-    store4<WIDTH>(w_slice[0], depth, row, next_w);
+    store4<WIDTH>(slices[0][0], depth, row, next_x);
+    store4<WIDTH>(slices[0][1], depth, row, next_w);
     __syncthreads();
 
     int ty = threadIdx.x / 16, tx = threadIdx.x % 16, side = 0;
@@ -53,30 +53,31 @@ template <int T, bool GROUPED> __device__ __forceinline__ void multiply_tile(con
         for (int d = 0; d < DEPTH; d++) {
             float a[T], b[T];
 #pragma unroll
-            for (int i = 0; i < T; i++) a[i] = x_slice[side][d][ty * T + i], b[i] = w_slice[side][d][tx + 16 * i];
+            for (int i = 0; i < T; i++) a[i] = slices[side][0][d][ty * T + i], b[i] = slices[side][1][d][tx + 16 * i];
 #pragma unroll
             for (int i = 0; i < T; i++)
 #pragma unroll
                 for (int j = 0; j < T; j++) sums[i][j] = fmaf(a[i], b[j], sums[i][j]);
         }
         if (!goes_on) break;
-        store4<WIDTH>(x_slice[side ^ 1], depth, row, next_x);
-        store4<WIDTH>(w_slice[side ^ 1], depth, row, next_w);
+        store4<WIDTH>(slices[side ^ 1][0], depth, row, next_x);
+        store4<WIDTH>(slices[side ^ 1][1], depth, row, next_w);
         __syncthreads();
     }
 
-    /* Row i of every thread: 16 rows of y, ty · T + i, through shared memory. */
-    float *rows = &x_slice[0][0][0]; /* 16 × WIDTH */
+    /* A warp's threads hold 2 T rows of y: through shared memory, 32 columns at a time. */
+    enum { STRIDE = 33 };
+    __syncthreads();
+    float *part = &slices[0][0][0][0] + threadIdx.x / 32 * (2 * T * STRIDE);
+    int y_row = threadIdx.x / 32 * 2 * T, num_rows = tile.num_rows - y_row < 2 * T ? tile.num_rows - y_row : 2 * T;
 #pragma unroll
-    for (int i = 0; i < T; i++) {
-        __syncthreads();
+    for (int p = 0; p < T / 2; p++) {
 #pragma unroll
-        for (int j = 0; j < T; j++) rows[ty * WIDTH + tx + 16 * j] = sums[i][j];
-        __syncthreads();
-        for (int y = threadIdx.x / 32; y < 16; y += NUM_THREADS / 32)
-            if (y * T + i < tile.num_rows)
-                finish_tile(args, rows + y * WIDTH, WIDTH, tile.first_row + y * T + i, tile.first_column, 1, TILE, tile.group,
-                            threadIdx.x % 32, 32);
+        for (int i = 0; i < T; i++) {
+            part[(ty % 2 * T + i) * STRIDE + tx] = sums[i][2 * p];
+            part[(ty % 2 * T + i) * STRIDE + tx + 16] = sums[i][2 * p + 1];
+        }
+        finish_part(args, part, STRIDE, tile.first_row + y_row, tile.first_column + 32 * p, num_rows, tile.group);
     }
 }
 

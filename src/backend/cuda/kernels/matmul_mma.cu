@@ -164,14 +164,12 @@ template <typename W, int ROWS, bool GROUPED> __device__ __forceinline__ void mu
     float *part = (float *)slices[0] + warp * (16 * PART_STRIDE);
 #pragma unroll
     for (int i = 0; i < ROW_TILES; i++) {
-        __syncwarp();
 #pragma unroll
         for (int j = 0; j < COLUMN_TILES; j++)
 #pragma unroll
             for (int v = 0; v < 4; v++) part[(lane / 4 + v / 2 * 8) * PART_STRIDE + 8 * j + lane % 4 * 2 + v % 2] = sums[i][j][v];
-        __syncwarp();
         int y_row = first_row + 16 * i, num_rows = tile.num_rows - y_row < 16 ? tile.num_rows - y_row : 16;
-        finish_tile(args, part, PART_STRIDE, tile.first_row + y_row, tile.first_column + first_column, num_rows, 32, tile.group, lane, 32);
+        finish_part(args, part, PART_STRIDE, tile.first_row + y_row, tile.first_column + first_column, num_rows, tile.group);
     }
 }
 

@@ -226,6 +226,60 @@ static tn_status prepare_mma(const tn_device_info *device, const tn_problem *pro
     return TN_OK;
 }
 
+/* Blocks of wgmma_<rows>x<columns>, from the smallest on. stages: slices of 64 columns of both, in matmul_wgmma.cu too. */
+static const struct {
+    tn_cuda_kernel kernel;
+    int64_t rows, columns, stages;
+    double share; /* of the tensor cores' rate, where memory keeps up */
+} blocks[] = {
+    {TN_CUDA_KERNEL_wgmma_64x64, 64, 64, 12, 0.3},
+    {TN_CUDA_KERNEL_wgmma_128x64, 128, 64, 8, 0.45},
+    {TN_CUDA_KERNEL_wgmma_128x128, 128, 128, 6, 0.6},
+    {TN_CUDA_KERNEL_wgmma_128x256, 128, 256, 4, 0.7},
+};
+enum { NUM_BLOCKS = sizeof blocks / sizeof blocks[0], SLICE = 64, SLICE_BYTES = 64 * SLICE * 2 };
+
+/* Bytes that one multiprocessor moves from the second-level cache, and products of its tensor cores. */
+static const double l2_bytes_per_us = 4.0e4, tensor_flops_per_us = 7.0e6;
+
+static double block_us(const tn_device_info *device, const shape *s, int b) {
+    int64_t tiles = tn_ceil_div(s->rows, blocks[b].rows) * tn_ceil_div(s->n, blocks[b].columns);
+    double flops = 2.0 * (double)(blocks[b].rows * blocks[b].columns) * (double)s->k;
+    double bytes = 2.0 * (double)(blocks[b].rows + blocks[b].columns) * (double)s->k;
+    double compute_us = flops / (blocks[b].share * tensor_flops_per_us), load_us = bytes / l2_bytes_per_us;
+    return (double)tn_ceil_div(tiles, device->num_workers) * (compute_us > load_us ? compute_us : load_us);
+}
+
+static int best_block(const tn_device_info *device, const shape *s) {
+    int best = 0;
+    for (int b = 1; b < NUM_BLOCKS; b++)
+        if (block_us(device, s, b) < block_us(device, s, best)) best = b;
+    return best;
+}
+
+/* x in bfloat16, in tiles of 64 × 64. */
+static size_t workspace_wgmma(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
+    (void)device;
+    shape s = shape_of(problem, symbols);
+    return s.has_vectors ? (size_t)(tn_ceil_div(s.rows, SLICE) * tn_ceil_div(s.k, SLICE)) * SLICE_BYTES : 0;
+}
+
+static tn_status prepare_wgmma(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
+    shape s = shape_of(problem, symbols);
+    *out_launch = (tn_launch){.workspace_bytes = workspace_wgmma(device, problem, symbols)};
+    fill_constants(problem, &s, out_launch);
+    if (!s.has_vectors) {
+        launch_any(problem, &s, out_launch);
+        return TN_OK;
+    }
+    int b = best_block(device, &s);
+    int64_t bytes = blocks[b].stages * (blocks[b].rows + blocks[b].columns) * SLICE * 2 + 1024; /* to a multiple of 1,024 */
+    tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_pack_rows, tn_ceil_div(s.k, SLICE), tn_ceil_div(s.rows, SLICE), 1, 512, 0);
+    tn_cuda_launch_add(out_launch, blocks[b].kernel, tn_ceil_div(s.rows, blocks[b].rows), tn_ceil_div(s.n, blocks[b].columns), 1,
+                       (uint32_t)(128 + 2 * blocks[b].rows), (uint32_t)bytes);
+    return TN_OK;
+}
+
 /* --- estimates ---------------------------------------------------------------------------------------------------------------- */
 
 /* Of one multiprocessor, in steady state. */
@@ -259,6 +313,15 @@ static double estimate_float(const tn_device_info *device, const tn_problem *pro
 
 static double estimate_mma(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
     return estimate_tiles(device, problem, symbols, 64, 128, mma_flops_per_us);
+}
+
+static double estimate_wgmma(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
+    shape s = shape_of(problem, symbols);
+    if (!s.has_vectors) return estimate_mma(device, problem, symbols);
+    double pack_us = tn_cuda_estimate_us(device, 6.0 * (double)(s.rows * s.k) / 2.0, 0.0, 1.0); /* mostly in the second-level cache */
+    double memory_us = tn_cuda_estimate_us(device, tn_problem_cost(problem, symbols).bytes, 0.0, 1.0);
+    double us = block_us(device, &s, best_block(device, &s));
+    return pack_us + (us > memory_us ? us : memory_us);
 }
 
 /* --- the tactics -------------------------------------------------------------------------------------------------------------- */
@@ -298,3 +361,21 @@ static double estimate_mma(const tn_device_info *device, const tn_problem *probl
 MATMUL_TACTICS(gemv, TN_NUMERICS_F32_CUDA, ANY_FORM)
 MATMUL_TACTICS(float, TN_NUMERICS_F32_CUDA, is_f32)
 MATMUL_TACTICS(mma, TN_NUMERICS_BF16_CUDA, is_narrow)
+
+static bool wgmma_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
+    weight_form form;
+    if (device->isa != 90) return tn_refuse(reason, reason_size, "needs compute capability 9.0");
+    if (!supports_linear(problem, &form, reason, reason_size)) return false;
+    return form == FORM_BF16 || tn_refuse(reason, reason_size, "bf16 weights only");
+}
+
+const tn_tactic tn_cuda_tactic_matmul_wgmma = {
+    .name = "matmul_wgmma",
+    .version = 1,
+    .numerics = TN_NUMERICS_BF16_CUDA,
+    .op = TN_OP_MATRIX_MULTIPLY,
+    .supports = wgmma_supports,
+    .estimate_us = estimate_wgmma,
+    .workspace_bytes = workspace_wgmma,
+    .prepare = prepare_wgmma,
+};

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * matmul_wgmma.cu: y = x · wᵀ of many rows with bfloat16 weights on compute capability 9.0: products of warpgroups (wgmma).
+ *
+ * Two kernels. pack_rows rounds x to bfloat16 into the workspace: tiles of 64 rows × 64 columns, 8 KB each, in the form that
+ * the products read from shared memory (wgmma.cuh). Tile (i, j) is number i · ⌈k / 64⌉ + j. Rows behind the last are left as
+ * they are: they only reach rows of y that are not stored. Columns behind k are zeros.
+ *
+ * The product: a block makes ROWS × COLUMNS of y. Warpgroup 0 fills a ring of STAGES slices of 64 columns: x by the copy engine,
+ * w by 16-byte copies of its threads, which it announces LAG slices later, when they have come. The other warpgroups take 64
+ * rows each. full[s]: one announced arrival and bytes of x, one arrival a warp that copies w. empty[s]: one arrival a warp
+ * that multiplies.
+ */
+#include "backend/cuda/kernels/matmul_tile.cuh"
+#include "backend/cuda/kernels/wgmma.cuh"
+
+enum { DEPTH = 64, TILE_ROWS = 64, TILE_BYTES = TILE_ROWS * DEPTH * 2, GROUP_THREADS = 128 };
+
+/* Bytes from a slice's start to 16-byte piece `piece` of row `row`. */
+__device__ __forceinline__ int piece_offset(int row, int piece) {
+    return row * (DEPTH * 2) + (piece ^ row % 8) * 16;
+}
+
+__device__ __forceinline__ int num_slices(const tn_cuda_args &args) {
+    return (int)((args.constants[TN_MATMUL_K] + DEPTH - 1) / DEPTH);
+}
+
+/* x comes behind the operands: the workspace's buffer is the one after the output. */
+__device__ __forceinline__ uint8_t *packed_rows(const tn_cuda_args &args) {
+    return (uint8_t *)args.buffers[args.constants[TN_MATMUL_OUTPUT] + 1];
+}
+
+/* A thread packs 8 values: piece threadIdx.x % 8 of slice blockIdx.x, rows of tile blockIdx.y. */
+TN_KERNEL(pack_rows, 512) {
+    int k = (int)args.constants[TN_MATMUL_K], piece = threadIdx.x % 8, in_tile = threadIdx.x / 8;
+    long long row = (long long)blockIdx.y * TILE_ROWS + in_tile;
+    int column = blockIdx.x * DEPTH + 8 * piece;
+    wait_for_previous();
+    let_next_start();
+    if (row >= args.constants[TN_MATMUL_ROWS]) return;
+    uint4 packed = {0, 0, 0, 0};
+    if (column < k) { /* k is a multiple of 8 */
+        const float4 *x = (const float4 *)((const float *)args.buffers[0] + row * k + column);
+        float4 a = x[0], b = x[1];
+        packed.x = floats_to_bf16x2(a.x, a.y), packed.y = floats_to_bf16x2(a.z, a.w);
+        packed.z = floats_to_bf16x2(b.x, b.y), packed.w = floats_to_bf16x2(b.z, b.w);
+    }
+    uint8_t *tile = packed_rows(args) + ((long long)blockIdx.y * gridDim.x + blockIdx.x) * TILE_BYTES;
+    *(uint4 *)(tile + piece_offset(in_tile, piece)) = packed;
+}
+
+template <int ROWS, int COLUMNS, int STAGES> struct slice_ring {
+    enum { X_BYTES = ROWS * DEPTH * 2, W_BYTES = COLUMNS * DEPTH * 2, BYTES = X_BYTES + W_BYTES };
+    uint8_t *slices; /* STAGES × (x, w), at a multiple of 1,024 */
+    uint64_t *full, *empty;
+};
+
+#if TN_HAS_WGMMA
+
+template <int ROWS, int COLUMNS, int STAGES>
+__device__ __forceinline__ void fill_ring(const tn_cuda_args &args, const slice_ring<ROWS, COLUMNS, STAGES> &ring) {
+    typedef slice_ring<ROWS, COLUMNS, STAGES> R;
+    enum { LAG = STAGES / 2, ROWS_AT_ONCE = GROUP_THREADS / 8 };
+    int k = (int)args.constants[TN_MATMUL_K], slices = num_slices(args), piece = threadIdx.x % 8, first = threadIdx.x / 8;
+    long long column = (long long)blockIdx.y * COLUMNS + first, n = args.constants[TN_MATMUL_N];
+    const uint8_t *w = (const uint8_t *)args.buffers[1] + 2 * (column * k + 8 * piece);
+    long long first_tile = (long long)blockIdx.x * (ROWS / TILE_ROWS);
+    long long num_tiles = (args.constants[TN_MATMUL_ROWS] + TILE_ROWS - 1) / TILE_ROWS - first_tile;
+    if (num_tiles > ROWS / TILE_ROWS) num_tiles = ROWS / TILE_ROWS;
+    const uint8_t *x = packed_rows(args) + first_tile * slices * TILE_BYTES;
+
+    for (int i = 0; i < slices + LAG; i++) {
+        int stage = i % STAGES;
+        if (i < slices) {
+            if (i >= STAGES) barrier_wait(&ring.empty[stage], (i / STAGES - 1) & 1);
+            uint8_t *slice = ring.slices + stage * R::BYTES;
+            bool is_there = i * DEPTH + 8 * piece < k;
+#pragma unroll 4
+            for (int j = 0; j < COLUMNS / ROWS_AT_ONCE; j++) {
+                bool has_row = is_there && column + j * ROWS_AT_ONCE < n;
+                const uint8_t *from =
+                    has_row ? w + (long long)j * ROWS_AT_ONCE * 2 * k + (long long)i * (DEPTH * 2) : (const uint8_t *)args.buffers[1];
+                copy_16(slice + R::X_BYTES + piece_offset(first + j * ROWS_AT_ONCE, piece), from, has_row);
+            }
+            if (i == 0) { /* weights are on their way; x comes from the kernel before */
+                wait_for_previous();
+                let_next_start();
+            }
+            if (threadIdx.x == 0) {
+                barrier_arrive_expect(&ring.full[stage], (uint32_t)num_tiles * TILE_BYTES);
+                for (int t = 0; t < num_tiles; t++)
+                    copy_bulk(slice + t * TILE_BYTES, x + ((long long)t * slices + i) * TILE_BYTES, TILE_BYTES, &ring.full[stage]);
+            }
+        }
+        copy_commit();
+        if (i < LAG) continue;
+        copy_wait<LAG>();
+        fence_shared_writes();
+        __syncwarp();
+        if (threadIdx.x % 32 == 0) barrier_arrive(&ring.full[(i - LAG) % STAGES]);
+    }
+}
+
+template <int ROWS, int COLUMNS, int STAGES>
+__device__ __forceinline__ void multiply_ring(const tn_cuda_args &args, const slice_ring<ROWS, COLUMNS, STAGES> &ring) {
+    typedef slice_ring<ROWS, COLUMNS, STAGES> R;
+    enum { STRIDE = COLUMNS + 8 };
+    static_assert(ROWS * STRIDE * 4 <= STAGES * R::BYTES, "the sums take the place of the slices");
+    int group = threadIdx.x / GROUP_THREADS - 1, lane = threadIdx.x % 32, warp = threadIdx.x % GROUP_THREADS / 32;
+    int slices = num_slices(args);
+    float sums[COLUMNS / 2];
+#pragma unroll
+    for (int i = 0; i < COLUMNS / 2; i++) sums[i] = 0.0f;
+    for (int i = 0; i < slices; i++) {
+        int stage = i % STAGES;
+        const uint8_t *slice = ring.slices + stage * R::BYTES;
+        barrier_wait(&ring.full[stage], i / STAGES & 1);
+        uint64_t a = matrix_descriptor(slice + group * TILE_BYTES), b = matrix_descriptor(slice + R::X_BYTES);
+        hold_sums(sums);
+        products_begin();
+#pragma unroll
+        for (int step = 0; step < DEPTH / 16; step++) warpgroup_product<COLUMNS>::add(sums, a + 2 * step, b + 2 * step);
+        products_commit();
+        hold_sums(sums);
+        if (i == 0) continue;
+        products_wait<1>(); /* those of the slice before: it may be filled again */
+        if (lane == 0) barrier_arrive(&ring.empty[(i - 1) % STAGES]);
+    }
+    products_wait<0>();
+    hold_sums(sums);
+
+    /* All sums to shared memory, where no slice is wanted any more, then through the epilogue 16 × 32 at a time. */
+    sync_threads<ROWS / TILE_ROWS * GROUP_THREADS>();
+    long long row = (long long)blockIdx.x * ROWS + group * TILE_ROWS + warp * 16, rows_left = args.constants[TN_MATMUL_ROWS] - row;
+    float *part = (float *)ring.slices + (group * 4 + warp) * (16 * STRIDE);
+#pragma unroll
+    for (int j = 0; j < COLUMNS / 8; j++) {
+        float *to = part + lane / 4 * STRIDE + 8 * j + lane % 4 * 2;
+        *(float2 *)to = make_float2(sums[4 * j], sums[4 * j + 1]);
+        *(float2 *)(to + 8 * STRIDE) = make_float2(sums[4 * j + 2], sums[4 * j + 3]);
+    }
+    for (int c = 0; c < COLUMNS; c += 32)
+        finish_part(args, part + c, STRIDE, row, (long long)blockIdx.y * COLUMNS + c, rows_left < 16 ? (int)rows_left : 16, 0);
+}
+
+/* Shared memory: the ring, from a multiple of 1,024 on; the barriers are static. */
+template <int ROWS, int COLUMNS, int STAGES> __device__ __forceinline__ void multiply_block(const tn_cuda_args &args) {
+    extern __shared__ uint8_t dynamic_shared[];
+    enum { GROUPS = ROWS / TILE_ROWS };
+    __shared__ __align__(8) uint64_t barriers[2 * STAGES];
+    slice_ring<ROWS, COLUMNS, STAGES> ring;
+    ring.slices = dynamic_shared + (1024 - shared_address(dynamic_shared) % 1024) % 1024;
+    ring.full = barriers, ring.empty = barriers + STAGES;
+    if (threadIdx.x == 0) {
+        for (int i = 0; i < STAGES; i++) barrier_init(&ring.full[i], 1 + GROUP_THREADS / 32), barrier_init(&ring.empty[i], GROUPS * 4);
+        barrier_init_done();
+    }
+    __syncthreads();
+    if (threadIdx.x < GROUP_THREADS) {
+        if constexpr (COLUMNS == 256) set_registers_fewer<56>();
+        fill_ring(args, ring);
+    } else {
+        if constexpr (COLUMNS == 256) set_registers_more<224>();
+        multiply_ring(args, ring);
+    }
+}
+
+#define WGMMA(rows, columns, stages)                                          \
+    extern "C" __global__ void __launch_bounds__(128 + 2 * (rows), 1)         \
+        wgmma_##rows##x##columns(const __grid_constant__ tn_cuda_args args) { \
+        multiply_block<rows, columns, stages>(args);                          \
+    }
+#else
+#define WGMMA(rows, columns, stages) \
+    TN_KERNEL(wgmma_##rows##x##columns, 128) {}
+#endif
+/* Stages: WGMMA_STAGES of the tactic has the same numbers. */
+WGMMA(64, 64, 12)
+WGMMA(128, 64, 8)
+WGMMA(128, 128, 6)
+WGMMA(128, 256, 4)
