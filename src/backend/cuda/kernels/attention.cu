@@ -123,163 +123,171 @@ __device__ __forceinline__ void store_value(const tn_cuda_args &args, int64_t to
     ((float *)args.buffers[args.constants[OUTPUT]])[token_head * args.constants[V_DIM] + i] = total != 0.0f ? x / total : 0.0f;
 }
 
-/* CLUSTER: the splits of a token and its heads are one cluster of CLUSTER_SPLITS blocks. */
-template <typename T, int CHUNKS, int HEADS, bool CLUSTER> __device__ __forceinline__ void attend(const tn_cuda_args &args, float *shared) {
-    enum { SIZE = vector_of<T>::SIZE, ROW_LANES = vector_of<T>::ROW_LANES, ROWS = 32 / ROW_LANES };
-    enum { LOADS_EARLY = HEADS * CHUNKS * SIZE <= 32 }; /* values beside keys, where registers have room */
-    int lane = threadIdx.x % 32, warp = threadIdx.x / 32, row_lane = lane % ROW_LANES;
-    int k_dim = (int)args.constants[K_DIM], v_dim = (int)args.constants[V_DIM], num_heads = (int)args.constants[NUM_HEADS];
-    int tokens_per_block = (int)args.constants[TOKENS_PER_BLOCK], num_kv_heads = (int)args.constants[NUM_KV_HEADS];
-    int token = blockIdx.x, first_head = blockIdx.y * HEADS, split = blockIdx.z, kv_head = first_head / (num_heads / num_kv_heads);
-    int window = (int)args.constants[WINDOW], sink_tokens = (int)args.constants[SINK_TOKENS];
-    float scale = (float)constant_real(args, SCALE), soft_cap = (float)constant_real(args, SOFT_CAP);
-    wait_for_previous();
-    let_next_start();
-
-    /* the query is on its way while the sequence is looked up */
+/* What one row of lanes knows of the heads: the query, and the softmax so far. */
+template <typename T, int CHUNKS, int HEADS> struct row_state {
+    enum { SIZE = vector_of<T>::SIZE, ROW_LANES = vector_of<T>::ROW_LANES };
     float query[HEADS][CHUNKS][SIZE], values[HEADS][CHUNKS][SIZE], largest[HEADS], sum[HEADS];
-#pragma unroll
-    for (int h = 0; h < HEADS; h++) {
-        const float *q = (const float *)args.buffers[0] + ((int64_t)token * num_heads + first_head + h) * k_dim;
-#pragma unroll
-        for (int c = 0; c < CHUNKS; c++) {
-            int at = (c * ROW_LANES + row_lane) * SIZE;
-#pragma unroll
-            for (int i = 0; i < SIZE; i++) query[h][c][i] = at < k_dim ? q[at + i] : 0.0f;
-        }
-    }
-    visible v = find_visible(args, token);
-    int first_tile = split * v.tiles_a_split;
-    int last_tile = first_tile + v.tiles_a_split < v.num_tiles ? first_tile + v.tiles_a_split : v.num_tiles;
-    if (!CLUSTER && first_tile >= last_tile && split > 0) return;
-    tn_cuda_kv_layout layout = tn_cuda_kv_layout_make(args.constants[NUM_LAYERS], num_kv_heads, k_dim, v_dim, tokens_per_block);
-    const T *cache = (const T *)args.buffers[1] + args.constants[LAYER] * layout.layer + kv_head * layout.head;
-    const int32_t *table = (const int32_t *)args.buffers[4] + (int64_t)v.sequence * args.constants[TABLE_COLUMNS];
-    const float *slopes = (args.constants[FLAGS] & FLAG_SLOPES) != 0 ? (const float *)args.buffers[6] : nullptr;
 
+    /* This lane's first element of a chunk. */
+    static __device__ __forceinline__ int place(int chunk) { return (chunk * ROW_LANES + threadIdx.x % ROW_LANES) * SIZE; }
+
+    __device__ __forceinline__ void load_query(const float *q, int k_dim) {
 #pragma unroll
-    for (int h = 0; h < HEADS; h++) {
-        largest[h] = -INFINITY;
-        sum[h] = 0.0f;
-#pragma unroll
-        for (int c = 0; c < CHUNKS; c++)
-#pragma unroll
-            for (int i = 0; i < SIZE; i++) {
-                query[h][c][i] *= scale;
-                values[h][c][i] = 0.0f;
-            }
-    }
-    for (int base = first_tile + warp * ROWS; base < last_tile; base += WARPS * ROWS) { /* the same for the whole warp */
-        int n = base + lane / ROW_LANES, tile = n < v.num_sink_tiles ? n : n - v.num_sink_tiles + v.tile, position = tile * TILE;
-        int block = n < last_tile ? table[position / tokens_per_block] : -1;
-        int num_known = block < 0 ? 0 : v.index + 1 - position; /* positions of the tile that were written */
-        if (block < 0) block = 0;
-        const T *key = cache + block * layout.block + (int64_t)(position % tokens_per_block) * k_dim;
-        const T *value = cache + block * layout.block + layout.v_offset + (int64_t)(position % tokens_per_block) * v_dim;
-        uint4 keys[TILE][CHUNKS], stored[TILE][CHUNKS];
-#pragma unroll
-        for (int j = 0; j < TILE; j++)
-#pragma unroll
-            for (int c = 0; c < CHUNKS; c++) {
-                int at = (c * ROW_LANES + row_lane) * SIZE;
-                keys[j][c] = at < k_dim && j < num_known ? *(const uint4 *)(key + j * k_dim + at) : uint4{0, 0, 0, 0};
-                if (LOADS_EARLY) stored[j][c] = at < v_dim && j < num_known ? *(const uint4 *)(value + j * v_dim + at) : uint4{0, 0, 0, 0};
-            }
-        float scores[HEADS][TILE];
-#pragma unroll
-        for (int j = 0; j < TILE; j++) {
-#pragma unroll
-            for (int h = 0; h < HEADS; h++) scores[h][j] = 0.0f;
-#pragma unroll
-            for (int c = 0; c < CHUNKS; c++) {
-                float x[SIZE];
-                vector_of<T>::unpack(keys[j][c], x);
-#pragma unroll
-                for (int h = 0; h < HEADS; h++)
-#pragma unroll
-                    for (int i = 0; i < SIZE; i++) scores[h][j] += query[h][c][i] * x[i];
-            }
-        }
-#pragma unroll
-        for (int h = 0; h < HEADS; h++) {
-            float new_largest = largest[h];
-#pragma unroll
-            for (int j = 0; j < TILE; j++) {
-                float s = scores[h][j];
-#pragma unroll
-                for (int offset = ROW_LANES / 2; offset > 0; offset >>= 1) s += __shfl_xor_sync(0xffffffffu, s, offset, ROW_LANES);
-                int p = position + j;
-                if (soft_cap > 0.0f) s = soft_cap * tanhf(s / soft_cap);
-                if (slopes != nullptr) s += slopes[first_head + h] * (float)(p - v.index);
-                bool is_seen = j < num_known && (window <= 0 || p > v.index - window || p < sink_tokens);
-                scores[h][j] = is_seen ? s : -INFINITY;
-                new_largest = fmaxf(new_largest, scores[h][j]);
-            }
-            float old_scale, unused;
-            merge_scales(largest[h], new_largest, &old_scale, &unused, &largest[h]);
-            sum[h] *= old_scale;
-#pragma unroll
-            for (int j = 0; j < TILE; j++) {
-                scores[h][j] = scores[h][j] == -INFINITY ? 0.0f : expf(scores[h][j] - largest[h]);
-                sum[h] += scores[h][j];
-            }
+        for (int h = 0; h < HEADS; h++)
 #pragma unroll
             for (int c = 0; c < CHUNKS; c++)
 #pragma unroll
-                for (int i = 0; i < SIZE; i++) values[h][c][i] *= old_scale;
-        }
-#pragma unroll
-        for (int j = 0; j < TILE; j++) {
-#pragma unroll
-            for (int c = 0; c < CHUNKS; c++) {
-                int at = (c * ROW_LANES + row_lane) * SIZE;
-                float x[SIZE];
-                if (!LOADS_EARLY) stored[j][c] = at < v_dim && j < num_known ? *(const uint4 *)(value + j * v_dim + at) : uint4{0, 0, 0, 0};
-                vector_of<T>::unpack(stored[j][c], x);
-#pragma unroll
-                for (int h = 0; h < HEADS; h++)
-#pragma unroll
-                    for (int i = 0; i < SIZE; i++) values[h][c][i] += scores[h][j] * x[i];
-            }
-        }
+                for (int i = 0; i < SIZE; i++) query[h][c][i] = place(c) < k_dim ? q[(int64_t)h * k_dim + place(c) + i] : 0.0f;
     }
 
-    /* rows of a warp, then warps through shared memory: [warp][head][v_dim + 2] */
-    int stride = v_dim + 2;
+    __device__ __forceinline__ void begin(float scale) {
 #pragma unroll
-    for (int h = 0; h < HEADS; h++) {
-#pragma unroll
-        for (int offset = ROW_LANES; offset < 32; offset <<= 1) {
-            float other_max = __shfl_xor_sync(0xffffffffu, largest[h], offset), other_sum = __shfl_xor_sync(0xffffffffu, sum[h], offset);
-            float mine, others;
-            merge_scales(largest[h], other_max, &mine, &others, &largest[h]);
-            sum[h] = sum[h] * mine + other_sum * others;
+        for (int h = 0; h < HEADS; h++) {
+            largest[h] = -INFINITY;
+            sum[h] = 0.0f;
 #pragma unroll
             for (int c = 0; c < CHUNKS; c++)
 #pragma unroll
                 for (int i = 0; i < SIZE; i++) {
-                    float x = __shfl_xor_sync(0xffffffffu, values[h][c][i], offset);
-                    values[h][c][i] = values[h][c][i] * mine + x * others;
+                    query[h][c][i] *= scale;
+                    values[h][c][i] = 0.0f;
                 }
         }
-        float *mine = shared + (warp * HEADS + h) * stride;
-        if (lane < ROW_LANES) {
+    }
+};
+
+/* How scores are changed and which count. */
+struct score_rules {
+    float soft_cap;
+    const float *slopes; /* of the block's heads; null: none */
+    int index, window, sink_tokens;
+
+    __device__ __forceinline__ float apply(float score, int head, int position, bool is_known) const {
+        if (soft_cap > 0.0f) score = soft_cap * tanhf(score / soft_cap);
+        if (slopes != nullptr) score += slopes[head] * (float)(position - index);
+        return is_known && (window <= 0 || position > index - window || position < sink_tokens) ? score : -INFINITY;
+    }
+};
+
+/* Loads TILE cached rows; those from num_known on are zeros. */
+template <typename T, int CHUNKS, int HEADS>
+__device__ __forceinline__ void load_rows(const T *rows, int dim, int num_known, uint4 (&out)[TILE][CHUNKS]) {
 #pragma unroll
-            for (int c = 0; c < CHUNKS; c++) {
-                int at = (c * ROW_LANES + row_lane) * SIZE;
+    for (int j = 0; j < TILE; j++)
 #pragma unroll
-                for (int i = 0; i < SIZE; i++)
-                    if (at < v_dim) mine[at + i] = values[h][c][i];
-            }
-            if (lane == 0) mine[v_dim] = largest[h], mine[v_dim + 1] = sum[h];
+        for (int c = 0; c < CHUNKS; c++) {
+            int at = row_state<T, CHUNKS, HEADS>::place(c);
+            out[j][c] = at < dim && j < num_known ? *(const uint4 *)(rows + j * dim + at) : uint4{0, 0, 0, 0};
+        }
+}
+
+/* scores: in, each lane's share of the products; out, the weights of the positions. */
+template <typename T, int CHUNKS, int HEADS>
+__device__ __forceinline__ void weigh(row_state<T, CHUNKS, HEADS> &row, const score_rules &rules, int position, int num_known,
+                                      float (&scores)[HEADS][TILE]) {
+    enum { SIZE = vector_of<T>::SIZE, ROW_LANES = vector_of<T>::ROW_LANES };
+#pragma unroll
+    for (int h = 0; h < HEADS; h++) {
+        float new_largest = row.largest[h], old_scale, unused;
+#pragma unroll
+        for (int j = 0; j < TILE; j++) {
+            float s = scores[h][j];
+#pragma unroll
+            for (int offset = ROW_LANES / 2; offset > 0; offset >>= 1) s += __shfl_xor_sync(0xffffffffu, s, offset, ROW_LANES);
+            scores[h][j] = rules.apply(s, h, position + j, j < num_known);
+            new_largest = fmaxf(new_largest, scores[h][j]);
+        }
+        merge_scales(row.largest[h], new_largest, &old_scale, &unused, &row.largest[h]);
+        row.sum[h] *= old_scale;
+#pragma unroll
+        for (int j = 0; j < TILE; j++) {
+            scores[h][j] = scores[h][j] == -INFINITY ? 0.0f : expf(scores[h][j] - row.largest[h]);
+            row.sum[h] += scores[h][j];
+        }
+#pragma unroll
+        for (int c = 0; c < CHUNKS; c++)
+#pragma unroll
+            for (int i = 0; i < SIZE; i++) row.values[h][c][i] *= old_scale;
+    }
+}
+
+/* TILE positions from `position` on, whose keys and values stand at `key` and `value`. */
+template <typename T, int CHUNKS, int HEADS>
+__device__ __forceinline__ void attend_tile(row_state<T, CHUNKS, HEADS> &row, const score_rules &rules, const T *key, const T *value,
+                                            int k_dim, int v_dim, int position, int num_known) {
+    enum { SIZE = vector_of<T>::SIZE };
+    enum { LOADS_EARLY = HEADS * CHUNKS * SIZE <= 32 }; /* values beside keys, where registers have room */
+    uint4 keys[TILE][CHUNKS], stored[TILE][CHUNKS];
+    float scores[HEADS][TILE];
+    load_rows<T, CHUNKS, HEADS>(key, k_dim, num_known, keys);
+    if (LOADS_EARLY) load_rows<T, CHUNKS, HEADS>(value, v_dim, num_known, stored);
+#pragma unroll
+    for (int j = 0; j < TILE; j++) {
+#pragma unroll
+        for (int h = 0; h < HEADS; h++) scores[h][j] = 0.0f;
+#pragma unroll
+        for (int c = 0; c < CHUNKS; c++) {
+            float x[SIZE];
+            vector_of<T>::unpack(keys[j][c], x);
+#pragma unroll
+            for (int h = 0; h < HEADS; h++)
+#pragma unroll
+                for (int i = 0; i < SIZE; i++) scores[h][j] += row.query[h][c][i] * x[i];
         }
     }
-    __syncthreads();
-    int num_splits = (int)args.constants[NUM_SPLITS];
-    float *merged = shared + WARPS * HEADS * stride; /* CLUSTER: [head][v_dim + 2] */
+    weigh(row, rules, position, num_known, scores);
+    if (!LOADS_EARLY) load_rows<T, CHUNKS, HEADS>(value, v_dim, num_known, stored);
+#pragma unroll
+    for (int j = 0; j < TILE; j++)
+#pragma unroll
+        for (int c = 0; c < CHUNKS; c++) {
+            float x[SIZE];
+            vector_of<T>::unpack(stored[j][c], x);
+#pragma unroll
+            for (int h = 0; h < HEADS; h++)
+#pragma unroll
+                for (int i = 0; i < SIZE; i++) row.values[h][c][i] += scores[h][j] * x[i];
+        }
+}
+
+/* The rows of a warp become one, which goes to parts [head][v_dim + 2]. */
+template <typename T, int CHUNKS, int HEADS>
+__device__ __forceinline__ void merge_rows(row_state<T, CHUNKS, HEADS> &row, float *parts, int v_dim) {
+    enum { SIZE = vector_of<T>::SIZE, ROW_LANES = vector_of<T>::ROW_LANES };
+#pragma unroll
+    for (int h = 0; h < HEADS; h++) {
+#pragma unroll
+        for (int offset = ROW_LANES; offset < 32; offset <<= 1) {
+            float other_max = __shfl_xor_sync(0xffffffffu, row.largest[h], offset), mine, others;
+            float other_sum = __shfl_xor_sync(0xffffffffu, row.sum[h], offset);
+            merge_scales(row.largest[h], other_max, &mine, &others, &row.largest[h]);
+            row.sum[h] = row.sum[h] * mine + other_sum * others;
+#pragma unroll
+            for (int c = 0; c < CHUNKS; c++)
+#pragma unroll
+                for (int i = 0; i < SIZE; i++) {
+                    float x = __shfl_xor_sync(0xffffffffu, row.values[h][c][i], offset);
+                    row.values[h][c][i] = row.values[h][c][i] * mine + x * others;
+                }
+        }
+        float *part = parts + h * (v_dim + 2);
+        if (threadIdx.x % 32 >= ROW_LANES) continue;
+#pragma unroll
+        for (int c = 0; c < CHUNKS; c++)
+#pragma unroll
+            for (int i = 0; i < SIZE; i++)
+                if (row.place(c) < v_dim) part[row.place(c) + i] = row.values[h][c][i];
+        if (threadIdx.x % 32 == 0) part[v_dim] = row.largest[h], part[v_dim + 1] = row.sum[h];
+    }
+}
+
+/* The parts of a block's warps, [warp][head][v_dim + 2] in shared memory, become the result (a single split), or a part of the
+ * split: behind them in shared memory (CLUSTER), or in the workspace. */
+template <int HEADS, bool CLUSTER> __device__ __forceinline__ void merge_warps(const tn_cuda_args &args, float *shared, int first_head) {
+    int v_dim = (int)args.constants[V_DIM], stride = v_dim + 2, num_splits = (int)args.constants[NUM_SPLITS];
     for (int at = threadIdx.x; at < HEADS * v_dim; at += blockDim.x) {
         int h = at / v_dim, i = at % v_dim;
-        int64_t token_head = (int64_t)token * num_heads + first_head + h;
+        int64_t token_head = blockIdx.x * args.constants[NUM_HEADS] + first_head + h;
         float top = -INFINITY, total = 0.0f, x = 0.0f;
         for (int w = 0; w < WARPS; w++) top = fmaxf(top, shared[(w * HEADS + h) * stride + v_dim]);
         for (int w = 0; w < WARPS; w++) {
@@ -292,21 +300,26 @@ template <typename T, int CHUNKS, int HEADS, bool CLUSTER> __device__ __forceinl
             store_value(args, token_head, first_head + h, i, x, top, total);
             continue;
         }
-        float *part =
-            CLUSTER ? merged + h * stride : (float *)args.buffers[args.constants[OUTPUT] + 1] + (token_head * num_splits + split) * stride;
+        float *part = CLUSTER ? shared + (WARPS * HEADS + h) * stride
+                              : (float *)args.buffers[args.constants[OUTPUT] + 1] + (token_head * num_splits + blockIdx.z) * stride;
         part[i] = x;
         if (i == 0) part[v_dim] = top, part[v_dim + 1] = total;
     }
-    if (!CLUSTER) return;
+}
+
+/* merged [head][v_dim + 2] of every block of the cluster; each block makes its share of the result. */
+template <int HEADS> __device__ __forceinline__ void merge_cluster(const tn_cuda_args &args, const float *merged, int first_head) {
+    int v_dim = (int)args.constants[V_DIM];
     wait_for_cluster();
-    for (int at = split * blockDim.x + threadIdx.x; at < HEADS * v_dim; at += CLUSTER_SPLITS * blockDim.x) {
+    for (int at = blockIdx.z * blockDim.x + threadIdx.x; at < HEADS * v_dim; at += CLUSTER_SPLITS * blockDim.x) {
         int h = at / v_dim, i = at % v_dim;
+        const float *part = merged + h * (v_dim + 2);
         float tops[CLUSTER_SPLITS], totals[CLUSTER_SPLITS], xs[CLUSTER_SPLITS], top = -INFINITY, total = 0.0f, x = 0.0f;
 #pragma unroll
         for (int r = 0; r < CLUSTER_SPLITS; r++) {
-            tops[r] = load_of_block(merged + h * stride + v_dim, r);
-            totals[r] = load_of_block(merged + h * stride + v_dim + 1, r);
-            xs[r] = load_of_block(merged + h * stride + i, r);
+            tops[r] = load_of_block(part + v_dim, r);
+            totals[r] = load_of_block(part + v_dim + 1, r);
+            xs[r] = load_of_block(part + i, r);
             top = fmaxf(top, tops[r]);
         }
 #pragma unroll
@@ -315,9 +328,47 @@ template <typename T, int CHUNKS, int HEADS, bool CLUSTER> __device__ __forceinl
             total += part_scale * totals[r];
             x += part_scale * xs[r];
         }
-        store_value(args, (int64_t)token * num_heads + first_head + h, first_head + h, i, x, top, total);
+        store_value(args, blockIdx.x * args.constants[NUM_HEADS] + first_head + h, first_head + h, i, x, top, total);
     }
     wait_for_cluster(); /* nobody leaves while others read its memory */
+}
+
+/* CLUSTER: the splits of a token and its heads are one cluster of CLUSTER_SPLITS blocks. */
+template <typename T, int CHUNKS, int HEADS, bool CLUSTER> __device__ __forceinline__ void attend(const tn_cuda_args &args, float *shared) {
+    enum { ROWS = 32 / vector_of<T>::ROW_LANES };
+    int lane = threadIdx.x % 32, warp = threadIdx.x / 32, token = blockIdx.x, first_head = blockIdx.y * HEADS, split = blockIdx.z;
+    int k_dim = (int)args.constants[K_DIM], v_dim = (int)args.constants[V_DIM], num_heads = (int)args.constants[NUM_HEADS];
+    int tokens_per_block = (int)args.constants[TOKENS_PER_BLOCK], num_kv_heads = (int)args.constants[NUM_KV_HEADS];
+    row_state<T, CHUNKS, HEADS> row;
+    wait_for_previous();
+    let_next_start();
+
+    row.load_query((const float *)args.buffers[0] + ((int64_t)token * num_heads + first_head) * k_dim, k_dim);
+    visible v = find_visible(args, token); /* while the query is on its way */
+    int first_tile = split * v.tiles_a_split;
+    int last_tile = first_tile + v.tiles_a_split < v.num_tiles ? first_tile + v.tiles_a_split : v.num_tiles;
+    if (!CLUSTER && first_tile >= last_tile && split > 0) return;
+    tn_cuda_kv_layout layout = tn_cuda_kv_layout_make(args.constants[NUM_LAYERS], num_kv_heads, k_dim, v_dim, tokens_per_block);
+    const T *cache =
+        (const T *)args.buffers[1] + args.constants[LAYER] * layout.layer + first_head / (num_heads / num_kv_heads) * layout.head;
+    const int32_t *table = (const int32_t *)args.buffers[4] + (int64_t)v.sequence * args.constants[TABLE_COLUMNS];
+    score_rules rules = {(float)constant_real(args, SOFT_CAP),
+                         (args.constants[FLAGS] & FLAG_SLOPES) != 0 ? (const float *)args.buffers[6] + first_head : nullptr, v.index,
+                         (int)args.constants[WINDOW], (int)args.constants[SINK_TOKENS]};
+    row.begin((float)constant_real(args, SCALE));
+    for (int base = first_tile + warp * ROWS; base < last_tile; base += WARPS * ROWS) { /* the same for the whole warp */
+        int n = base + lane / vector_of<T>::ROW_LANES, tile = n < v.num_sink_tiles ? n : n - v.num_sink_tiles + v.tile;
+        int position = tile * TILE, block = n < last_tile ? table[position / tokens_per_block] : -1;
+        int num_known = block < 0 ? 0 : v.index + 1 - position; /* positions of the tile that were written */
+        if (block < 0) block = 0;
+        const T *keys = cache + block * layout.block;
+        attend_tile(row, rules, keys + (int64_t)(position % tokens_per_block) * k_dim,
+                    keys + layout.v_offset + (int64_t)(position % tokens_per_block) * v_dim, k_dim, v_dim, position, num_known);
+    }
+    merge_rows(row, shared + warp * HEADS * (v_dim + 2), v_dim);
+    __syncthreads();
+    merge_warps<HEADS, CLUSTER>(args, shared, first_head);
+    if (CLUSTER) merge_cluster<HEADS>(args, shared + WARPS * HEADS * (v_dim + 2), first_head);
 }
 
 #if __CUDA_ARCH__ >= 900
