@@ -61,7 +61,7 @@ struct tn_backend {
     tn_status (*device_create)(const tn_device_options *options, tn_device **out_device); /* options complete, diag set or NULL */
     void (*device_destroy)(tn_device *device);
 
-    /* 64-byte aligned (4,096 from 4 KB on), zeroed. TN_OUT_OF_MEMORY reports size and limit. */
+    /* 64-byte aligned (host memory: 4,096 from 4 KB on), zeroed. TN_OUT_OF_MEMORY reports size and limit. */
     tn_status (*memory_allocate)(tn_device *device, tn_memory_kind kind, size_t size_bytes, tn_diag *diag, void **out_memory);
     void (*memory_free)(tn_device *device, void *memory, size_t size_bytes);
 
