@@ -44,17 +44,13 @@ enum { ROWS = 128, GROUP = 16 /* positions whose place is looked up together: no
 
 template <typename T> struct half_of;
 template <> struct half_of<f16> {
-    static __device__ __forceinline__ uint32_t pack(float first, float second) {
-        return floats_to_f16x2(first, second);
-    }
+    static __device__ __forceinline__ uint32_t pack(float first, float second) { return floats_to_f16x2(first, second); }
     static __device__ __forceinline__ void multiply(float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
         multiply_f16(sums, a, b0, b1);
     }
 };
 template <> struct half_of<bf16> {
-    static __device__ __forceinline__ uint32_t pack(float first, float second) {
-        return floats_to_bf16x2(first, second);
-    }
+    static __device__ __forceinline__ uint32_t pack(float first, float second) { return floats_to_bf16x2(first, second); }
     static __device__ __forceinline__ void multiply(float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
         multiply_bf16(sums, a, b0, b1);
     }
@@ -117,7 +113,8 @@ template <int DIM, int POSITIONS> struct shared_memory {
     int64_t groups[4][GROUPS][2]; /* of tile n in n % 4: elements to its keys and to its values; −1: it is not in the cache */
 };
 
-template <typename T, int DIM, int WARP_ROWS, int POSITIONS> __device__ __forceinline__ void attend_tile(const tn_cuda_args &args, char *memory) {
+template <typename T, int DIM, int WARP_ROWS, int POSITIONS>
+__device__ __forceinline__ void attend_tile(const tn_cuda_args &args, char *memory) {
     enum {
         THREADS = ROWS / WARP_ROWS * 32,
         ROW_TILES = WARP_ROWS / 16,
@@ -331,10 +328,10 @@ template <typename T, int DIM, int WARP_ROWS, int POSITIONS> __device__ __forcei
         }
 }
 
-#define ATTENTION_TILE(type, dim, warp_rows, positions)                               \
-    TN_KERNEL(attention_tile_##type##_##dim, ROWS / warp_rows * 32) {                 \
-        extern __shared__ __align__(16) char memory[];                                \
-        attend_tile<type, dim, warp_rows, positions>(args, memory);                   \
+#define ATTENTION_TILE(type, dim, warp_rows, positions)               \
+    TN_KERNEL(attention_tile_##type##_##dim, ROWS / warp_rows * 32) { \
+        extern __shared__ __align__(16) char memory[];                \
+        attend_tile<type, dim, warp_rows, positions>(args, memory);   \
     }
 ATTENTION_TILE(f16, 64, 32, 64)
 ATTENTION_TILE(f16, 96, 32, 64)
