@@ -9,11 +9,12 @@ import pathlib
 import re
 import sys
 
-# (kernel, architecture): bytes stored and loaded, a register or two at the bounds that __launch_bounds__ sets for occupancy.
+# kernel: bytes stored and loaded, on any architecture.
 ACCEPTED = {
-    ("attention_bf16_1_2", "sm_80"): 8, ("attention_f16_1_2", "sm_80"): 8, ("attention_f32_2_2", "sm_100"): 16,
-    ("gemv_bf16_8", "sm_80"): 16, ("gemv_bf16_8", "sm_90a"): 32, ("gemv_f16_8", "sm_80"): 16, ("gemv_f16_8", "sm_90a"): 32,
-    ("gemv_q4_0_1", "sm_80"): 16, ("gemv_q4_1_1", "sm_80"): 8, ("grouped_float_64", "sm_90a"): 64,
+    # a register or two at the bounds that __launch_bounds__ sets for occupancy
+    "attention_cluster_f32_1_1": 8, "gemv_bf16_8": 32, "gemv_f16_8": 32, "gemv_q4_0_1": 16, "gemv_q4_1_1": 8, "grouped_float_64": 64,
+    # scores and sums of a whole tile of heads this wide are more than 255 registers
+    "attention_tile_bf16_96": 112, "attention_tile_f16_96": 112, "attention_tile_bf16_128": 424, "attention_tile_f16_128": 424,
 }
 
 ENTRY = re.compile(r"Compiling entry function '(\w+)' for '(\w+)'")
@@ -47,7 +48,7 @@ def main():
     failed = 0
     print(f"{'kernel':32} {'for':8} registers  shared  stack  spilled")
     for name, architecture, registers, shared, stack, spill in sorted(found):
-        is_wrong = spill > ACCEPTED.get((name, architecture), 0)
+        is_wrong = spill > ACCEPTED.get(name, 0)
         failed += is_wrong
         if spill or stack or "-v" in sys.argv[2:]:
             note = "  FAIL" if is_wrong else ""
