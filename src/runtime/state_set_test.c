@@ -144,7 +144,15 @@ static void slot_rows_hold_what_sampling_needs(void **state) {
     int32_t tokens[4] = {7, 9, 7, 11}, ids[3] = {5, -1, -1}, query_start[2] = {0, 3}, slot = 2, out[3];
     float bias[VOCAB];
     for (int i = 0; i < VOCAB; i++) bias[i] = (float)i;
-    tn_slot_params params = {.seed = 42, .top_p = 0.5f, .end_id = 3, .prompt_ignore_length = 1};
+    /* The last two tokens were drawn before: top_p decayed twice. */
+    tn_slot_params params = {.seed = 42,
+                             .top_p = 0.5f,
+                             .top_p_decay = 0.5f,
+                             .top_p_min = 0.01f,
+                             .top_p_reset_id = -1,
+                             .end_id = 3,
+                             .prompt_length = 2,
+                             .prompt_ignore_length = 1};
     tn_context_set_states(context, set);
     assert_int_equal(tn_state_set_write_slot(set, 1, slot, &params, tokens, 4, bias, NULL, diag), TN_OK);
     tokens[3] = 0; /* reused on return */
@@ -169,7 +177,7 @@ static void slot_rows_hold_what_sampling_needs(void **state) {
     assert_int_equal(tn_stream_synchronize(stream, diag), TN_OK);
     const tn_slot *written = (const tn_slot *)(const void *)row;
     const int32_t *counts = (const int32_t *)(const void *)(row + layout.counts_offset);
-    assert_true(written->params.seed == 42 && written->params.has_bias && written->current_top_p == 0.5f);
+    assert_true(written->params.seed == 42 && written->params.has_bias && written->current_top_p == 0.125f);
     assert_int_equal(written->history_count, 4);
     assert_int_equal(((const int32_t *)(const void *)(row + layout.history_offset))[3], 11);
     assert_int_equal(counts[7], 1);
