@@ -69,7 +69,8 @@ typedef struct tn_executor_options {
     int32_t max_num_tokens;        /* tokens in a step; 0: as above */
     int64_t max_cache_tokens;      /* of the key/value cache; 0: max_batch_size · max_seq_len or as much as cache_memory_fraction holds */
     double cache_memory_fraction;  /* of the memory that is free; default 0.9 */
-    bool enable_block_reuse;       /* default true: prompts that begin alike share blocks */
+    bool enable_block_reuse;       /* default true: prompts that begin alike share blocks. Off, a model whose layers all have a window
+                                    * gives back the blocks behind it while it runs */
     bool enable_chunked_context;   /* default true: a long prompt is read in several steps */
     int32_t max_chunk_tokens;      /* of one prompt in one step; 0: max_num_tokens. A chunk may end at any token */
     int32_t max_queue_size;        /* waiting sequences; 0: no limit. Beyond it enqueue answers TN_UNAVAILABLE */
@@ -227,6 +228,7 @@ typedef struct tn_executor_info {
     int32_t num_queued, num_active;
     int64_t num_steps;
     size_t cache_bytes;
+    int64_t max_blocks_per_request; /* held at once, where all layers have a window and reuse is off; 0: as many as it is long */
 } tn_executor_info;
 TN_API void tn_executor_get_info(tn_executor *executor, tn_executor_info *out_info);
 

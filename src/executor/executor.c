@@ -95,6 +95,20 @@ static tn_status create_cache(tn_executor *executor, tn_diag *diag) {
     return tn_kv_cache_create(&cache, &executor->allocator, diag, &executor->cache);
 }
 
+/* How far back any layer looks; 0: to the beginning. */
+static void find_window(const tn_engine *engine, tn_scheduler_options *options) {
+    bool has_all = true;
+    for (int i = 0; i < tn_engine_num_states(engine); i++) {
+        const tn_state_info *state = tn_engine_get_state(engine, i);
+        if (strcmp(state->kind, "kv") != 0) continue;
+        has_all = has_all && state->window > 0 && state->window < INT32_MAX / 4 && state->sink_tokens < INT32_MAX / 4;
+        if (!has_all) break;
+        if (state->window > options->window) options->window = (int32_t)state->window;
+        if (state->sink_tokens > options->sink_tokens) options->sink_tokens = (int32_t)state->sink_tokens;
+    }
+    if (!has_all) options->window = options->sink_tokens = 0;
+}
+
 static tn_status create_scheduler(tn_executor *executor, tn_diag *diag) {
     const tn_executor_options *options = &executor->options;
     const tn_executor_info *info = &executor->info;
@@ -109,6 +123,9 @@ static tn_status create_scheduler(tn_executor *executor, tn_diag *diag) {
         .tokens_per_block = info->tokens_per_block,
         .enable_block_reuse = options->enable_block_reuse,
     };
+    find_window(executor->engine, &scheduler);
+    int32_t most_held = tn_scheduler_most_held(&scheduler);
+    executor->info.max_blocks_per_request = most_held < INT32_MAX ? most_held : 0;
     tn_status status = tn_scheduler_init(&executor->scheduler, &scheduler, executor->cache, &executor->arena, diag);
     if (status != TN_OK) return status;
     executor->deadlines = (tn_heap){.is_before = tn_sequence_times_out_before, .order = 1};

@@ -127,10 +127,12 @@ static tn_status check_capacity(const tn_request *request, const tn_executor_inf
     int64_t total = (int64_t)request->num_input_ids + request->max_tokens;
     if (total > limits->max_seq_len) total = limits->max_seq_len;
     int64_t num_blocks = (total + limits->tokens_per_block - 1) / limits->tokens_per_block;
+    if (limits->max_blocks_per_request > 0 && num_blocks > limits->max_blocks_per_request) num_blocks = limits->max_blocks_per_request;
     if (num_blocks > limits->num_blocks) {
         tn_where where = {.hint = "ask for fewer tokens, or start the executor with more cache"};
         return tn_fail_at(diag, TN_INVALID_ARGUMENT, &where,
-                          "cannot take the request: it may need %lld tokens of cache, the executor has %lld", (long long)total,
+                          "cannot take the request: it may need %lld tokens of cache, the executor has %lld",
+                          (long long)(total < num_blocks * limits->tokens_per_block ? total : num_blocks * limits->tokens_per_block),
                           (long long)(limits->num_blocks * limits->tokens_per_block));
     }
     return TN_OK;

@@ -72,6 +72,18 @@ static bool take_block(tn_scheduler *scheduler, tn_sequence *sequence) {
     return true;
 }
 
+/* Blocks that the next token and all after it do not look at. A step in flight that does is before the next on the stream. */
+static void leave_blocks(tn_scheduler *scheduler, tn_sequence *sequence) {
+    int32_t size = scheduler->options.tokens_per_block, first_seen = sequence->num_computed - scheduler->options.window + 1;
+    int32_t num_before = sequence->num_left;
+    for (; (sequence->first_held + 1) * size <= first_seen && sequence->first_held < sequence->num_blocks; sequence->first_held++) {
+        tn_kv_cache_release(scheduler->cache, sequence->blocks[sequence->first_held]);
+        sequence->blocks[sequence->first_held] = -1;
+        sequence->num_left++;
+    }
+    if (sequence->num_left > num_before) tn_scheduler_promise(scheduler, sequence);
+}
+
 /* Blocks for the tokens that the entry has; pauses others, or the sequence itself, if there are none. */
 static void ensure_blocks(tn_scheduler *scheduler, int32_t index) {
     tn_sequence *sequence = active_at(scheduler, index);
@@ -136,6 +148,7 @@ int32_t tn_scheduler_plan(tn_scheduler *scheduler, int32_t max_num_tokens) {
         tn_sequence *sequence = active_at(scheduler, i);
         tn_micro_batch_entry *entry = &scheduler->entries[i];
         bool is_context = sequence->num_computed < sequence->num_prefill;
+        if (scheduler->most_held < INT32_MAX) leave_blocks(scheduler, sequence);
         bool waits = is_context && can_share && !sequence->is_done && shares_or_waits(scheduler, sequence);
         *entry = (tn_micro_batch_entry){
             .num_computed = sequence->num_computed, .num_waiting = waits ? 0 : num_waiting(sequence), .is_context = is_context};

@@ -8,6 +8,8 @@
 #include "executor/scheduler.h"
 
 int64_t tn_scheduler_num_spare(const tn_scheduler *scheduler); /* blocks that are available and not promised */
+/* Sets aside what the sequence may still take. */
+void tn_scheduler_promise(tn_scheduler *scheduler, tn_sequence *sequence);
 /* Leaves a gap at `index` of active. */
 void tn_scheduler_pause(tn_scheduler *scheduler, int32_t index);
 /* Index of the running sequence of the lowest priority, the one that started last; −1: none. */

@@ -13,6 +13,7 @@ tn_status tn_scheduler_init(tn_scheduler *scheduler, const tn_scheduler_options 
     memset(scheduler, 0, sizeof *scheduler);
     scheduler->options = *options;
     scheduler->cache = cache;
+    scheduler->most_held = tn_scheduler_most_held(options);
     scheduler->queue = (tn_heap){.is_before = tn_sequence_is_more_urgent, .order = 0};
     size_t count = (size_t)options->max_batch_size;
     scheduler->active = tn_arena_alloc_array(arena, count, sizeof(tn_sequence *));
@@ -36,6 +37,24 @@ int64_t tn_scheduler_num_spare(const tn_scheduler *scheduler) {
     return tn_kv_cache_num_available(scheduler->cache) - scheduler->num_promised;
 }
 
+int32_t tn_scheduler_most_held(const tn_scheduler_options *options) {
+    if (options->window <= 0 || options->enable_block_reuse) return INT32_MAX;
+    int32_t size = options->tokens_per_block, chunk = options->limits.max_chunk_tokens;
+    if (!options->limits.allow_chunks || chunk > options->limits.max_num_tokens) chunk = options->limits.max_num_tokens;
+    int64_t num_tokens = (int64_t)options->window + chunk - 1; /* seen by the tokens of a chunk, anywhere in blocks */
+    int64_t most = (num_tokens + size - 2) / size + 1 + (options->sink_tokens + size - 1) / size;
+    return most < INT32_MAX ? (int32_t)most : INT32_MAX;
+}
+
+/* What it may still take: to the end, or to the most that it holds at once. */
+void tn_scheduler_promise(tn_scheduler *scheduler, tn_sequence *sequence) {
+    int32_t wanted = sequence->num_target - sequence->num_blocks, room = scheduler->most_held - (sequence->num_blocks - sequence->num_left);
+    int32_t promised = wanted < room ? wanted : room;
+    if (promised < 0) promised = 0;
+    scheduler->num_promised += promised - sequence->num_promised;
+    sequence->num_promised = promised;
+}
+
 /* --- giving back ------------------------------------------------------------------------------------------------------------ */
 
 /* The tokens of its last block that will not become whole: others may copy them. */
@@ -51,9 +70,10 @@ static void commit_tail(tn_scheduler *scheduler, const tn_sequence *sequence) {
 
 static void give_back(tn_scheduler *scheduler, tn_sequence *sequence) {
     commit_tail(scheduler, sequence);
-    for (int32_t i = sequence->num_blocks - 1; i >= 0; i--) tn_kv_cache_release(scheduler->cache, sequence->blocks[i]);
+    for (int32_t i = sequence->num_blocks - 1; i >= 0; i--)
+        if (sequence->blocks[i] >= 0) tn_kv_cache_release(scheduler->cache, sequence->blocks[i]);
     scheduler->num_promised -= sequence->num_promised;
-    sequence->num_blocks = sequence->num_committed_blocks = sequence->num_promised = 0;
+    sequence->num_blocks = sequence->num_committed_blocks = sequence->num_promised = sequence->num_left = 0;
     if (sequence->slot >= 0) scheduler->free_slots[scheduler->num_free_slots++] = sequence->slot;
     sequence->slot = -1;
 }
@@ -122,20 +142,21 @@ static void count_blocks(tn_scheduler *scheduler, tn_sequence *sequence, int32_t
 static bool start(tn_scheduler *scheduler, tn_sequence *sequence, int64_t now_ns) {
     bool shares = may_share(scheduler, sequence);
     int32_t wanted = num_wanted(scheduler, sequence), num_tokens = sequence->num_known - 1;
+    int32_t num_held = wanted < scheduler->most_held ? wanted : scheduler->most_held;
     int32_t num_owned = shares ? tn_kv_cache_count_owned(scheduler->cache, sequence->cache_salt, sequence->tokens, num_tokens) : 0;
     int64_t spare = tn_scheduler_num_spare(scheduler);
-    if (wanted - num_owned > spare) return false;
+    if (num_held - num_owned > spare) return false;
     tn_kv_match match = {0};
     if (shares)
         match =
             tn_kv_cache_match(scheduler->cache, sequence->cache_salt, sequence->tokens, num_tokens, wanted - num_owned, sequence->blocks);
-    int32_t needed = wanted - match.num_blocks;
     sequence->num_blocks = match.num_blocks;
     sequence->num_committed_blocks = match.num_shared;
     sequence->num_computed = sequence->num_finished = match.num_tokens;
     sequence->num_prefill = sequence->num_drawn = sequence->num_known;
-    sequence->num_promised = needed;
-    scheduler->num_promised += needed;
+    sequence->num_target = wanted;
+    sequence->first_held = num_blocks_of(scheduler, scheduler->options.sink_tokens);
+    tn_scheduler_promise(scheduler, sequence);
     sequence->slot = scheduler->free_slots[--scheduler->num_free_slots];
     sequence->needs_slot = true;
     sequence->is_paused = false;
@@ -193,7 +214,8 @@ bool tn_scheduler_check(const tn_scheduler *scheduler) {
         if (sequence->num_finished > sequence->num_computed || num_blocks_of(scheduler, sequence->num_computed) > sequence->num_blocks)
             return false;
         num_promised += sequence->num_promised;
-        num_owned += sequence->num_blocks;
+        num_owned += sequence->num_blocks - sequence->num_left;
+        if (sequence->num_blocks - sequence->num_left > scheduler->most_held) return false;
     }
     int64_t num_references = 0;
     for (int32_t i = 0; i < tn_kv_cache_num_blocks(scheduler->cache); i++) num_references += tn_kv_cache_num_owners(scheduler->cache, i);

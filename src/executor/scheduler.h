@@ -32,7 +32,12 @@ typedef struct tn_scheduler_options {
     tn_micro_batch_limits limits;
     int32_t max_batch_size, tokens_per_block;
     bool enable_block_reuse;
+    int32_t window, sink_tokens; /* all that any layer looks back on: the last `window` tokens and the first sink_tokens; 0: all */
 } tn_scheduler_options;
+
+/* Blocks of tokens that no layer looks at any more are given back while a sequence runs; with block reuse they are kept to be
+ * shared. The most that a sequence holds at once; INT32_MAX: all of it. */
+int32_t tn_scheduler_most_held(const tn_scheduler_options *options);
 
 typedef struct tn_schedule_row {
     tn_sequence *sequence;
@@ -68,6 +73,7 @@ typedef struct tn_scheduler {
     tn_micro_batch_entry *entries; /* [max_batch_size] */
     tn_schedule_row *rows;         /* [max_batch_size] of the last plan: contexts first */
     tn_schedule_counts counts;
+    int32_t most_held;                               /* tn_scheduler_most_held */
     int32_t batch_limit;                             /* sequences that may run now: max_batch_size, or fewer by tuning */
     int64_t num_plans, num_steps, num_retired_steps; /* steps: plans with rows; those known to be finished */
     tn_pending_key pending[TN_NUM_PENDING_KEYS];

@@ -34,10 +34,12 @@ struct tn_sequence {
     int32_t slot; /* −1: not running */
     int32_t num_prefill, num_known, num_drawn, num_computed, num_finished, num_in_flight;
     int32_t num_blocks, num_committed_blocks;
-    int32_t num_promised; /* blocks set aside for it that it has not taken yet */
-    bool is_done;         /* nothing more will be drawn */
-    bool wants_pause;     /* to be paused when it is not in flight */
-    bool needs_slot;      /* its next row writes the sampling slot */
+    int32_t num_promised;         /* blocks set aside for it that it has not taken yet */
+    int32_t num_target;           /* blocks that the policy wants for it in all */
+    int32_t num_left, first_held; /* of num_blocks: given back as no layer looks at them (−1 in blocks); the next that may be */
+    bool is_done;                 /* nothing more will be drawn */
+    bool wants_pause;             /* to be paused when it is not in flight */
+    bool needs_slot;              /* its next row writes the sampling slot */
     bool has_prompt_results, uses_host_logits, is_paused;
     int32_t num_prompt, max_total, max_blocks;
     int32_t end_id;

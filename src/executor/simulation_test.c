@@ -26,6 +26,7 @@ typedef struct setting {
     tn_chunking_policy chunking;
     int32_t depth, num_blocks, num_host_slots, max_num_tokens, max_chunk_tokens, chunk_unit;
     bool allow_chunks, reuse, partial, copies, priorities;
+    int32_t window, sink_tokens;
 } setting;
 
 typedef struct flight {
@@ -156,6 +157,7 @@ static uint64_t *place_of(simulation *self, const tn_sequence *sequence, int32_t
 static void check_past(simulation *self, const tn_sequence *sequence, int32_t end) {
     if (end == 0) return;
     int32_t position = (int32_t)random_below(self, (uint32_t)end);
+    if (self->set.window > 0 && position >= self->set.sink_tokens && position <= end - self->set.window) return; /* not seen */
     uint64_t hash = 1;
     for (int32_t i = 0; i <= position; i++) hash = mix(hash, sequence->tokens[i]);
     if (position < sequence->num_known && *place_of(self, sequence, position) != hash)
@@ -282,9 +284,12 @@ static uint64_t simulate(const setting *set, uint64_t seed, int32_t num_requests
                                                .policy = set->chunking},
                                     .max_batch_size = MAX_BATCH,
                                     .tokens_per_block = BLOCK,
-                                    .enable_block_reuse = set->reuse};
+                                    .enable_block_reuse = set->reuse,
+                                    .window = set->window,
+                                    .sink_tokens = set->sink_tokens};
     assert_int_equal(tn_kv_cache_create(&cache, NULL, NULL, &self.cache), TN_OK);
     assert_int_equal(tn_scheduler_init(&self.scheduler, &options, self.cache, &self.arena, NULL), TN_OK);
+    if (self.scheduler.most_held < INT32_MAX) self.info.max_blocks_per_request = self.scheduler.most_held;
     while (self.next_id <= (uint64_t)num_requests || self.num_live > 0) {
         int32_t num_new = random_below(&self, 3) == 0 ? (int32_t)random_below(&self, 6) : 0;
         for (int32_t i = 0; i < num_new && self.next_id <= (uint64_t)num_requests && self.num_live < MAX_LIVE; i++) arrive(&self);
@@ -301,16 +306,19 @@ static uint64_t simulate(const setting *set, uint64_t seed, int32_t num_requests
 }
 
 static const setting settings[] = {
-    {TN_GUARANTEED_NO_EVICT, TN_FIRST_COME_FIRST_SERVED, 1, 64, 0, 32, 32, 4, true, true, true, true, true},
-    {TN_GUARANTEED_NO_EVICT, TN_EQUAL_PROGRESS, 2, 40, 24, 24, 16, 4, true, true, true, true, false},
-    {TN_GUARANTEED_NO_EVICT, TN_FIRST_COME_FIRST_SERVED, 2, 24, 8, 64, 64, 4, true, true, true, false, true},
-    {TN_GUARANTEED_NO_EVICT, TN_FIRST_COME_FIRST_SERVED, 1, 24, 0, 96, 96, 4, false, false, false, false, false},
-    {TN_MAX_UTILIZATION, TN_FIRST_COME_FIRST_SERVED, 1, 24, 0, 32, 32, 4, true, true, true, true, true},
-    {TN_MAX_UTILIZATION, TN_FIRST_COME_FIRST_SERVED, 2, 24, 16, 32, 3, 1, true, true, true, true, true},
-    {TN_MAX_UTILIZATION, TN_EQUAL_PROGRESS, 2, 32, 0, 16, 16, 4, true, false, false, false, false},
-    {TN_MAX_UTILIZATION, TN_FIRST_COME_FIRST_SERVED, 2, 28, 0, 96, 96, 4, false, true, false, false, true},
-    {TN_STATIC_BATCH, TN_FIRST_COME_FIRST_SERVED, 1, 48, 0, 32, 32, 4, true, true, true, true, true},
-    {TN_STATIC_BATCH, TN_EQUAL_PROGRESS, 2, 24, 24, 16, 8, 4, true, true, true, true, false},
+    {TN_GUARANTEED_NO_EVICT, TN_FIRST_COME_FIRST_SERVED, 1, 64, 0, 32, 32, 4, true, true, true, true, true, 0, 0},
+    {TN_GUARANTEED_NO_EVICT, TN_EQUAL_PROGRESS, 2, 40, 24, 24, 16, 4, true, true, true, true, false, 0, 0},
+    {TN_GUARANTEED_NO_EVICT, TN_FIRST_COME_FIRST_SERVED, 2, 24, 8, 64, 64, 4, true, true, true, false, true, 0, 0},
+    {TN_GUARANTEED_NO_EVICT, TN_FIRST_COME_FIRST_SERVED, 1, 24, 0, 96, 96, 4, false, false, false, false, false, 0, 0},
+    {TN_MAX_UTILIZATION, TN_FIRST_COME_FIRST_SERVED, 1, 24, 0, 32, 32, 4, true, true, true, true, true, 0, 0},
+    {TN_MAX_UTILIZATION, TN_FIRST_COME_FIRST_SERVED, 2, 24, 16, 32, 3, 1, true, true, true, true, true, 0, 0},
+    {TN_MAX_UTILIZATION, TN_EQUAL_PROGRESS, 2, 32, 0, 16, 16, 4, true, false, false, false, false, 0, 0},
+    {TN_MAX_UTILIZATION, TN_FIRST_COME_FIRST_SERVED, 2, 28, 0, 96, 96, 4, false, true, false, false, true, 0, 0},
+    {TN_STATIC_BATCH, TN_FIRST_COME_FIRST_SERVED, 1, 48, 0, 32, 32, 4, true, true, true, true, true, 0, 0},
+    {TN_STATIC_BATCH, TN_EQUAL_PROGRESS, 2, 24, 24, 16, 8, 4, true, true, true, true, false, 0, 0},
+    {TN_GUARANTEED_NO_EVICT, TN_FIRST_COME_FIRST_SERVED, 2, 12, 0, 16, 8, 4, true, false, false, false, true, 10, 3},
+    {TN_MAX_UTILIZATION, TN_EQUAL_PROGRESS, 1, 11, 0, 32, 5, 1, true, false, false, false, true, 9, 0},
+    {TN_GUARANTEED_NO_EVICT, TN_FIRST_COME_FIRST_SERVED, 1, 40, 0, 32, 32, 4, true, true, true, true, true, 12, 5},
 };
 enum { NUM_SETTINGS = sizeof settings / sizeof *settings };
 

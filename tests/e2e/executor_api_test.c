@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "format/json.h"
 #include "support/fault_allocator.h"
@@ -774,6 +775,85 @@ static void the_cache_keeps_to_its_byte_limit(void **state) {
     assert_int_equal(info.num_blocks, 5);
 }
 
+/* The golden mistral with a window, as a directory. */
+static void make_windowed_model(char path[64], int window) {
+    char from[256], to[128], config[8192];
+    snprintf(path, 64, "/tmp/tenon-window-XXXXXX");
+    assert_non_null(mkdtemp(path));
+    snprintf(from, sizeof from, TN_TEST_DATA "/models/mistral/model.safetensors");
+    snprintf(to, sizeof to, "%s/model.safetensors", path);
+    assert_int_equal(symlink(from, to), 0);
+    FILE *file = fopen(TN_TEST_DATA "/models/mistral/config.json", "rb");
+    assert_non_null(file);
+    size_t size = fread(config, 1, sizeof config - 1, file);
+    fclose(file);
+    config[size] = '\0';
+    const char *key = "\"sliding_window\": null", *found = strstr(config, key);
+    assert_non_null(found);
+    snprintf(to, sizeof to, "%s/config.json", path);
+    file = fopen(to, "wb");
+    assert_non_null(file);
+    fprintf(file, "%.*s\"sliding_window\": %d%s", (int)(found - config), config, window, found + strlen(key));
+    assert_int_equal(fclose(file), 0);
+}
+
+static void remove_model(const char *path) {
+    char file[128];
+    snprintf(file, sizeof file, "%s/model.safetensors", path);
+    unlink(file);
+    snprintf(file, sizeof file, "%s/config.json", path);
+    unlink(file);
+    assert_int_equal(rmdir(path), 0);
+}
+
+static void blocks_behind_the_window_are_given_back_and_no_answer_changes(void **state) {
+    (void)state;
+    char path[64];
+    make_windowed_model(path, 20);
+    tn_test_decoder decoder;
+    tn_model_options model;
+    tn_model_options_init(&model);
+    model.tokens_per_block = BLOCK;
+    model.max_num_tokens = MAX_NUM_TOKENS;
+    model.max_batch_size = MAX_BATCH;
+    tn_test_decoder_open(&decoder, path, "cpu", NULL, &model);
+    int32_t ids[3][100];
+    tn_response *alone[3];
+    tn_executor_options options = make_options();
+    tn_test_decoder_start(&decoder, &options); /* with reuse: nothing is given back */
+    for (uint32_t i = 0; i < 3; i++) {
+        make_prompt(ids[i], 100, 90 + i);
+        tn_request request = make_request(ids[i], 100, 100);
+        request.return_generation_logits = true;
+        alone[i] = tn_test_answer(&decoder, &request);
+    }
+    options.enable_block_reuse = false;
+    options.max_chunk_tokens = 16;
+    options.max_cache_tokens = 8 * BLOCK; /* 200 tokens are 13 blocks */
+    for (int depth = 1; depth <= 2; depth++) {
+        options.pipeline_depth = depth;
+        tn_test_decoder_start(&decoder, &options);
+        tn_executor_info info;
+        tn_executor_get_info(decoder.executor, &info);
+        assert_int_equal(info.max_blocks_per_request, 4);
+        uint64_t pending[3];
+        for (int i = 0; i < 3; i++) {
+            tn_request request = make_request(ids[i], 100, 100);
+            request.return_generation_logits = true;
+            pending[i] = enqueue(&decoder, &request);
+        }
+        for (int i = 0; i < 3; i++) {
+            tn_response *response = await(&decoder, pending[i]);
+            assert_same_answer(alone[i], response);
+            tn_response_destroy(response);
+        }
+        assert_no_block_left(&decoder);
+    }
+    for (int i = 0; i < 3; i++) tn_response_destroy(alone[i]);
+    tn_test_decoder_close(&decoder);
+    remove_model(path);
+}
+
 /* --- statistics ------------------------------------------------------------------------------------------------------------- */
 
 static void perf_metrics_tell_times_blocks_and_iterations(void **state) {
@@ -1062,6 +1142,7 @@ int main(void) {
         cmocka_unit_test(errors_can_come_as_responses),
         cmocka_unit_test(options_of_absent_features_are_refused_by_name),
         cmocka_unit_test(the_cache_keeps_to_its_byte_limit),
+        cmocka_unit_test(blocks_behind_the_window_are_given_back_and_no_answer_changes),
         cmocka_unit_test(each_failing_allocation_of_enqueue_is_reported_and_queues_nothing),
         cmocka_unit_test(perf_metrics_tell_times_blocks_and_iterations),
         cmocka_unit_test(iterations_are_counted_and_written_with_upstream_keys),
