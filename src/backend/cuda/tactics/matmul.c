@@ -240,7 +240,7 @@ static const struct {
 enum { NUM_BLOCKS = sizeof blocks / sizeof blocks[0], SLICE = 64, SLICE_BYTES = 64 * SLICE * 2 };
 
 /* Bytes that one multiprocessor moves from the second-level cache, and products of its tensor cores. */
-static const double l2_bytes_per_us = 4.0e4, tensor_flops_per_us = 7.0e6;
+static const double l2_bytes_per_us = 7.0e4, tensor_flops_per_us = 7.0e6;
 
 static double block_us(const tn_device_info *device, const shape *s, int b) {
     int64_t tiles = tn_ceil_div(s->rows, blocks[b].rows) * tn_ceil_div(s->n, blocks[b].columns);
