@@ -12,7 +12,7 @@
  */
 #include "backend/cuda/kernels/matmul_tile.cuh"
 
-enum { NUM_THREADS = 256, COLUMNS = 128, DEPTH = 32, PIECES = DEPTH / 8 };
+enum { NUM_THREADS = 256, COLUMNS = 128, DEPTH = 32, PIECES = DEPTH / 8, PART_STRIDE = 36 };
 
 /* Bytes from the slice's start to piece `piece` of row `row`. */
 __device__ __forceinline__ int piece_offset(int row, int piece) {
@@ -81,6 +81,22 @@ template <> __device__ __forceinline__ uint4 pack_w<weight_bf16>(const w_piece &
     return p.bits;
 }
 
+/* Sums of a warp, 16 × 32 at a time, through its own part of shared memory. */
+template <int ROW_TILES>
+__device__ __forceinline__ void finish_sums(const tn_cuda_args &args, const tile_place &tile, const float (&sums)[ROW_TILES][4][4],
+                                            float *part, int first_row, int first_column) {
+    int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int i = 0; i < ROW_TILES; i++) {
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+#pragma unroll
+            for (int v = 0; v < 4; v++) part[(lane / 4 + v / 2 * 8) * PART_STRIDE + 8 * j + lane % 4 * 2 + v % 2] = sums[i][j][v];
+        int row = first_row + 16 * i, num_rows = tile.num_rows - row < 16 ? tile.num_rows - row : 16;
+        finish_part(args, part, PART_STRIDE, tile.first_row + row, tile.first_column + first_column, num_rows, tile.group);
+    }
+}
+
 template <typename W, int ROWS, bool GROUPED> __device__ __forceinline__ void multiply_tile(const tn_cuda_args &args) {
     enum {
         X_PIECES = ROWS * PIECES / NUM_THREADS, /* a thread's: piece threadIdx.x % 4 of rows threadIdx.x / 4 + 64 i */
@@ -89,7 +105,6 @@ template <typename W, int ROWS, bool GROUPED> __device__ __forceinline__ void mu
         ROW_TILES = ROWS / 2 / 16, /* of a warp: 16 rows, 8 columns */
         COLUMN_TILES = 4,
         SLICE_BYTES = (ROWS + COLUMNS) * DEPTH * 2,
-        PART_STRIDE = 36,
     };
     __shared__ __align__(128) uint8_t slices[2][SLICE_BYTES];
     int n = (int)args.constants[TN_MATMUL_N], k = (int)args.constants[TN_MATMUL_K];
@@ -160,17 +175,7 @@ template <typename W, int ROWS, bool GROUPED> __device__ __forceinline__ void mu
         __syncthreads();
     }
 
-    /* 16 × 32 of the warp at a time; the slices are free behind the last barrier */
-    float *part = (float *)slices[0] + warp * (16 * PART_STRIDE);
-#pragma unroll
-    for (int i = 0; i < ROW_TILES; i++) {
-#pragma unroll
-        for (int j = 0; j < COLUMN_TILES; j++)
-#pragma unroll
-            for (int v = 0; v < 4; v++) part[(lane / 4 + v / 2 * 8) * PART_STRIDE + 8 * j + lane % 4 * 2 + v % 2] = sums[i][j][v];
-        int y_row = first_row + 16 * i, num_rows = tile.num_rows - y_row < 16 ? tile.num_rows - y_row : 16;
-        finish_part(args, part, PART_STRIDE, tile.first_row + y_row, tile.first_column + first_column, num_rows, tile.group);
-    }
+    finish_sums<ROW_TILES>(args, tile, sums, (float *)slices[0] + warp * (16 * PART_STRIDE), first_row, first_column);
 }
 
 #define MMA(type)                                       \
