@@ -7,12 +7,15 @@
  * the last of them has its first token and the moment when the first of them ends: all are active in each. The time of those steps
  * is the executor's own (tn_perf_metrics) and holds all the loop does: planning, filling and launching the step, taking its tokens,
  * publishing. Scales with the requests, and a little with the model's layers, which are bound and launched once a step.
+ *
+ * On a busy machine that time holds what other processes took. The processor time does not: that of a round of twice the steps less
+ * that of a round, both of all threads (the waiting client's too), so that reading prompts and ending cancels out.
  */
+#include <math.h>
 #include <stdlib.h>
-#include <string.h>
+#include <time.h>
 
 #include "base/memory.h"
-#include "base/text.h"
 #include "cli/bench.h"
 #include "cli/session.h"
 
@@ -28,7 +31,7 @@ enum { OPTION_ACTIVE = 1024, OPTION_STEPS, OPTION_ROUNDS, OPTION_PROMPT, OPTION_
 
 static const struct argp_option options[] = {
     {"active", OPTION_ACTIVE, "N,N…", 0, "numbers of active requests; default 1,64,256,2048", 0},
-    {"steps", OPTION_STEPS, "N", 0, "counted in a round; default 200", 0},
+    {"steps", OPTION_STEPS, "N", 0, "in a round; default 100", 0},
     {"rounds", OPTION_ROUNDS, "N", 0, "default 5; the median and the fastest are shown", 0},
     {"prompt", OPTION_PROMPT, "N", 0, "tokens of each prompt; default 16", 0},
     {"streaming", OPTION_STREAMING, 0, 0, "hand out each token, as a server does", 0},
@@ -84,22 +87,27 @@ typedef struct active_window {
     int64_t begin_ns, end_ns, first_iter, last_iter;
 } active_window;
 
-static bool enqueue_all(tn_executor *executor, const scheduler_args *args, int32_t num_active, int32_t round) {
+typedef struct round_shape {
+    int32_t num_active, num_steps;
+    uint32_t seed; /* of the prompts: no two rounds share blocks */
+} round_shape;
+
+static bool enqueue_all(tn_executor *executor, const scheduler_args *args, const round_shape *shape) {
     tn_executor_info info;
     tn_executor_get_info(executor, &info);
-    size_t count = (size_t)num_active, length = (size_t)args->num_prompt;
+    size_t count = (size_t)shape->num_active, length = (size_t)args->num_prompt;
     int32_t *tokens = tn_alloc_array(NULL, count * length, sizeof *tokens);
     tn_request *requests = tn_alloc_array(NULL, count, sizeof *requests);
     uint64_t *ids = tn_alloc_array(NULL, count, sizeof *ids);
     bool is_ok = tokens != NULL && requests != NULL && ids != NULL;
-    if (!is_ok) tn_cli_fail("out of memory: %d requests", (int)num_active);
-    uint32_t random = (uint32_t)round + 1;
+    if (!is_ok) tn_cli_fail("out of memory: %d requests", (int)shape->num_active);
+    uint32_t random = shape->seed;
     for (size_t i = 0; is_ok && i < count * length; i++) {
         random = random * 1664525u + 1013904223u;
         tokens[i] = (int32_t)((random >> 8) % (uint32_t)info.vocab_size);
     }
     for (size_t i = 0; is_ok && i < count; i++) {
-        tn_request_init(&requests[i], tokens + i * length, length, args->num_steps + num_steps_before(args, num_active));
+        tn_request_init(&requests[i], tokens + i * length, length, shape->num_steps + num_steps_before(args, shape->num_active));
         requests[i].streaming = args->is_streaming;
         requests[i].return_perf_metrics = true;
     }
@@ -124,13 +132,22 @@ static bool narrow(active_window *window, const tn_response *response) {
     return true;
 }
 
-/* µs of a step; negative after a failure. */
-static double run_round(tn_executor *executor, const scheduler_args *args, int32_t num_active, int32_t round) {
+static double processor_us(void) {
+    struct timespec now;
+    return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now) == 0 ? (double)now.tv_sec * 1e6 + (double)now.tv_nsec * 1e-3 : 0.0;
+}
+
+typedef struct round_times {
+    double step_us, processor_us; /* of one step when all are active; of the whole round */
+} round_times;
+
+static bool run_round(tn_executor *executor, const scheduler_args *args, const round_shape *shape, round_times *out_times) {
     enum { MAX_RESPONSES = 256 };
     tn_response *responses[MAX_RESPONSES];
     active_window window = {.end_ns = INT64_MAX, .last_iter = INT64_MAX};
-    bool is_ok = enqueue_all(executor, args, num_active, round);
-    for (int32_t num_done = 0; is_ok && num_done < num_active;) {
+    double begin_us = processor_us();
+    bool is_ok = enqueue_all(executor, args, shape);
+    for (int32_t num_done = 0; is_ok && num_done < shape->num_active;) {
         size_t count;
         is_ok = tn_executor_await_all_ready(executor, TN_FOREVER, responses, MAX_RESPONSES, &count) == TN_OK;
         for (size_t i = 0; i < count; i++) {
@@ -139,17 +156,20 @@ static double run_round(tn_executor *executor, const scheduler_args *args, int32
             tn_response_destroy(responses[i]);
         }
     }
-    if (!is_ok) return -1.0;
+    if (!is_ok) return false;
     int64_t num_steps = window.last_iter - window.first_iter;
-    if (num_steps >= 1) return (double)(window.end_ns - window.begin_ns) * 1e-3 / (double)num_steps;
-    tn_cli_fail("%d requests were never active together\n  ask for more --steps", (int)num_active);
-    return -1.0;
+    if (num_steps < 1) {
+        tn_cli_fail("%d requests were never active together\n  ask for more --steps", (int)shape->num_active);
+        return false;
+    }
+    *out_times = (round_times){(double)(window.end_ns - window.begin_ns) * 1e-3 / (double)num_steps, processor_us() - begin_us};
+    return true;
 }
 
 /* --- all sizes ---------------------------------------------------------------------------------------------------------------- */
 
 typedef struct step_timing {
-    double median_us, fastest_us; /* of a step */
+    double median_us, fastest_us, processor_us; /* of a step */
 } step_timing;
 
 static int compare(const void *a, const void *b) {
@@ -157,25 +177,44 @@ static int compare(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
+/* steps, once, twice: [num_rounds] of step times, processor times of rounds with num_steps, and with twice as many. */
+static bool run_rounds(tn_executor *executor, const scheduler_args *args, int32_t num_active, double *steps, double *once, double *twice) {
+    for (int32_t round = -1; round < args->num_rounds; round++) { /* the first warms up */
+        round_times short_round, long_round;
+        round_shape shape = {num_active, args->num_steps, 2 * (uint32_t)(round + 1)};
+        if (!run_round(executor, args, &shape, &short_round)) return false;
+        shape = (round_shape){num_active, 2 * args->num_steps, shape.seed + 1};
+        if (!run_round(executor, args, &shape, &long_round)) return false;
+        if (round < 0) continue;
+        steps[round] = long_round.step_us;
+        once[round] = short_round.processor_us;
+        twice[round] = long_round.processor_us;
+    }
+    return true;
+}
+
 static bool measure(tn_session *session, const scheduler_args *args, int32_t num_active, step_timing *out_timing) {
     tn_executor_options executor;
     tn_executor_options_init(&executor);
     executor.max_batch_size = num_active;
     executor.iter_stats_max_iterations = 0;
-    double *times = tn_alloc_array(NULL, (size_t)args->num_rounds, sizeof *times);
-    bool is_ok = times != NULL && tn_session_start_executor(session, &executor) &&
-                 run_round(session->executor, args, num_active, args->num_rounds) >= 0.0;
-    for (int32_t round = 0; is_ok && round < args->num_rounds; round++) {
-        times[round] = run_round(session->executor, args, num_active, round);
-        is_ok = times[round] >= 0.0;
+    size_t count = (size_t)args->num_rounds;
+    double *steps = tn_alloc_array(NULL, 3 * count, sizeof *steps);
+    if (steps == NULL) {
+        tn_cli_fail("out of memory: %zu rounds", count);
+        return false;
     }
+    double *once = steps + count, *twice = once + count;
+    bool is_ok = tn_session_start_executor(session, &executor) && run_rounds(session->executor, args, num_active, steps, once, twice);
     tn_executor_destroy(session->executor);
     session->executor = NULL;
     if (is_ok) {
-        qsort(times, (size_t)args->num_rounds, sizeof *times, compare);
-        *out_timing = (step_timing){times[args->num_rounds / 2], times[0]};
+        qsort(steps, count, sizeof *steps, compare);
+        qsort(once, count, sizeof *once, compare);
+        qsort(twice, count, sizeof *twice, compare);
+        *out_timing = (step_timing){steps[count / 2], steps[0], fmax(twice[count / 2] - once[count / 2], 0.0) / args->num_steps};
     }
-    tn_free(NULL, times);
+    tn_free(NULL, steps);
     return is_ok;
 }
 
@@ -183,17 +222,19 @@ static void print_timing(const scheduler_args *args, int32_t index, step_timing 
     int32_t size = args->sizes[index];
     if (args->is_json) {
         printf("%s{\"active_requests\": %d, \"us_per_step\": %.4f, \"us_per_request_step\": %.5f, \"fastest_us_per_request_step\": %.5f, "
+               "\"processor_us_per_request_step\": %.5f, "
                "\"steps\": %d, \"rounds\": %d, \"streaming\": %s}%s",
                index == 0 ? "[" : ",\n ", (int)size, timing.median_us, timing.median_us / size, timing.fastest_us / size,
-               (int)args->num_steps, (int)args->num_rounds, args->is_streaming ? "true" : "false",
+               timing.processor_us / size, (int)args->num_steps, (int)args->num_rounds, args->is_streaming ? "true" : "false",
                index == args->num_sizes - 1 ? "]\n" : "");
         return;
     }
     if (index == 0) {
-        printf("| active requests | µs a step | µs a request and step | fastest round |\n");
-        printf("| --------------: | --------: | --------------------: | ------------: |\n");
+        printf("| active requests | µs a step | µs a request and step | fastest round | processor time |\n");
+        printf("| --------------: | --------: | --------------------: | ------------: | -------------: |\n");
     }
-    printf("| %15d | %9.2f | %21.4f | %13.4f |\n", (int)size, timing.median_us, timing.median_us / size, timing.fastest_us / size);
+    printf("| %15d | %9.2f | %21.4f | %13.4f | %14.4f |\n", (int)size, timing.median_us, timing.median_us / size, timing.fastest_us / size,
+           timing.processor_us / size);
     fflush(stdout);
 }
 
@@ -201,7 +242,7 @@ static void size_engine(scheduler_args *args) {
     tn_model_options *model = &args->engine.model;
     int32_t largest = 0, longest = 0;
     for (int32_t i = 0; i < args->num_sizes; i++) {
-        int32_t length = args->num_prompt + args->num_steps + num_steps_before(args, args->sizes[i]);
+        int32_t length = args->num_prompt + 2 * args->num_steps + num_steps_before(args, args->sizes[i]);
         if (args->sizes[i] > largest) largest = args->sizes[i];
         if (length > longest) longest = length;
     }
@@ -218,7 +259,7 @@ int tn_bench_scheduler(int argc, char **argv) {
     static const struct argp argp = {
         options, parse_option, "MODEL", "Measure the host's work: µs for each active request and step. Nothing is computed.", children, 0,
         0};
-    scheduler_args args = {.sizes = {1, 64, 256, 2048}, .num_sizes = 4, .num_steps = 200, .num_rounds = 5, .num_prompt = 16};
+    scheduler_args args = {.sizes = {1, 64, 256, 2048}, .num_sizes = 4, .num_steps = 100, .num_rounds = 5, .num_prompt = 16};
     tn_engine_args_init(&args.engine);
     argp_parse(&argp, argc, argv, 0, 0, &args);
     size_engine(&args);

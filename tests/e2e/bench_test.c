@@ -200,6 +200,7 @@ static void scheduler_tells_the_time_of_each_number_of_active_requests(void **st
         assert_int_equal(active, i == 0 ? 1 : 40);
         assert_true(step_us > 0.0);
         assert_true(fabs(request_us - step_us / (double)active) <= 1e-4);
+        assert_int_equal(tn_json_get_number(row, "processor_us_per_request_step", 0.0, 1e9, NULL, &request_us), TN_OK);
     }
     tn_json_destroy(json);
     TENON("bench", "scheduler", MODEL, "--active", "3", "--steps", "4", "--rounds", "1", "--streaming");
