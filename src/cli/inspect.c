@@ -7,22 +7,38 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "cli/inspect_time.h"
 #include "cli/session.h"
 #include "format/json.h"
 #include "plan/plan.h"
 
 typedef struct inspect_args {
     tn_engine_args engine;
-    bool is_json, shows_why;
+    bool is_json, shows_why, is_timed;
+    tn_time_args time;
+    const char *time_option; /* the last one given that only --time knows */
 } inspect_args;
 
-enum { OPTION_JSON = 1024, OPTION_WHY };
+enum { OPTION_JSON = 1024, OPTION_WHY, OPTION_TIME, OPTION_TOKENS, OPTION_SEQUENCES, OPTION_CONTEXT };
 
 static const struct argp_option options[] = {
     {"why", OPTION_WHY, 0, 0, "the tactics that were refused, and why", 0},
+    {"time", OPTION_TIME, 0, 0, "run it: time, bytes and arithmetic of each step against what this machine can do", 0},
+    {"sequences", OPTION_SEQUENCES, "N", 0, "--time: of the decode step; default 1", 0},
+    {"context", OPTION_CONTEXT, "N", 0, "--time: tokens in the cache of each sequence; default 512", 0},
+    {"tokens", OPTION_TOKENS, "N", 0, "--time: a prefill of so many tokens in place of a decode step", 0},
     {"json", OPTION_JSON, 0, 0, "everything, as one JSON object", 0},
     {0},
 };
+
+static void check_options(struct argp_state *state, const inspect_args *args) {
+    const tn_time_args *time = &args->time;
+    if (args->engine.path == NULL) argp_error(state, "MODEL is missing");
+    if (args->time_option != NULL && !args->is_timed) argp_error(state, "%s goes with --time", args->time_option);
+    if (args->shows_why && args->is_timed) argp_error(state, "--why and --time do not go together");
+    if (time->num_tokens > 0 && (time->num_seqs > 0 || time->num_cached >= 0))
+        argp_error(state, "--tokens measures a prefill of one sequence from an empty cache: it takes no --sequences and no --context");
+}
 
 static error_t parse_option(int key, char *value, struct argp_state *state) {
     inspect_args *args = state->input;
@@ -30,13 +46,15 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
     case ARGP_KEY_INIT: state->child_inputs[0] = &args->engine; return 0;
     case OPTION_JSON: args->is_json = true; return 0;
     case OPTION_WHY: args->shows_why = true; return 0;
+    case OPTION_TIME: args->is_timed = true; return 0;
+    case OPTION_TOKENS: args->time.num_tokens = tn_cli_integer(state, args->time_option = "--tokens", value, 1, 1 << 20); return 0;
+    case OPTION_SEQUENCES: args->time.num_seqs = tn_cli_integer(state, args->time_option = "--sequences", value, 1, 1 << 16); return 0;
+    case OPTION_CONTEXT: args->time.num_cached = tn_cli_integer(state, args->time_option = "--context", value, 0, 1 << 24); return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num > 0) argp_error(state, "too many arguments");
         args->engine.path = value;
         return 0;
-    case ARGP_KEY_END:
-        if (args->engine.path == NULL) argp_error(state, "MODEL is missing");
-        return 0;
+    case ARGP_KEY_END: check_options(state, args); return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
 }
@@ -162,16 +180,30 @@ static tn_plan *open_plan(tn_session *session, const inspect_args *args) {
     return plan;
 }
 
+/* Steps are timed in the engine that the other verbs would run. */
+static bool time_steps(tn_session *session, const inspect_args *args) {
+    if (!tn_session_open(session, &args->engine)) return false;
+    tn_session_save(session);
+    return tn_inspect_time(session, &args->time);
+}
+
+static bool show(tn_session *session, const inspect_args *args) {
+    tn_plan *plan = open_plan(session, args);
+    bool is_ok = plan != NULL && inspect(plan, args);
+    tn_plan_destroy(plan);
+    return is_ok;
+}
+
 int tn_verb_inspect(int argc, char **argv) {
     static const struct argp_child children[] = {{&tn_engine_argp, 0, 0, 0}, {0}};
-    static const struct argp argp = {options, parse_option, "MODEL|ENGINE", "Show what a plan holds.", children, 0, 0};
-    inspect_args args = {0};
+    static const struct argp argp = {
+        options, parse_option, "MODEL|ENGINE", "Show what a plan holds, or how long its steps take.", children, 0, 0};
+    inspect_args args = {.time = {.num_cached = -1}};
     tn_engine_args_init(&args.engine);
     argp_parse(&argp, argc, argv, 0, 0, &args);
+    args.time.is_json = args.is_json;
     tn_session session = {0};
-    tn_plan *plan = open_plan(&session, &args);
-    bool is_ok = plan != NULL && inspect(plan, &args);
-    tn_plan_destroy(plan);
+    bool is_ok = args.is_timed ? time_steps(&session, &args) : show(&session, &args);
     tn_session_close(&session);
     return is_ok ? TN_EXIT_OK : TN_EXIT_FAILED;
 }
