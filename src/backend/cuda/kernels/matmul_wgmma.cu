@@ -109,6 +109,7 @@ __device__ __forceinline__ void multiply_ring(const tn_cuda_args &args, const sl
     int group = threadIdx.x / GROUP_THREADS - 1, lane = threadIdx.x % 32, warp = threadIdx.x % GROUP_THREADS / 32;
     int slices = num_slices(args);
     float sums[COLUMNS / 2];
+    wait_for_previous(); /* the epilogue's operands, and y */
 #pragma unroll
     for (int i = 0; i < COLUMNS / 2; i++) sums[i] = 0.0f;
     for (int i = 0; i < slices; i++) {
@@ -174,7 +175,7 @@ template <int ROWS, int COLUMNS, int STAGES> __device__ __forceinline__ void mul
 #define WGMMA(rows, columns, stages) \
     TN_KERNEL(wgmma_##rows##x##columns, 128) {}
 #endif
-/* Stages: WGMMA_STAGES of the tactic has the same numbers. */
+/* Rows, columns, stages: `blocks` of tactics/matmul.c has the same numbers. */
 WGMMA(64, 64, 12)
 WGMMA(128, 64, 8)
 WGMMA(128, 128, 6)
