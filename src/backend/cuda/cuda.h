@@ -50,6 +50,7 @@ extern const tn_backend tn_cuda_backend;
     X(matmul_wgmma)         \
     X(matmul_float)         \
     X(matmul_mma)           \
+    X(matmul_product)       \
     X(grouped_matmul_gemv)  \
     X(grouped_matmul_float) \
     X(grouped_matmul_mma)   \
