@@ -45,8 +45,8 @@ static matrix matrix_of(const tn_operand *operand, const int64_t *symbols, tn_ma
 static tn_status product_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
     const tn_matrix_multiply_params *params = problem->params;
     const tn_operand *y = &problem->operands[2];
-    matrix a = matrix_of(&problem->operands[0], symbols, params->op_a, false);
-    matrix b = matrix_of(&problem->operands[1], symbols, params->op_b, true);
+    matrix a = matrix_of(&problem->operands[0], symbols, (tn_matrix_op)params->op_a, false);
+    matrix b = matrix_of(&problem->operands[1], symbols, (tn_matrix_op)params->op_b, true);
     int y_dims = 2 - (params->op_a == TN_MATRIX_VECTOR) - (params->op_b == TN_MATRIX_VECTOR), lead = y->rank - y_dims;
     int64_t count = a.rows * b.columns;
     (void)device;
