@@ -128,7 +128,7 @@ static void print_group(const tn_time_report *report, const tn_timed_function *f
         printf(" %10s %7s", "?", "?");
     print_percent(bytes / us / ceilings->copy_bytes_per_us);
     if (flops > 0.0)
-        printf(" %9.3g", flops * 1e-9);
+        printf(flops < 1e11 ? " %9.3g" : " %9.0f", flops * 1e-9);
     else
         printf(" %9s", "-");
     print_percent(ceilings->flops_per_us > 0.0 ? flops / us / ceilings->flops_per_us : 0.0);
@@ -161,11 +161,11 @@ static bool print_function(const tn_time_report *report, const tn_timed_function
     tn_free(NULL, groups);
     double bytes = sum.bytes_read + sum.bytes_written;
     putchar('\n');
-    print_time("steps", sum.us, "each alone, added up: %.3f MB read, %.3f MB written, %.3g GFLOP", sum.bytes_read * 1e-6,
+    print_time("steps", sum.us, "each alone, added up: %.3f MB read, %.3f MB written, %.2f GFLOP", sum.bytes_read * 1e-6,
                sum.bytes_written * 1e-6, sum.flops * 1e-9);
     print_time("whole run", function->run_us, "%+.1f µs: %s", function->run_us - sum.us,
                function->run_us > sum.us ? "gaps between steps, inputs and outputs, the host"
-                                         : "steps that nobody times need not wait for each other");
+                                         : "steps that nobody times wait neither for each other nor for their launch");
     print_time("bytes", bytes / ceilings->copy_bytes_per_us, "if all bytes moved at the copy bandwidth: %.0f %% of the whole run",
                100.0 * bytes / ceilings->copy_bytes_per_us / function->run_us);
     if (ceilings->flops_per_us > 0.0)
