@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "functional/functional.h"
+#include "functional/functional_internal.h"
 
 static tn_tensor *add_input(tn_network *network, const char *name, tn_dims dims, const char *dim0, const char *dim1) {
     tn_tensor *tensor = tn_network_add_input(network, name, TN_INT32, dims);
@@ -168,7 +168,14 @@ tn_tensor *tn_fn_attention(tn_decoder *decoder, tn_tensor *x, const tn_attention
                            const char *name) {
     tn_network *network = decoder->network;
     const tn_decoder_options *options = &decoder->options;
-    tn_fn_scope scope = tn_fn_begin(network, "attention", (tn_call_argument[]){{"x", x, 0.0}, {"layer", NULL, (double)params->layer}}, 2);
+    tn_call_argument arguments[] = {{.name = "x", .tensor = x},
+                                    {.name = "layer", .number = (double)params->layer},
+                                    {.name = "num_heads", .number = (double)params->num_heads},
+                                    {.name = "num_kv_heads", .number = (double)options->num_kv_heads},
+                                    {.name = "scale", .number = params->scale},
+                                    {.name = "soft_cap", .number = params->soft_cap},
+                                    {.name = "window", .number = (double)layer_window(options, params->layer)}};
+    tn_call *call = tn_call_begin(network, "attention", arguments, 7);
     char part[128];
     snprintf(part, sizeof part, "%s.q", name);
     tn_tensor *q = tn_fn_linear(network, x, weights->q, weights->q_bias, part);
@@ -184,10 +191,13 @@ tn_tensor *tn_fn_attention(tn_decoder *decoder, tn_tensor *x, const tn_attention
     q = rotate(decoder, q, options->k_dim, part);
     snprintf(part, sizeof part, "%s.k_rotary", name);
     k = rotate(decoder, k, options->k_dim, part);
+    tn_fn_record(call, "q", q);
+    tn_fn_record(call, "k", k);
+    tn_fn_record(call, "v", v);
     tn_tensor *y = attend(decoder, q, k, v, weights, params, name);
     snprintf(part, sizeof part, "%s.o", name);
     y = tn_fn_linear(network, y, weights->o, weights->o_bias, part);
-    tn_fn_end(scope);
+    tn_call_end(call, &y, 1);
     return y;
 }
 

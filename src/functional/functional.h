@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * functional.h: the words that model families are written in. Each adds plain layers to a network (passes fuse them later)
- * and records its call, so that a pattern can match "an attention" by its arguments.
+ * and records its call (tenon/rewrite.h), so that a pattern can match "an attention" by its arguments: all tensors, under the
+ * names of the parameters here, and what else decides its meaning.
  *
  * A decoder's network is made between tn_decoder_begin, which adds the inputs and states of the executor's contract (roles,
  * below), and tn_decoder_end, which adds the logits. All functions accept NULL tensors and weights of a failed call before and
@@ -130,15 +131,5 @@ void tn_decoder_end(tn_decoder *decoder, tn_tensor *x, const tn_weights *head, c
 
 /* The plan function "sample" (TN_OP_SAMPLE) as a network of its own. */
 void tn_sample_network(tn_network *network, int64_t vocab_size, int64_t max_seq_len, int64_t max_log_probs);
-
-/* --- recording calls ------------------------------------------------------------------------------------------------------ */
-
-/* Layers added until tn_fn_end belong to this call. Calls nest: the inner one's layers name the inner one. */
-typedef struct tn_fn_scope {
-    tn_network *network;
-    const tn_call *outer;
-} tn_fn_scope;
-tn_fn_scope tn_fn_begin(tn_network *network, const char *functional, const tn_call_argument *arguments, uint32_t num_arguments);
-void tn_fn_end(tn_fn_scope scope);
 
 #endif

@@ -1,29 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * layers.c: functionals of a few layers, and the recording of calls.
+ * layers.c: functionals of a few layers.
  */
 #include <stdio.h>
 #include <string.h>
 
-#include "functional/functional.h"
+#include "functional/functional_internal.h"
 
-tn_fn_scope tn_fn_begin(tn_network *network, const char *functional, const tn_call_argument *arguments, uint32_t num_arguments) {
-    tn_fn_scope scope = {.network = network, .outer = network != NULL ? network->current_call : NULL};
-    if (network == NULL) return scope;
-    tn_call *call = tn_arena_alloc(&network->arena, sizeof *call);
-    tn_call_argument *copy = tn_arena_alloc_array(&network->arena, num_arguments, sizeof *copy);
-    if (call == NULL || copy == NULL) {
-        network->failed = network->out_of_memory = true;
-        return scope;
-    }
-    if (num_arguments > 0) memcpy(copy, arguments, num_arguments * sizeof *copy);
-    *call = (tn_call){functional, copy, num_arguments};
-    network->current_call = call;
-    return scope;
-}
-
-void tn_fn_end(tn_fn_scope scope) {
-    if (scope.network != NULL) scope.network->current_call = scope.outer;
+/* A tensor is recorded where there is one: biases are optional. */
+void tn_fn_record(tn_call *call, const char *name, tn_tensor *tensor) {
+    if (tensor != NULL) tn_call_add_argument(call, &(tn_call_argument){.name = name, .tensor = tensor});
 }
 
 static tn_tensor *only_output(tn_layer *layer) {
@@ -58,23 +44,28 @@ static tn_tensor *add_row_constant(tn_network *network, const tn_weights *weight
 }
 
 tn_tensor *tn_fn_linear(tn_network *network, tn_tensor *x, const tn_weights *weight, const tn_weights *bias, const char *name) {
-    tn_fn_scope scope = tn_fn_begin(network, "linear", (tn_call_argument[]){{"x", x, 0.0}}, 1);
+    tn_call *call = tn_call_begin(network, "linear", (tn_call_argument[]){{.name = "x", .tensor = x}}, 1);
     tn_op_params params = {.matrix_multiply = {.op_a = TN_MATRIX_NONE, .op_b = TN_MATRIX_TRANSPOSE}};
     char weight_name[128];
     snprintf(weight_name, sizeof weight_name, "%s.weight", name);
     tn_tensor *inputs[] = {x, tn_network_add_weights(network, weight, weight_name)};
+    tn_fn_record(call, "weight", inputs[1]);
     tn_tensor *y = add_named(network, TN_OP_MATRIX_MULTIPLY, &params, inputs, 2, name);
     if (bias != NULL) {
         char bias_name[128];
         snprintf(bias_name, sizeof bias_name, "%s.bias", name);
-        y = tn_fn_add(network, y, add_row_constant(network, bias, bias_name), NULL);
+        tn_tensor *row = add_row_constant(network, bias, bias_name);
+        tn_fn_record(call, "bias", row);
+        y = tn_fn_add(network, y, row, NULL);
     }
-    tn_fn_end(scope);
+    tn_call_end(call, &y, 1);
     return y;
 }
 
-static tn_tensor *normalize(tn_network *network, tn_tensor *x, const tn_weights *scale, const tn_weights *bias, tn_normalization_type type,
-                            double epsilon, const char *name) {
+static tn_tensor *normalize(tn_network *network, const char *functional, tn_tensor *x, const tn_weights *scale, const tn_weights *bias,
+                            tn_normalization_type type, double epsilon, const char *name) {
+    tn_call_argument arguments[] = {{.name = "x", .tensor = x}, {.name = "epsilon", .number = epsilon}};
+    tn_call *call = tn_call_begin(network, functional, arguments, 2);
     tn_op_params params = {.normalization = {.type = (int)type, .epsilon = epsilon}};
     char constant_name[128];
     snprintf(constant_name, sizeof constant_name, "%s.weight", name);
@@ -83,38 +74,38 @@ static tn_tensor *normalize(tn_network *network, tn_tensor *x, const tn_weights 
         snprintf(constant_name, sizeof constant_name, "%s.bias", name);
         inputs[2] = tn_network_add_weights(network, bias, constant_name);
     }
-    return add_named(network, TN_OP_NORMALIZATION, &params, inputs, bias != NULL ? 3 : 2, name);
+    tn_fn_record(call, "scale", inputs[1]);
+    tn_fn_record(call, "bias", inputs[2]);
+    tn_tensor *y = add_named(network, TN_OP_NORMALIZATION, &params, inputs, bias != NULL ? 3 : 2, name);
+    tn_call_end(call, &y, 1);
+    return y;
 }
 
 tn_tensor *tn_fn_rms_norm(tn_network *network, tn_tensor *x, const tn_weights *scale, double epsilon, const char *name) {
-    tn_fn_scope scope = tn_fn_begin(network, "rms_norm", (tn_call_argument[]){{"x", x, 0.0}, {"eps", NULL, epsilon}}, 2);
-    tn_tensor *y = normalize(network, x, scale, NULL, TN_NORMALIZATION_RMS, epsilon, name);
-    tn_fn_end(scope);
-    return y;
+    return normalize(network, "rms_norm", x, scale, NULL, TN_NORMALIZATION_RMS, epsilon, name);
 }
 
 tn_tensor *tn_fn_layer_norm(tn_network *network, tn_tensor *x, const tn_weights *scale, const tn_weights *bias, double epsilon,
                             const char *name) {
-    tn_fn_scope scope = tn_fn_begin(network, "layer_norm", (tn_call_argument[]){{"x", x, 0.0}, {"eps", NULL, epsilon}}, 2);
-    tn_tensor *y = normalize(network, x, scale, bias, TN_NORMALIZATION_LAYER, epsilon, name);
-    tn_fn_end(scope);
-    return y;
+    return normalize(network, "layer_norm", x, scale, bias, TN_NORMALIZATION_LAYER, epsilon, name);
 }
 
 tn_tensor *tn_fn_embedding(tn_network *network, tn_tensor *ids, const tn_weights *table, const char *name) {
-    tn_fn_scope scope = tn_fn_begin(network, "embedding", (tn_call_argument[]){{"ids", ids, 0.0}}, 1);
+    tn_call *call = tn_call_begin(network, "embedding", (tn_call_argument[]){{.name = "ids", .tensor = ids}}, 1);
     tn_op_params params = {.gather = {.mode = TN_GATHER_DEFAULT, .axis = 0}};
     char table_name[128];
     snprintf(table_name, sizeof table_name, "%s.weight", name);
     tn_tensor *inputs[] = {tn_network_add_weights(network, table, table_name), ids};
+    tn_fn_record(call, "table", inputs[0]);
     tn_tensor *y = add_named(network, TN_OP_GATHER, &params, inputs, 2, name);
-    tn_fn_end(scope);
+    tn_call_end(call, &y, 1);
     return y;
 }
 
 tn_tensor *tn_fn_gated_mlp(tn_network *network, tn_tensor *x, const tn_weights *gate, const tn_weights *up, const tn_weights *down,
                            tn_activation_type activation, const char *name) {
-    tn_fn_scope scope = tn_fn_begin(network, "gated_mlp", (tn_call_argument[]){{"x", x, 0.0}}, 1);
+    tn_call_argument arguments[] = {{.name = "x", .tensor = x}, {.name = "activation", .number = (double)activation}};
+    tn_call *call = tn_call_begin(network, "gated_mlp", arguments, 2);
     char layer_name[128];
     snprintf(layer_name, sizeof layer_name, "%s.gate", name);
     tn_tensor *gated = tn_fn_activation(network, tn_fn_linear(network, x, gate, NULL, layer_name), activation, NULL);
@@ -122,19 +113,20 @@ tn_tensor *tn_fn_gated_mlp(tn_network *network, tn_tensor *x, const tn_weights *
     tn_tensor *product = tn_fn_multiply(network, gated, tn_fn_linear(network, x, up, NULL, layer_name), NULL);
     snprintf(layer_name, sizeof layer_name, "%s.down", name);
     tn_tensor *y = tn_fn_linear(network, product, down, NULL, layer_name);
-    tn_fn_end(scope);
+    tn_call_end(call, &y, 1);
     return y;
 }
 
 tn_tensor *tn_fn_mlp(tn_network *network, tn_tensor *x, const tn_weights *first, const tn_weights *first_bias, const tn_weights *second,
                      const tn_weights *second_bias, tn_activation_type activation, const char *name) {
-    tn_fn_scope scope = tn_fn_begin(network, "mlp", (tn_call_argument[]){{"x", x, 0.0}}, 1);
+    tn_call_argument arguments[] = {{.name = "x", .tensor = x}, {.name = "activation", .number = (double)activation}};
+    tn_call *call = tn_call_begin(network, "mlp", arguments, 2);
     char layer_name[128];
     snprintf(layer_name, sizeof layer_name, "%s.first", name);
     tn_tensor *hidden = tn_fn_activation(network, tn_fn_linear(network, x, first, first_bias, layer_name), activation, NULL);
     snprintf(layer_name, sizeof layer_name, "%s.second", name);
     tn_tensor *y = tn_fn_linear(network, hidden, second, second_bias, layer_name);
-    tn_fn_end(scope);
+    tn_call_end(call, &y, 1);
     return y;
 }
 
@@ -148,7 +140,11 @@ static tn_tensor *grouped_matmul(tn_network *network, tn_tensor *x, const tn_wei
 }
 
 tn_tensor *tn_fn_moe(tn_network *network, tn_tensor *x, const tn_moe_weights *weights, const tn_moe_config *params, const char *name) {
-    tn_fn_scope scope = tn_fn_begin(network, "moe", (tn_call_argument[]){{"x", x, 0.0}, {"top_k", NULL, (double)params->top_k}}, 2);
+    tn_call_argument arguments[] = {{.name = "x", .tensor = x},
+                                    {.name = "num_experts", .number = (double)params->num_experts},
+                                    {.name = "top_k", .number = (double)params->top_k},
+                                    {.name = "activation", .number = (double)params->activation}};
+    tn_call *call = tn_call_begin(network, "moe", arguments, 4);
     char layer_name[128];
     snprintf(layer_name, sizeof layer_name, "%s.router", name);
     tn_tensor *logits = tn_fn_linear(network, x, weights->router, NULL, layer_name);
@@ -169,6 +165,6 @@ tn_tensor *tn_fn_moe(tn_network *network, tn_tensor *x, const tn_moe_weights *we
     snprintf(layer_name, sizeof layer_name, "%s.combine", name);
     tn_tensor *y = add_named(network, TN_OP_COMBINE, &none, (tn_tensor *[]){down, tn_layer_output(route, 1), tn_layer_output(route, 2)}, 3,
                              layer_name);
-    tn_fn_end(scope);
+    tn_call_end(call, &y, 1);
     return y;
 }

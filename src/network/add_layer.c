@@ -250,7 +250,7 @@ tn_layer *tn_network_add_fused_layer(tn_network *network, tn_op_kind kind, const
         (void)tn_fail(NULL, TN_INVALID_ARGUMENT, "cannot add %s: the network is missing", tn_op_get_info(kind)->name);
         return NULL;
     }
-    if (network->out_of_memory) return NULL;
+    if (network->out_of_memory || tn_network_is_frozen(network, "add a layer")) return NULL;
     tn_op_params completed = {0};
     if (params != NULL) completed = *params;
     tn_shape shape = {.network = network, .kind = kind, .name = name != NULL ? name : "", .params = &completed, .inputs = inputs};

@@ -8,6 +8,20 @@
 
 /* --- the list of layers --------------------------------------------------------------------------------------------------- */
 
+/* Between equal distances there is room for 2^32 layers and more, and halving a distance gives room for at least 30 insertions
+ * at one place: numbering all again is rare. */
+static void number_all(tn_network *network) {
+    uint64_t distance = UINT64_MAX / ((uint64_t)network->num_layers + 2), order = 0;
+    for (tn_layer *layer = network->first_layer; layer != NULL; layer = layer->next) layer->order = order += distance;
+}
+
+static void number_layer(tn_network *network, tn_layer *layer) {
+    uint64_t before = layer->previous != NULL ? layer->previous->order : 0;
+    uint64_t room = (layer->next != NULL ? layer->next->order : UINT64_MAX) - before;
+    layer->order = before + (layer->next == NULL && room > (uint64_t)1 << 41 ? (uint64_t)1 << 40 : room / 2);
+    if (layer->order == before) number_all(network);
+}
+
 void tn_network_link_layer(tn_network *network, tn_layer *layer) {
     tn_layer *next = network->insert_before;
     layer->next = next;
@@ -21,6 +35,7 @@ void tn_network_link_layer(tn_network *network, tn_layer *layer) {
     else
         network->last_layer = layer;
     network->num_layers++;
+    number_layer(network, layer);
 }
 
 static void unlink_layer(tn_network *network, tn_layer *layer) {
@@ -176,7 +191,7 @@ void tn_network_retire(tn_network *network, tn_layer *layer) {
 }
 
 void tn_network_remove_tensor(tn_network *network, tn_tensor *tensor) {
-    if (network == NULL || tensor == NULL) return;
+    if (network == NULL || tensor == NULL || tn_network_is_frozen(network, "remove a tensor")) return;
     tn_layer *layer = tensor->producer;
     const char *reason = NULL;
     if (tensor->network != network)
@@ -265,11 +280,7 @@ static void forget_tensors(tn_network *network) {
     network->tensors.count = kept;
 }
 
-void tn_network_sweep(tn_network *network) {
-    if (network == NULL) return;
-    mark_needed(network);
-    for (tn_layer *layer = network->first_layer; layer != NULL; layer = layer->next)
-        if (!layer->is_live) tn_layer_drop_uses(layer);
+static void unlink_all_but_live(tn_network *network) {
     forget_tensors(network);
     for (tn_layer *layer = network->first_layer, *next; layer != NULL; layer = next) {
         next = layer->next;
@@ -279,4 +290,17 @@ void tn_network_sweep(tn_network *network) {
         }
         layer->is_live = false;
     }
+}
+
+void tn_network_sweep(tn_network *network) {
+    if (network == NULL) return;
+    mark_needed(network);
+    for (tn_layer *layer = network->first_layer; layer != NULL; layer = layer->next)
+        if (!layer->is_live) tn_layer_drop_uses(layer);
+    unlink_all_but_live(network);
+}
+
+void tn_network_remove_dead(tn_network *network) {
+    for (tn_layer *layer = network->first_layer; layer != NULL; layer = layer->next) layer->is_live = !layer->is_dead;
+    unlink_all_but_live(network);
 }

@@ -21,7 +21,7 @@ const char *tn_layer_name(const tn_layer *layer) {
 }
 
 void tn_layer_set_name(tn_layer *layer, const char *name) {
-    if (layer == NULL) return;
+    if (layer == NULL || tn_network_is_frozen(layer->network, "name a layer")) return;
     if (name == NULL || name[0] == '\0' || strnlen(name, TN_MAX_NAME_BYTES) == TN_MAX_NAME_BYTES || !tn_utf8_is_valid(name, strlen(name))) {
         TN_NETWORK_FAIL(layer->network, TN_INVALID_ARGUMENT, "cannot name layer '%s': a name is UTF-8 of 1 to %d bytes", layer->name,
                         TN_MAX_NAME_BYTES - 1);
@@ -44,7 +44,7 @@ int tn_layer_num_outputs(const tn_layer *layer) {
 }
 
 void tn_layer_set_metadata(tn_layer *layer, const char *metadata) {
-    if (layer == NULL) return;
+    if (layer == NULL || tn_network_is_frozen(layer->network, "change a layer")) return;
     if (metadata != NULL && !tn_utf8_is_valid(metadata, strlen(metadata))) {
         TN_NETWORK_FAIL(layer->network, TN_INVALID_ARGUMENT, "cannot set the metadata of '%s': it is not UTF-8", layer->name);
         return;
@@ -177,7 +177,7 @@ tn_layer *tn_network_add_shuffle(tn_network *network, tn_tensor *x) {
 }
 
 bool tn_layer_is_kind(tn_layer *layer, tn_op_kind kind) {
-    if (layer == NULL) return false;
+    if (layer == NULL || tn_network_is_frozen(layer->network, "change a layer")) return false;
     if (layer->kind == kind) return true;
     TN_NETWORK_FAIL(layer->network, TN_INVALID_ARGUMENT, "cannot change '%s': it is %s, not %s", layer->name,
                     tn_op_get_info(layer->kind)->name, tn_op_get_info(kind)->name);

@@ -78,6 +78,15 @@ void tn_network_fail_missing(tn_network *network, const char *what) {
     TN_NETWORK_FAIL(network, TN_INVALID_ARGUMENT, "cannot %s: an input is missing", what);
 }
 
+bool tn_network_is_frozen(tn_network *network, const char *what) {
+    if (network->frozen_by == NULL) return false;
+    network->failed = true;
+    (void)tn_fail_at(network->diag, TN_INVALID_ARGUMENT,
+                     &(tn_where){.subject = network->frozen_by, .hint = "match and analyze only look; change the network in rewrite"},
+                     "cannot %s: pattern '%s' is only looking at the network", what, network->frozen_by);
+    return true;
+}
+
 void *tn_network_alloc(tn_network *network, size_t size_bytes) {
     void *block = tn_arena_alloc(&network->arena, size_bytes);
     if (block == NULL) tn_network_fail_memory(network);
@@ -142,6 +151,7 @@ tn_tensor *tn_network_add_input(tn_network *network, const char *name, tn_dtype 
         (void)tn_fail(NULL, TN_INVALID_ARGUMENT, "cannot add an input: the network is missing");
         return NULL;
     }
+    if (tn_network_is_frozen(network, "add an input")) return NULL;
     if (!name_is_valid(network, "add an input", name) || !dims_are_valid(network, name, &dims)) return NULL;
     if (tn_dtype_name(dtype) == NULL || dtype == TN_DTYPE_NONE || dtype == TN_Q15_32 || dtype == TN_Q8_32) {
         const char *dtype_name = tn_dtype_name(dtype);
@@ -200,6 +210,7 @@ static const tn_sym *find_named_dim(const tn_network *network, const tn_tensor *
 void tn_tensor_set_dim_name(tn_tensor *tensor, int axis, const char *name) {
     if (tensor == NULL) return;
     tn_network *network = tensor->network;
+    if (tn_network_is_frozen(network, "name a dimension")) return;
     if (!tensor->is_input || axis < 0 || axis >= tensor->rank) {
         TN_NETWORK_FAIL(network, TN_INVALID_ARGUMENT, "cannot name dimension %d of '%s': %s", axis, tensor->name,
                         tensor->is_input ? "it has no such dimension" : "only dimensions of inputs have names");
@@ -253,7 +264,8 @@ static bool output_name_is_free(tn_network *network, const tn_tensor *tensor, co
 }
 
 void tn_tensor_set_name(tn_tensor *tensor, const char *name) {
-    if (tensor == NULL || !name_is_valid(tensor->network, "name a tensor", name)) return;
+    if (tensor == NULL || tn_network_is_frozen(tensor->network, "name a tensor")) return;
+    if (!name_is_valid(tensor->network, "name a tensor", name)) return;
     if ((tensor->is_output || tensor->is_input) && !output_name_is_free(tensor->network, tensor, name)) return;
     const char *copy = tn_network_copy_string(tensor->network, name);
     if (copy != NULL) tensor->name = copy;
@@ -292,6 +304,7 @@ void tn_network_mark_output(tn_network *network, tn_tensor *tensor, const char *
         tn_network_fail_missing(network, "mark an output");
         return;
     }
+    if (tn_network_is_frozen(network, "mark an output")) return;
     const char *reason = NULL, *hint = NULL;
     if (tensor->network != network)
         reason = "it belongs to another network";
@@ -326,7 +339,7 @@ void tn_network_mark_output(tn_network *network, tn_tensor *tensor, const char *
 }
 
 void tn_network_unmark_output(tn_network *network, tn_tensor *tensor) {
-    if (network == NULL || tensor == NULL || !tensor->is_output) return;
+    if (network == NULL || tensor == NULL || !tensor->is_output || tn_network_is_frozen(network, "unmark an output")) return;
     for (size_t i = 0; i < network->outputs.count; i++) {
         if (network->outputs.data[i] != tensor) continue;
         network->outputs.count--;
@@ -337,7 +350,7 @@ void tn_network_unmark_output(tn_network *network, tn_tensor *tensor) {
 }
 
 void tn_network_mark_debug(tn_network *network, tn_tensor *tensor) {
-    if (network == NULL) return;
+    if (network == NULL || tn_network_is_frozen(network, "mark a debug tensor")) return;
     if (tensor == NULL)
         tn_network_fail_missing(network, "mark a debug tensor");
     else
@@ -345,7 +358,7 @@ void tn_network_mark_debug(tn_network *network, tn_tensor *tensor) {
 }
 
 void tn_network_unmark_debug(tn_network *network, tn_tensor *tensor) {
-    if (network != NULL && tensor != NULL) tensor->is_debug = false;
+    if (network != NULL && tensor != NULL && !tn_network_is_frozen(network, "unmark a debug tensor")) tensor->is_debug = false;
 }
 
 void tn_network_mark_output_for_shapes(tn_network *network, tn_tensor *tensor, const char *name) {

@@ -23,6 +23,7 @@
 #include "op/kv_geometry.h"
 #include "op/problem.h"
 #include "tenon/network.h"
+#include "tenon/rewrite.h"
 #include "weights/weights.h"
 
 typedef struct tn_use {
@@ -58,17 +59,18 @@ typedef struct tn_region {
     bool is_loop;
 } tn_region;
 
-/* Signature of a functional call, recorded so that patterns can match an opaque call by its arguments (design §6). */
-typedef struct tn_call_argument {
-    const char *name;
-    tn_tensor *tensor; /* NULL: not a tensor */
-    double number;
-} tn_call_argument;
-typedef struct tn_call {
+/* Signature of a functional call, recorded so that patterns can match an opaque call by its arguments (design §6). Arguments and
+ * outputs are never changed in place: a changed list is a new one, so that saving a call is saving this struct. */
+struct tn_call {
+    tn_network *network;
     const char *functional; /* "attention" */
+    tn_call *outer;         /* NULL: none */
+    tn_call *previous;      /* of the network, in the order of their beginning */
     const tn_call_argument *arguments;
-    uint32_t num_arguments;
-} tn_call;
+    tn_tensor *const *outputs;
+    uint32_t num_arguments, num_outputs;
+    bool is_removed;
+};
 
 struct tn_layer {
     tn_network *network;
@@ -85,7 +87,8 @@ struct tn_layer {
     uint32_t region;
     tn_activation_precision precision; /* a constraint set by the user; AUTO: none */
     const char *metadata;
-    const tn_call *call; /* the functional this layer belongs to; NULL: none */
+    tn_call *call;  /* the functional this layer belongs to; NULL: none */
+    uint64_t order; /* grows along the list of layers */
     tn_layer *previous, *next;
     bool is_dead;            /* replaced or unused, waiting for the sweep; uses nothing any more */
     bool is_live, is_queued; /* scratch of the sweep and of the rewriting driver; false between */
@@ -117,10 +120,11 @@ struct tn_network {
     TN_ARRAY(tn_network_state) states;
     uint32_t current_region; /* where adders put layers */
     tn_layer *insert_before; /* adders insert before this layer; NULL: at the end */
-    const tn_call *current_call;
+    tn_call *current_call, *last_call;
     void (*layer_added)(void *user, tn_layer *layer); /* called for each new layer; the rewriting driver's. NULL: none */
     void *layer_added_user;
-    bool failed; /* an adder failed: the build refuses and the diag has the reasons */
+    const char *frozen_by; /* the pattern that only looks at present: nothing may be changed; NULL: none */
+    bool failed;           /* an adder failed: the build refuses and the diag has the reasons */
     bool out_of_memory;
 };
 
@@ -146,6 +150,19 @@ void tn_layer_set_input(tn_layer *layer, uint32_t index, tn_tensor *tensor);
 void tn_network_retire(tn_network *network, tn_layer *layer);
 /* Unlinks layers none of whose outputs is used, an output, debug tensor or the last version of a state; repeats. */
 void tn_network_sweep(tn_network *network);
+/* Unlinks the dead layers only: what is not used yet stays. */
+void tn_network_remove_dead(tn_network *network);
+/* Why `to` cannot take all uses of `from`: reported to the network's diag, without marking the network as failed. */
+TN_MUST_CHECK tn_status tn_tensor_check_replacement(const tn_tensor *from, const tn_tensor *to);
+/* In calls that name `from`: `to` from now on. After tn_tensor_check_replacement, before the uses move. False: out of memory. */
+bool tn_network_replace_in_calls(tn_network *network, const tn_tensor *from, tn_tensor *to);
+
+/* The graph as it is (layers, tensors, uses, outputs, regions, states, calls, symbols), to go back to while no layer has been
+ * unlinked since. Restoring cannot fail; what was added since is forgotten, its memory stays in the arena. */
+typedef struct tn_network_saved tn_network_saved;
+TN_MUST_CHECK tn_status tn_network_save(const tn_network *network, tn_network_saved **out_saved);
+void tn_network_restore(tn_network *network, const tn_network_saved *saved);
+void tn_network_saved_destroy(tn_network_saved *saved); /* accepts NULL */
 
 /* Everything wrong, all at once, into the diag; TN_INVALID_ARGUMENT if anything is. */
 TN_MUST_CHECK tn_status tn_network_verify(tn_network *network, tn_diag *diag);

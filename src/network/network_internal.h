@@ -14,6 +14,8 @@ enum { TN_MAX_HOST_VALUES = 64, TN_MAX_OUTPUTS = 4, TN_MAX_NAME_BYTES = 4096 };
 /* Records an error of the definition; the build will refuse. */
 #define TN_NETWORK_FAIL(network, status, ...) ((network)->failed = true, (void)tn_fail((network)->diag, (status), __VA_ARGS__))
 void tn_network_fail_memory(tn_network *network); /* reports once */
+/* True, after recording "cannot <what>", while a pattern only looks (frozen_by). */
+bool tn_network_is_frozen(tn_network *network, const char *what);
 /* For an adder whose input is NULL: silent if an error was recorded before. */
 void tn_network_fail_missing(tn_network *network, const char *what);
 

@@ -148,6 +148,30 @@ static tn_sym rebuild(tn_symbols *symbols, const tn_sym_node *node) {
     return tn_sym_binary(symbols, (tn_sym_op)node->op, a, b);
 }
 
+bool tn_symbols_save(const tn_symbols *symbols, tn_symbols_saved *out_saved) {
+    size_t count = symbols->nodes.count;
+    *out_saved = (tn_symbols_saved){.num_nodes = count, .out_of_memory = symbols->out_of_memory};
+    out_saved->canonical = tn_alloc_array(symbols->allocator, count, sizeof *out_saved->canonical);
+    if (out_saved->canonical == NULL) return false;
+    for (size_t i = 0; i < count; i++) out_saved->canonical[i] = symbols->entries.data[i].canonical;
+    return true;
+}
+
+void tn_symbols_restore(tn_symbols *symbols, const tn_symbols_saved *saved) {
+    symbols->nodes.count = symbols->entries.count = saved->num_nodes;
+    symbols->out_of_memory = saved->out_of_memory;
+    if (symbols->num_slots > 0) memset(symbols->slots, 0, symbols->num_slots * sizeof *symbols->slots);
+    for (size_t i = 0; i < saved->num_nodes; i++) {
+        symbols->entries.data[i].canonical = saved->canonical[i];
+        place_in_slots(symbols->slots, symbols->num_slots, hash_node(&symbols->nodes.data[i]), (tn_sym)i);
+    }
+}
+
+void tn_symbols_saved_deinit(const tn_symbols *symbols, tn_symbols_saved *saved) {
+    tn_free(symbols->allocator, saved->canonical);
+    *saved = (tn_symbols_saved){0};
+}
+
 void tn_sym_alias(tn_symbols *symbols, tn_sym a, tn_sym b) {
     a = tn_sym_resolve(symbols, a);
     b = tn_sym_resolve(symbols, b);

@@ -61,6 +61,16 @@ tn_sym tn_sym_host_value(tn_symbols *symbols, uint32_t tensor, uint32_t index);
 tn_sym tn_sym_binary(tn_symbols *symbols, tn_sym_op op, tn_sym a, tn_sym b); /* folds constants; overflow gives TN_SYM_INVALID */
 tn_sym tn_sym_select(tn_symbols *symbols, tn_sym condition, tn_sym if_true, tn_sym if_false);
 
+/* The table as it is, to go back to; restoring cannot fail. Nodes made since are forgotten. */
+typedef struct tn_symbols_saved {
+    tn_sym *canonical; /* [num_nodes] */
+    size_t num_nodes;
+    bool out_of_memory;
+} tn_symbols_saved;
+bool tn_symbols_save(const tn_symbols *symbols, tn_symbols_saved *out_saved); /* false: out of memory */
+void tn_symbols_restore(tn_symbols *symbols, const tn_symbols_saved *saved);
+void tn_symbols_saved_deinit(const tn_symbols *symbols, tn_symbols_saved *saved);
+
 /* Two leaves that the user named alike are one value from now on (`a` stands for both). */
 void tn_sym_alias(tn_symbols *symbols, tn_sym a, tn_sym b);
 /* The node that stands for `sym` after the aliases so far; equal values have equal ones wherever tn_sym_equal says YES. */

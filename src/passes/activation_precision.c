@@ -71,5 +71,5 @@ static bool set_precision(tn_rewriter *rewriter, tn_layer *root) {
 }
 
 static const tn_op_kind roots[] = {TN_OP_MATRIX_MULTIPLY, TN_OP_GROUPED_MATMUL};
-const tn_pattern_rewriter tn_activation_precision_pattern = {
+const tn_pattern tn_activation_precision_pattern = {
     .name = "activation_precision", .root_kinds = roots, .num_root_kinds = 2, .match_and_rewrite = set_precision};

@@ -19,5 +19,5 @@ static bool decode_vector(tn_rewriter *rewriter, tn_layer *root) {
 }
 
 static const tn_op_kind roots[] = {TN_OP_CONSTANT};
-const tn_pattern_rewriter tn_decode_vectors = {
+const tn_pattern tn_decode_vectors = {
     .name = "decode_vectors", .root_kinds = roots, .num_root_kinds = 1, .match_and_rewrite = decode_vector};

@@ -19,5 +19,5 @@ static bool fold_slice(tn_rewriter *rewriter, tn_layer *root) {
 }
 
 static const tn_op_kind roots[] = {TN_OP_SLICE};
-const tn_pattern_rewriter tn_fold_identity_slices = {
+const tn_pattern tn_fold_identity_slices = {
     .name = "fold_identity_slices", .root_kinds = roots, .num_root_kinds = 1, .match_and_rewrite = fold_slice};

@@ -16,5 +16,5 @@ static bool fuse_activation(tn_rewriter *rewriter, tn_layer *root) {
 }
 
 static const tn_op_kind roots[] = {TN_OP_ACTIVATION};
-const tn_pattern_rewriter tn_fuse_activation = {
+const tn_pattern tn_fuse_activation = {
     .name = "fuse_activation", .root_kinds = roots, .num_root_kinds = 1, .match_and_rewrite = fuse_activation};

@@ -33,4 +33,4 @@ static bool fuse_bias(tn_rewriter *rewriter, tn_layer *root) {
 }
 
 static const tn_op_kind roots[] = {TN_OP_ELEMENTWISE};
-const tn_pattern_rewriter tn_fuse_bias = {.name = "fuse_bias", .root_kinds = roots, .num_root_kinds = 1, .match_and_rewrite = fuse_bias};
+const tn_pattern tn_fuse_bias = {.name = "fuse_bias", .root_kinds = roots, .num_root_kinds = 1, .match_and_rewrite = fuse_bias};

@@ -87,5 +87,5 @@ static bool fuse_gated_activation(tn_rewriter *rewriter, tn_layer *root) {
 }
 
 static const tn_op_kind roots[] = {TN_OP_ELEMENTWISE};
-const tn_pattern_rewriter tn_fuse_gated_activation = {
+const tn_pattern tn_fuse_gated_activation = {
     .name = "fuse_gated_activation", .root_kinds = roots, .num_root_kinds = 1, .match_and_rewrite = fuse_gated_activation};

@@ -102,4 +102,4 @@ static bool fuse_qkv(tn_rewriter *rewriter, tn_layer *root) {
 }
 
 static const tn_op_kind roots[] = {TN_OP_MATRIX_MULTIPLY};
-const tn_pattern_rewriter tn_fuse_qkv = {.name = "fuse_qkv", .root_kinds = roots, .num_root_kinds = 1, .match_and_rewrite = fuse_qkv};
+const tn_pattern tn_fuse_qkv = {.name = "fuse_qkv", .root_kinds = roots, .num_root_kinds = 1, .match_and_rewrite = fuse_qkv};

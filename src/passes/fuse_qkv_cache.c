@@ -152,5 +152,5 @@ static bool fuse_qkv_cache(tn_rewriter *rewriter, tn_layer *root) {
 }
 
 static const tn_op_kind roots[] = {TN_OP_ATTENTION};
-const tn_pattern_rewriter tn_fuse_qkv_cache = {
+const tn_pattern tn_fuse_qkv_cache = {
     .name = "fuse_qkv_cache", .root_kinds = roots, .num_root_kinds = 1, .match_and_rewrite = fuse_qkv_cache};

@@ -27,5 +27,4 @@ static bool fuse_quantize(tn_rewriter *rewriter, tn_layer *root) {
 }
 
 static const tn_op_kind roots[] = {TN_OP_QUANTIZE_ROWS};
-const tn_pattern_rewriter tn_fuse_quantize = {
-    .name = "fuse_quantize", .root_kinds = roots, .num_root_kinds = 1, .match_and_rewrite = fuse_quantize};
+const tn_pattern tn_fuse_quantize = {.name = "fuse_quantize", .root_kinds = roots, .num_root_kinds = 1, .match_and_rewrite = fuse_quantize};

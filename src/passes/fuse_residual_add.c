@@ -19,5 +19,5 @@ static bool fuse_residual_add(tn_rewriter *rewriter, tn_layer *root) {
 }
 
 static const tn_op_kind roots[] = {TN_OP_ELEMENTWISE};
-const tn_pattern_rewriter tn_fuse_residual_add = {
+const tn_pattern tn_fuse_residual_add = {
     .name = "fuse_residual_add", .root_kinds = roots, .num_root_kinds = 1, .match_and_rewrite = fuse_residual_add};

@@ -43,5 +43,5 @@ static bool fuse_residual_norm(tn_rewriter *rewriter, tn_layer *root) {
 }
 
 static const tn_op_kind roots[] = {TN_OP_NORMALIZATION};
-const tn_pattern_rewriter tn_fuse_residual_norm = {
+const tn_pattern tn_fuse_residual_norm = {
     .name = "fuse_residual_norm", .root_kinds = roots, .num_root_kinds = 1, .match_and_rewrite = fuse_residual_norm};

@@ -33,4 +33,4 @@ static bool fuse_scale(tn_rewriter *rewriter, tn_layer *root) {
 }
 
 static const tn_op_kind roots[] = {TN_OP_ELEMENTWISE};
-const tn_pattern_rewriter tn_fuse_scale = {.name = "fuse_scale", .root_kinds = roots, .num_root_kinds = 1, .match_and_rewrite = fuse_scale};
+const tn_pattern tn_fuse_scale = {.name = "fuse_scale", .root_kinds = roots, .num_root_kinds = 1, .match_and_rewrite = fuse_scale};

@@ -35,5 +35,4 @@ static bool fuse_soft_cap(tn_rewriter *rewriter, tn_layer *root) {
 }
 
 static const tn_op_kind roots[] = {TN_OP_ELEMENTWISE};
-const tn_pattern_rewriter tn_fuse_soft_cap = {
-    .name = "fuse_soft_cap", .root_kinds = roots, .num_root_kinds = 1, .match_and_rewrite = fuse_soft_cap};
+const tn_pattern tn_fuse_soft_cap = {.name = "fuse_soft_cap", .root_kinds = roots, .num_root_kinds = 1, .match_and_rewrite = fuse_soft_cap};

@@ -8,19 +8,19 @@
 #include "passes/passes.h"
 #include "rewrite/rewrite.h"
 
-extern const tn_pattern_rewriter tn_decode_vectors;
-extern const tn_pattern_rewriter tn_fold_identity_slices;
-extern const tn_pattern_rewriter tn_fuse_bias;
-extern const tn_pattern_rewriter tn_fuse_gated_activation;
-extern const tn_pattern_rewriter tn_fuse_soft_cap;
-extern const tn_pattern_rewriter tn_fuse_activation;
-extern const tn_pattern_rewriter tn_fuse_scale;
-extern const tn_pattern_rewriter tn_fuse_qkv;
-extern const tn_pattern_rewriter tn_fuse_qkv_cache;
-extern const tn_pattern_rewriter tn_fuse_residual_add;
-extern const tn_pattern_rewriter tn_fuse_residual_norm;
-extern const tn_pattern_rewriter tn_activation_precision_pattern;
-extern const tn_pattern_rewriter tn_fuse_quantize;
+extern const tn_pattern tn_decode_vectors;
+extern const tn_pattern tn_fold_identity_slices;
+extern const tn_pattern tn_fuse_bias;
+extern const tn_pattern tn_fuse_gated_activation;
+extern const tn_pattern tn_fuse_soft_cap;
+extern const tn_pattern tn_fuse_activation;
+extern const tn_pattern tn_fuse_scale;
+extern const tn_pattern tn_fuse_qkv;
+extern const tn_pattern tn_fuse_qkv_cache;
+extern const tn_pattern tn_fuse_residual_add;
+extern const tn_pattern tn_fuse_residual_norm;
+extern const tn_pattern tn_activation_precision_pattern;
+extern const tn_pattern tn_fuse_quantize;
 TN_MUST_CHECK tn_status tn_eliminate_common_subexpressions(tn_network *network, size_t *out_num_changes);
 
 static inline const tn_pass_options *tn_pass_options_of(const tn_rewriter *rewriter) {

@@ -16,7 +16,7 @@
 
 typedef struct pass {
     const char *name;
-    const tn_pattern_rewriter *pattern; /* one of the two */
+    const tn_pattern *pattern; /* one of the two */
     tn_status (*run)(tn_network *network, size_t *out_num_changes);
 } pass;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * rewrite.h: changing a network by patterns. A pattern looks at one layer (its root) and what is around it, and replaces
+ * rewrite.h: changing a network by patterns, as built-in passes do it. The public side is tenon/rewrite.h: the same driver with
+ * checked replacing, patterns by label, and a network that is as before when a run fails. A pattern looks at one layer (its root) and what is around it, and replaces
  * layers by others; the driver shows it every layer until nothing changes any more.
  *
  *     static bool add_becomes_sub(tn_rewriter *rewriter, tn_layer *root) {
@@ -9,9 +10,9 @@
  *         return tn_rewriter_replace(rewriter, root, sub);
  *     }
  *     static const tn_op_kind roots[] = {TN_OP_ELEMENTWISE};
- *     static const tn_pattern_rewriter pattern = {
+ *     static const tn_pattern pattern = {
  *         .name = "add_becomes_sub", .root_kinds = roots, .num_root_kinds = 1, .match_and_rewrite = add_becomes_sub};
- *     tn_status status = tn_rewrite(network, &(const tn_pattern_rewriter *){&pattern}, 1, NULL, &num_rewrites);
+ *     tn_status status = tn_rewrite(network, &(const tn_pattern *){&pattern}, 1, NULL, &num_rewrites);
  *
  * Rules
  * 1. Patterns replace layers and never edit them: a new layer on the old inputs, tn_rewriter_replace, done. What nothing needs
@@ -30,13 +31,17 @@
 #include "network/network.h"
 
 /* What a pattern is given. */
-typedef struct tn_rewriter {
+struct tn_rewriter {
     tn_network *network;
-    void *args;    /* of the call */
-    tn_diag *diag; /* the network's */
-} tn_rewriter;
+    void *args;       /* of the call */
+    tn_diag *diag;    /* the network's */
+    const char *name; /* of the pattern that is asked at present, … */
+    void *user;
+    const tn_layer *root; /* …and of what */
+    tn_status failure;    /* by tn_rewriter_fail */
+};
 
-typedef struct tn_pattern_rewriter {
+typedef struct tn_pattern {
     const char *name;
     const tn_op_kind *root_kinds; /* borrowed */
     uint32_t num_root_kinds;      /* 0: every layer is tried */
@@ -45,24 +50,34 @@ typedef struct tn_pattern_rewriter {
     bool (*match)(tn_rewriter *rewriter, tn_layer *root);
     bool (*rewrite)(tn_rewriter *rewriter, tn_layer *root);
     bool (*match_and_rewrite)(tn_rewriter *rewriter, tn_layer *root);
-} tn_pattern_rewriter;
+    void *user; /* the pattern's own */
+} tn_pattern;
 
 /* Looks and changes nothing. */
-typedef struct tn_pattern_analyzer {
+typedef struct tn_analysis {
     const char *name;
     const tn_op_kind *root_kinds;
     uint32_t num_root_kinds;
     int benefit;
     bool (*match)(tn_rewriter *rewriter, tn_layer *root); /* NULL: always */
     void (*analyze)(tn_rewriter *rewriter, tn_layer *root);
-} tn_pattern_analyzer;
+    void *user;
+} tn_analysis;
 
 /* Rewrites to a fixpoint, then sweeps. *out_num_rewrites may be NULL.
- * TN_INVALID_ARGUMENT: a pattern will not settle (named), is incomplete, or recorded an error of the network. */
-TN_MUST_CHECK tn_status tn_rewrite(tn_network *network, const tn_pattern_rewriter *const *patterns, uint32_t num_patterns, void *args,
+ * TN_INVALID_ARGUMENT: a pattern will not settle (named), is incomplete, or recorded an error of the network; TN_UNAVAILABLE: a
+ * run of the network is under way. */
+TN_MUST_CHECK tn_status tn_rewrite(tn_network *network, const tn_pattern *const *patterns, uint32_t num_patterns, void *args,
                                    size_t *out_num_rewrites);
+/* The same without the sweep: dead layers stay in the list. */
+TN_MUST_CHECK tn_status tn_rewrite_without_sweep(tn_network *network, const tn_pattern *const *patterns, uint32_t num_patterns, void *args,
+                                                 size_t *out_num_rewrites);
+/* The run of this network that is under way, or NULL. */
+tn_rewriter *tn_rewriter_of(const tn_network *network);
+/* Uses of `from` become uses of `to`; layers around are shown again. */
+void tn_rewriter_replace_uses(tn_rewriter *rewriter, tn_tensor *from, tn_tensor *to);
 /* One walk over the layers; the number of matches. */
-TN_MUST_CHECK tn_status tn_analyze(tn_network *network, const tn_pattern_analyzer *const *patterns, uint32_t num_patterns, void *args,
+TN_MUST_CHECK tn_status tn_analyze(tn_network *network, const tn_analysis *const *patterns, uint32_t num_patterns, void *args,
                                    size_t *out_num_matches);
 
 /* For patterns: uses of root's outputs become uses of replacement's first outputs (root may have fewer); root is dead then.
@@ -83,18 +98,5 @@ bool tn_match_is_read_once(const tn_tensor *tensor);
 const tn_weights *tn_match_weights(const tn_layer *layer, uint32_t input);
 /* The value of a constant of one element that is known here (not loaded). */
 bool tn_match_scalar(const tn_tensor *tensor, double *out_value);
-
-/* --- managers: patterns by label ------------------------------------------------------------------------------------------- */
-
-typedef struct tn_rewrite_manager tn_rewrite_manager;
-TN_MUST_CHECK tn_status tn_rewrite_manager_create(const tn_allocator *allocator, tn_diag *diag, tn_rewrite_manager **out_manager);
-void tn_rewrite_manager_destroy(tn_rewrite_manager *manager); /* accepts NULL */
-/* Copies label and pattern. TN_INVALID_ARGUMENT: the label is taken. */
-TN_MUST_CHECK tn_status tn_rewrite_manager_add(tn_rewrite_manager *manager, const char *label, const tn_pattern_rewriter *pattern);
-TN_MUST_CHECK tn_status tn_rewrite_manager_add_analyzer(tn_rewrite_manager *manager, const char *label, const tn_pattern_analyzer *pattern);
-const tn_pattern_rewriter *tn_rewrite_manager_get(const tn_rewrite_manager *manager, const char *label); /* NULL: none */
-const tn_pattern_analyzer *tn_rewrite_manager_get_analyzer(const tn_rewrite_manager *manager, const char *label);
-TN_MUST_CHECK tn_status tn_rewrite_manager_rewrite(tn_rewrite_manager *manager, tn_network *network, void *args, size_t *out_num_rewrites);
-TN_MUST_CHECK tn_status tn_rewrite_manager_analyze(tn_rewrite_manager *manager, tn_network *network, void *args, size_t *out_num_matches);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * rewrite_test.c: the driver's promises: fixpoint, order, replaced layers, the cap, regions, size; and the managers.
+ * rewrite_test.c: the driver's promises: fixpoint, order, replaced layers, the cap, regions, size.
  */
 #include "rewrite/rewrite.h"
 
@@ -83,7 +83,7 @@ static bool min_to_max(tn_rewriter *rewriter, tn_layer *root) {
 #define PATTERN(pattern_name, function, value) \
     { .name = pattern_name, .root_kinds = elementwise_roots, .num_root_kinds = 1, .benefit = value, .match_and_rewrite = function }
 
-static size_t rewrite(fixture *f, const tn_pattern_rewriter *const *patterns, uint32_t num_patterns, void *args) {
+static size_t rewrite(fixture *f, const tn_pattern *const *patterns, uint32_t num_patterns, void *args) {
     size_t count = 99;
     assert_int_equal(tn_rewrite(f->net, patterns, num_patterns, args, &count), TN_OK);
     return count;
@@ -94,9 +94,9 @@ static void add_becomes_sub_with_the_same_inputs_and_consumers(void **state) {
     tn_tensor *a = binary(f->net, f->x, f->x, TN_ELEMENTWISE_PROD), *sum = binary(f->net, a, f->x, TN_ELEMENTWISE_SUM);
     tn_tensor *last = binary(f->net, sum, sum, TN_ELEMENTWISE_PROD);
     tn_network_mark_output(f->net, last, "y");
-    const tn_pattern_rewriter pattern = {
+    const tn_pattern pattern = {
         .name = "add_to_sub", .root_kinds = elementwise_roots, .num_root_kinds = 1, .match = is_sum, .rewrite = make_sub};
-    assert_int_equal(rewrite(f, &(const tn_pattern_rewriter *){&pattern}, 1, NULL), 1);
+    assert_int_equal(rewrite(f, &(const tn_pattern *){&pattern}, 1, NULL), 1);
     assert_int_equal(count_ops(f->net, TN_ELEMENTWISE_SUM), 0);
     assert_int_equal(tn_network_num_layers(f->net), 3);
     const tn_layer *sub = last->producer->inputs.data[0]->producer;
@@ -109,16 +109,16 @@ static void add_becomes_sub_with_the_same_inputs_and_consumers(void **state) {
 static void larger_benefit_is_tried_first(void **state) {
     fixture *f = *state;
     tn_network_mark_output(f->net, binary(f->net, f->x, f->x, TN_ELEMENTWISE_SUM), "y");
-    const tn_pattern_rewriter small = PATTERN("small", make_sub, 1), large = PATTERN("large", make_max, 5);
-    assert_int_equal(rewrite(f, (const tn_pattern_rewriter *[]){&small, &large}, 2, NULL), 1);
+    const tn_pattern small = PATTERN("small", make_sub, 1), large = PATTERN("large", make_max, 5);
+    assert_int_equal(rewrite(f, (const tn_pattern *[]){&small, &large}, 2, NULL), 1);
     assert_int_equal(count_ops(f->net, TN_ELEMENTWISE_MAX), 1);
 }
 
 static void equal_benefits_keep_the_order_of_adding(void **state) {
     fixture *f = *state;
     tn_network_mark_output(f->net, binary(f->net, f->x, f->x, TN_ELEMENTWISE_SUM), "y");
-    const tn_pattern_rewriter first = PATTERN("first", make_sub, 3), second = PATTERN("second", make_max, 3);
-    assert_int_equal(rewrite(f, (const tn_pattern_rewriter *[]){&first, &second}, 2, NULL), 1);
+    const tn_pattern first = PATTERN("first", make_sub, 3), second = PATTERN("second", make_max, 3);
+    assert_int_equal(rewrite(f, (const tn_pattern *[]){&first, &second}, 2, NULL), 1);
     assert_int_equal(count_ops(f->net, TN_ELEMENTWISE_SUB), 1);
 }
 
@@ -132,24 +132,24 @@ static bool fail_on_dead(tn_rewriter *rewriter, tn_layer *root) {
 static void replaced_layers_are_shown_to_no_further_pattern(void **state) {
     fixture *f = *state;
     tn_network_mark_output(f->net, binary(f->net, f->x, f->x, TN_ELEMENTWISE_SUM), "y");
-    const tn_pattern_rewriter first = PATTERN("first", make_sub, 3), second = PATTERN("second", fail_on_dead, 1);
-    assert_int_equal(rewrite(f, (const tn_pattern_rewriter *[]){&second, &first}, 2, NULL), 1);
+    const tn_pattern first = PATTERN("first", make_sub, 3), second = PATTERN("second", fail_on_dead, 1);
+    assert_int_equal(rewrite(f, (const tn_pattern *[]){&second, &first}, 2, NULL), 1);
 }
 
 static void new_layers_are_rewritten_too(void **state) {
     fixture *f = *state;
     tn_network_mark_output(f->net, binary(f->net, f->x, f->x, TN_ELEMENTWISE_SUM), "y");
-    const tn_pattern_rewriter first = PATTERN("first", max_to_min, 3), second = PATTERN("second", make_max, 1);
-    assert_int_equal(rewrite(f, (const tn_pattern_rewriter *[]){&first, &second}, 2, NULL), 2);
+    const tn_pattern first = PATTERN("first", max_to_min, 3), second = PATTERN("second", make_max, 1);
+    assert_int_equal(rewrite(f, (const tn_pattern *[]){&first, &second}, 2, NULL), 2);
     assert_int_equal(count_ops(f->net, TN_ELEMENTWISE_MIN), 1);
 }
 
 static void pattern_that_does_not_settle_is_stopped_and_named(void **state) {
     fixture *f = *state;
     tn_network_mark_output(f->net, binary(f->net, f->x, f->x, TN_ELEMENTWISE_MAX), "y");
-    const tn_pattern_rewriter there = PATTERN("there", max_to_min, 0), back = PATTERN("and_back", min_to_max, 0);
+    const tn_pattern there = PATTERN("there", max_to_min, 0), back = PATTERN("and_back", min_to_max, 0);
     size_t count = 99;
-    assert_int_equal(tn_rewrite(f->net, (const tn_pattern_rewriter *[]){&there, &back}, 2, NULL, &count), TN_INVALID_ARGUMENT);
+    assert_int_equal(tn_rewrite(f->net, (const tn_pattern *[]){&there, &back}, 2, NULL, &count), TN_INVALID_ARGUMENT);
     assert_int_equal(count, 0);
     tn_diag_entry entry;
     assert_int_equal(tn_diag_get(f->diag, 0, &entry), TN_OK);
@@ -160,8 +160,8 @@ static void pattern_that_does_not_settle_is_stopped_and_named(void **state) {
 
 static void incomplete_patterns_are_refused(void **state) {
     fixture *f = *state;
-    const tn_pattern_rewriter pattern = {.name = "half", .match = is_sum};
-    assert_int_equal(tn_rewrite(f->net, &(const tn_pattern_rewriter *){&pattern}, 1, NULL, NULL), TN_INVALID_ARGUMENT);
+    const tn_pattern pattern = {.name = "half", .match = is_sum};
+    assert_int_equal(tn_rewrite(f->net, &(const tn_pattern *){&pattern}, 1, NULL, NULL), TN_INVALID_ARGUMENT);
 }
 
 static bool count_match(tn_rewriter *rewriter, tn_layer *root) {
@@ -183,8 +183,8 @@ static void patterns_do_not_see_across_a_region(void **state) {
     tn_network_mark_output(f->net, output(tn_if_add_output(conditional, inner, other)), "y");
     int matches = 0;
     const tn_op_kind roots[] = {TN_OP_ACTIVATION};
-    const tn_pattern_rewriter pattern = {.name = "count", .root_kinds = roots, .num_root_kinds = 1, .match_and_rewrite = count_match};
-    assert_int_equal(rewrite(f, &(const tn_pattern_rewriter *){&pattern}, 1, &matches), 0);
+    const tn_pattern pattern = {.name = "count", .root_kinds = roots, .num_root_kinds = 1, .match_and_rewrite = count_match};
+    assert_int_equal(rewrite(f, &(const tn_pattern *){&pattern}, 1, &matches), 0);
     assert_int_equal(matches, 1);
 }
 
@@ -199,31 +199,10 @@ static void a_hundred_thousand_layers_are_shown_a_few_times_each(void **state) {
     for (int i = 0; i < 100000; i++) y = binary(f->net, y, f->x, TN_ELEMENTWISE_SUM);
     tn_network_mark_output(f->net, y, "y");
     size_t shown = 0;
-    const tn_pattern_rewriter pattern = PATTERN("sub", count_shown, 0);
-    assert_int_equal(rewrite(f, &(const tn_pattern_rewriter *){&pattern}, 1, &shown), 100000);
+    const tn_pattern pattern = PATTERN("sub", count_shown, 0);
+    assert_int_equal(rewrite(f, &(const tn_pattern *){&pattern}, 1, &shown), 100000);
     assert_int_equal(count_ops(f->net, TN_ELEMENTWISE_SUB), 100000);
     assert_true(shown <= 500000);
-}
-
-static void analyzers_see_every_layer_once(void **state) {
-    fixture *f = *state;
-    tn_tensor *sum = binary(f->net, f->x, f->x, TN_ELEMENTWISE_SUM);
-    tn_network_mark_output(f->net, binary(f->net, sum, sum, TN_ELEMENTWISE_PROD), "y");
-    tn_rewrite_manager *manager;
-    assert_int_equal(tn_rewrite_manager_create(NULL, f->diag, &manager), TN_OK);
-    const tn_pattern_rewriter rewriter = PATTERN("sub", make_sub, 0);
-    assert_int_equal(tn_rewrite_manager_add(manager, "sub", &rewriter), TN_OK);
-    assert_int_equal(tn_rewrite_manager_add(manager, "sub", &rewriter), TN_INVALID_ARGUMENT);
-    assert_non_null(tn_rewrite_manager_get(manager, "sub"));
-    assert_null(tn_rewrite_manager_get(manager, "other"));
-    assert_null(tn_rewrite_manager_get_analyzer(manager, "sub"));
-    size_t count;
-    assert_int_equal(tn_rewrite_manager_rewrite(manager, f->net, NULL, &count), TN_OK);
-    assert_int_equal(count, 1);
-    assert_int_equal(tn_rewrite_manager_analyze(manager, f->net, NULL, &count), TN_OK);
-    assert_int_equal(count, 0);
-    tn_rewrite_manager_destroy(manager);
-    tn_rewrite_manager_destroy(NULL);
 }
 
 static bool is_prod(tn_rewriter *rewriter, tn_layer *root) {
@@ -239,11 +218,11 @@ static void analyzers_get_what_matches(void **state) {
     fixture *f = *state;
     tn_tensor *sum = binary(f->net, f->x, f->x, TN_ELEMENTWISE_SUM);
     tn_network_mark_output(f->net, binary(f->net, sum, sum, TN_ELEMENTWISE_PROD), "y");
-    const tn_pattern_analyzer pattern = {
+    const tn_analysis pattern = {
         .name = "prods", .root_kinds = elementwise_roots, .num_root_kinds = 1, .match = is_prod, .analyze = add_one};
     int seen = 0;
     size_t count;
-    assert_int_equal(tn_analyze(f->net, &(const tn_pattern_analyzer *){&pattern}, 1, &seen, &count), TN_OK);
+    assert_int_equal(tn_analyze(f->net, &(const tn_analysis *){&pattern}, 1, &seen, &count), TN_OK);
     assert_int_equal(count, 1);
     assert_int_equal(seen, 1);
 }
@@ -254,18 +233,13 @@ static tn_status rewrite_something(const tn_allocator *allocator, tn_diag *diag)
     options.allocator = allocator;
     options.diag = diag;
     tn_network *net;
-    tn_rewrite_manager *manager = NULL;
     tn_status status = tn_network_create(&options, &net);
     if (status != TN_OK) return status;
     tn_tensor *y = tn_network_add_input(net, "x", TN_FLOAT32, TN_DIMS(-1, 4));
     for (int i = 0; i < 40; i++) y = binary(net, y, y, TN_ELEMENTWISE_SUM);
     tn_network_mark_output(net, y, "y");
-    const tn_pattern_rewriter pattern = PATTERN("sub", make_sub, 0);
-    status = net->out_of_memory ? TN_OUT_OF_MEMORY : tn_rewrite_manager_create(allocator, diag, &manager);
-    if (status == TN_OK) status = tn_rewrite_manager_add(manager, "sub", &pattern);
-    size_t count;
-    if (status == TN_OK) status = tn_rewrite_manager_rewrite(manager, net, NULL, &count);
-    tn_rewrite_manager_destroy(manager);
+    const tn_pattern pattern = PATTERN("sub", make_sub, 0);
+    status = net->out_of_memory ? TN_OUT_OF_MEMORY : tn_rewrite(net, &(const tn_pattern *){&pattern}, 1, NULL, NULL);
     tn_network_destroy(net);
     return status;
 }
@@ -295,7 +269,6 @@ int main(void) {
         TEST(incomplete_patterns_are_refused),
         TEST(patterns_do_not_see_across_a_region),
         TEST(a_hundred_thousand_layers_are_shown_a_few_times_each),
-        TEST(analyzers_see_every_layer_once),
         TEST(analyzers_get_what_matches),
         TEST(each_failing_allocation_is_reported_and_leaks_nothing),
     };

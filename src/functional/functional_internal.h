@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * functional_internal.h: what the files of functional/ share.
+ */
+#ifndef TN_FUNCTIONAL_FUNCTIONAL_INTERNAL_H_
+#define TN_FUNCTIONAL_FUNCTIONAL_INTERNAL_H_
+
+#include "functional/functional.h"
+
+/* One more tensor of an open call, which the functional made from weights; NULL: none. */
+void tn_fn_record(tn_call *call, const char *name, tn_tensor *tensor);
+
+#endif
