@@ -252,6 +252,23 @@ TN_API tn_layer *tn_network_add_einsum(tn_network *network, tn_tensor *const *in
 /* x [n, …] as [n, k] times kernel [outputs, k], + bias [outputs] if given → [n, outputs, 1, 1]. Several layers; the last one. */
 TN_API tn_layer *tn_network_add_fully_connected(tn_network *network, tn_tensor *x, tn_tensor *kernel, tn_tensor *bias);
 TN_API tn_layer *tn_network_add_matrix_multiply(tn_network *network, tn_tensor *a, tn_matrix_op op_a, tn_tensor *b, tn_matrix_op op_b);
+
+/* Both make several layers; the last one comes back. q [batch, heads, queries, size], k and v [batch, kv heads, keys, size]: softmax
+ * of q·kᵀ, unscaled, times v. The numbers of heads and the sizes are fixed. */
+typedef struct tn_attention_options {
+    size_t struct_size;    /* set by tn_attention_options_init */
+    bool softmax;          /* default true; false: the scores as they are */
+    tn_causal_mask causal; /* default none; not together with a mask */
+    tn_tensor *mask;       /* [batch or 1, heads or 1, queries, keys]: bool, true = seen, or added */
+} tn_attention_options;
+TN_API void tn_attention_options_init(tn_attention_options *options);
+TN_API tn_layer *tn_network_add_attention(tn_network *network, tn_tensor *q, tn_tensor *k, tn_tensor *v,
+                                          const tn_attention_options *options);
+/* x [batch, heads, length, size]: the first rotary_dim elements (0: all) of each head rotated. cos and sin [positions,
+ * rotary_dim / 2] with position_ids [batch, length], or [batch, length, rotary_dim / 2] with NULL. */
+TN_API tn_layer *tn_network_add_rotary_embedding(tn_network *network, tn_tensor *x, tn_tensor *cos, tn_tensor *sin, tn_tensor *position_ids,
+                                                 bool interleaved, int64_t rotary_dim);
+
 TN_API tn_layer *tn_network_add_quantize(tn_network *network, tn_tensor *x, tn_tensor *scale, tn_dtype to, int axis);
 TN_API tn_layer *tn_network_add_dequantize(tn_network *network, tn_tensor *x, tn_tensor *scale, tn_dtype to, int axis);
 /* Of quantize and dequantize layers; added with a scale of that many blocks. */

@@ -174,6 +174,12 @@
     X(TN_BOX_CORNER_PAIRS, "corner_pairs") /* y1, x1, y2, x2, any two opposite ones */ \
     X(TN_BOX_CENTER_SIZES, "center_sizes") /* x centre, y centre, width, height */
 
+/* Which keys a query sees: key j ≤ query i, counted from the first of both, or from the last. */
+#define TN_ENUM_CAUSAL(X)                 \
+    X(TN_CAUSAL_NONE, "none")             \
+    X(TN_CAUSAL_UPPER_LEFT, "upper_left") \
+    X(TN_CAUSAL_LOWER_RIGHT, "lower_right")
+
 /* What the activations of matrix multiplications are stored as (design: activation_precision). */
 #define TN_ENUM_ACTIVATION_PRECISION(X)    \
     X(TN_ACTIVATIONS_AUTO, "auto")         \
@@ -208,6 +214,7 @@ TN_DEFINE_ENUM(tn_resize_selector, TN_ENUM_RESIZE_SELECTOR, TN_NUM_RESIZE_SELECT
 TN_DEFINE_ENUM(tn_resize_rounding, TN_ENUM_RESIZE_ROUNDING, TN_NUM_RESIZE_ROUNDINGS)
 TN_DEFINE_ENUM(tn_scatter_mode, TN_ENUM_SCATTER, TN_NUM_SCATTER_MODES)
 TN_DEFINE_ENUM(tn_box_format, TN_ENUM_BOX, TN_NUM_BOX_FORMATS)
+TN_DEFINE_ENUM(tn_causal_mask, TN_ENUM_CAUSAL, TN_NUM_CAUSAL_MASKS)
 TN_DEFINE_ENUM(tn_activation_precision, TN_ENUM_ACTIVATION_PRECISION, TN_NUM_ACTIVATION_PRECISIONS)
 
 #endif

@@ -637,6 +637,39 @@ y = values(x).reshape(3, 8) @ values(w).T
 case("product", "fully_connected", "fully_connected", [x, w, b], [tensor((y + values(b)).reshape(3, 5, 1, 1), "float32")], static_axes=[1, 2, 3])
 case("product", "fully_connected without bias", "fully_connected", [x, w], [tensor(y.reshape(3, 5, 1, 1), "float32")], static_axes=[1, 2, 3])
 
+for n, (heads, kv, queries, keys, kind) in enumerate(((4, 4, 3, 5, "none"), (4, 2, 3, 3, "upper_left"), (4, 1, 2, 5, "lower_right"), (2, 2, 5, 3, "upper_left"),
+                                                        (4, 2, 3, 4, "bool"), (2, 2, 3, 4, "float"), (4, 2, 3, 4, "heads"))):
+    q, k, v = tensor(draw(2, heads, queries, 6), "float32"), tensor(draw(2, kv, keys, 6), "float32"), tensor(draw(2, kv, keys, 5), "float32")
+    spread = lambda t: np.repeat(values(t), heads // kv, axis=1)
+    s = values(q) @ spread(k).transpose(0, 1, 3, 2)
+    extra = []
+    if kind in ("upper_left", "lower_right"):
+        s = np.where(np.tril(np.ones((queries, keys)), keys - queries if kind == "lower_right" else 0) > 0, s, -np.inf)
+    elif kind == "bool":
+        seen = ints(2, 1, queries, keys, low=0, high=2)
+        seen[..., 0] = 1
+        extra = [tensor(seen, "bool")]
+        s = np.where(seen > 0, s, -np.inf)
+    elif kind in ("float", "heads"):
+        extra = [tensor(draw(1, heads if kind == "heads" else 1, queries, keys), "float32")]
+        s = s + values(extra[0])
+    y = scipy.special.softmax(s, axis=-1) @ spread(v)
+    case("product", f"attention {n} {kind}", "attention", [q, k, v] + extra, [tensor(y, "float32")], {"causal": kind if "_" in kind else "none"}, static_axes=[1, 3] if not extra else None,
+         dynamic=not extra, tolerance=3e-6)
+for interleaved in (False, True):
+    for rotary, ids in ((6, True), (4, True), (4, False)):
+        x = tensor(draw(2, 3, 4, 6), "float32")
+        angle = draw(9, rotary // 2) if ids else draw(2, 4, rotary // 2)
+        c, s = tensor(np.cos(angle), "float32"), tensor(np.sin(angle), "float32")
+        p = tensor(ints(2, 4, low=0, high=9), "int32")
+        at = lambda t: (values(t)[values(p)] if ids else values(t))[:, None]
+        v = values(x)[..., :rotary]
+        a, b = (v[..., ::2], v[..., 1::2]) if interleaved else (v[..., :rotary // 2], v[..., rotary // 2:])
+        y = [a * at(c) - b * at(s), b * at(c) + a * at(s)]
+        y = np.stack(y, -1).reshape(v.shape) if interleaved else np.concatenate(y, -1)
+        case("product", f"rotary_embedding {interleaved} {rotary} {ids}", "rotary_embedding", [x, c, s] + ([p] if ids else []),
+             [tensor(np.concatenate([y, values(x)[..., rotary:]], -1), "float32")], {"interleaved": interleaved, "dim": rotary if rotary < 6 else 0}, dynamic=False)
+
 # --- quantisation, values ----------------------------------------------------------------------------------------------------------
 
 for axis, dims in ((None, ()), (0, (3,)), (1, (4,))):

@@ -57,9 +57,9 @@ typedef struct run {
     jmp_buf *escape;
 } run;
 
-static const char *first_message(const tn_diag *diag) {
+static const char *last_message(const tn_diag *diag) {
     tn_diag_entry entry = {.message = "(no message)"};
-    if (tn_diag_num_entries(diag) > 0) (void)tn_diag_get(diag, 0, &entry);
+    if (tn_diag_num_entries(diag) > 0) (void)tn_diag_get(diag, tn_diag_num_entries(diag) - 1, &entry);
     return entry.message;
 }
 
@@ -242,6 +242,16 @@ static tn_layer *add_fill(run *r) {
     return layer;
 }
 
+static tn_layer *add_attention(run *r) {
+    static const char *const kinds[] = {"none", "upper_left", "lower_right"};
+    tn_attention_options o;
+    tn_attention_options_init(&o);
+    for (int i = 0; i < 3; i++)
+        if (strcmp(string_of(r->params, "causal", "none"), kinds[i]) == 0) o.causal = (tn_causal_mask)i;
+    o.mask = x(r, 3);
+    return tn_network_add_attention(r->network, x(r, 0), x(r, 1), x(r, 2), &o);
+}
+
 static tn_layer *add_quantize(run *r) {
     tn_dims block = list(r, "block");
     bool quantizes = strcmp(r->layer, "quantize") == 0;
@@ -304,6 +314,8 @@ static tn_layer *add_non_zero(run *r) {
                                                       (tn_matrix_op)option(r, "op_b", TN_ENUM_ID_MATRIX)))                                \
     X(einsum, tn_network_add_einsum(NET, r->x, r->num_inputs, string_of(r->params, "equation", "")))                                      \
     X(fully_connected, tn_network_add_fully_connected(NET, x(r, 0), x(r, 1), x(r, 2)))                                                    \
+    X(rotary_embedding,                                                                                                                   \
+      tn_network_add_rotary_embedding(NET, x(r, 0), x(r, 1), x(r, 2), x(r, 3), integer(r, "interleaved", 0) != 0, integer(r, "dim", 0)))  \
     X(dynamic_quantize, tn_network_add_dynamic_quantize(NET, x(r, 0), NULL, dtype_of(r, "to", TN_INT8),                                   \
                                                         dtype_of(r, "scale_type", TN_FLOAT32), list(r, "block")))                         \
     X(assertion, tn_network_add_assertion(NET, x(r, 0), string_of(r->params, "message", "")))
@@ -325,6 +337,7 @@ static const struct {
     {"resize", add_resize},
     {"nms", add_nms},
     {"fill", add_fill},
+    {"attention", add_attention},
     {"quantize", add_quantize},
     {"dequantize", add_quantize},
     {"non_zero", add_non_zero},
@@ -398,7 +411,7 @@ static void run_context(run *r, tn_engine *engine, const golden *outputs, int nu
     tn_context *context = NULL;
     tn_context_options_init(&options);
     options.diag = r->diag;
-    if (tn_context_create(engine, &options, &context) != TN_OK) FAIL(r, "context: %s", first_message(r->diag));
+    if (tn_context_create(engine, &options, &context) != TN_OK) FAIL(r, "context: %s", last_message(r->diag));
     char name[8];
     void *buffers[MAX_OUTPUTS];
     for (int i = 0; i < r->num_inputs; i++) {
@@ -406,14 +419,14 @@ static void run_context(run *r, tn_engine *engine, const golden *outputs, int nu
         (void)snprintf(name, sizeof name, "x%d", i);
         if (tn_context_set_input_shape(context, name, r->inputs[i].dims) != TN_OK ||
             tn_context_set_host_address(context, name, r->inputs[i].data) != TN_OK)
-            FAIL(r, "input: %s", first_message(r->diag));
+            FAIL(r, "input: %s", last_message(r->diag));
     }
     for (int i = 0; i < num_outputs; i++) {
         (void)snprintf(name, sizeof name, "y%d", i);
         buffers[i] = tn_arena_alloc(r->arena, BUFFER_BYTES);
-        if (tn_context_set_host_address(context, name, buffers[i]) != TN_OK) FAIL(r, "output: %s", first_message(r->diag));
+        if (tn_context_set_host_address(context, name, buffers[i]) != TN_OK) FAIL(r, "output: %s", last_message(r->diag));
     }
-    if (tn_context_enqueue(context, NULL) != TN_OK) FAIL(r, "run: %s", first_message(r->diag));
+    if (tn_context_enqueue(context, NULL) != TN_OK) FAIL(r, "run: %s", last_message(r->diag));
     for (int i = 0; i < num_outputs; i++) {
         tn_dims dims;
         (void)snprintf(name, sizeof name, "y%d", i);
@@ -446,7 +459,7 @@ static void run_case(run *r, const tn_json_value *c, tn_device *device) {
     r->params = tn_json_find(c, "params");
     add_inputs(r, c, config);
     tn_layer *layer = add_layer(r);
-    if (layer == NULL) FAIL(r, "refused: %s", first_message(r->diag));
+    if (layer == NULL) FAIL(r, "refused: %s", last_message(r->diag));
     const tn_json_value *expected = tn_json_find(c, "outputs");
     int num_outputs = (int)tn_json_count(expected);
     assert_int_equal(num_outputs, tn_layer_num_outputs(layer));
@@ -458,11 +471,11 @@ static void run_case(run *r, const tn_json_value *c, tn_device *device) {
             FAIL(r, "output %d is %s", i, tn_dtype_name(tn_tensor_dtype(tn_layer_output(layer, i))));
         tn_network_mark_output(r->network, tn_layer_output(layer, i), name);
     }
-    if (tn_builder_build(builder, r->network, config, &plan) != TN_OK) FAIL(r, "build: %s", first_message(r->diag));
+    if (tn_builder_build(builder, r->network, config, &plan) != TN_OK) FAIL(r, "build: %s", last_message(r->diag));
     tn_engine_options_init(&engine_options);
     engine_options.device = device;
     engine_options.diag = r->diag;
-    if (tn_engine_create(plan, &engine_options, &engine) != TN_OK) FAIL(r, "engine: %s", first_message(r->diag));
+    if (tn_engine_create(plan, &engine_options, &engine) != TN_OK) FAIL(r, "engine: %s", last_message(r->diag));
     const tn_json_value *tolerance = tn_json_find(c, "tolerance");
     run_context(r, engine, outputs, num_outputs, fmax(r->on->tolerance, tolerance != NULL ? number_of(tolerance) : 0.0));
     tn_engine_destroy(engine);
@@ -527,7 +540,62 @@ static void run_file(const char *file) {
 FILES(DEFINE_TEST)
 #define LIST_TEST(file) cmocka_unit_test(layers_of_##file##_have_their_values),
 
+/* x comes out if `holds`, else the run ends with the assertion's message. */
+static void an_assertion_that_fails_stops_the_run(void **state) {
+    (void)state;
+    tn_device *device = make_device(&targets[0]);
+    tn_diag *diag;
+    tn_network_options network_options;
+    tn_builder_options builder_options;
+    tn_context_options context_options;
+    tn_engine_options engine_options;
+    tn_network *network;
+    tn_builder *builder;
+    tn_builder_config *config;
+    tn_plan *plan;
+    tn_engine *engine;
+    tn_context *context;
+    assert_int_equal(tn_diag_create(NULL, &diag), TN_OK);
+    tn_network_options_init(&network_options);
+    network_options.diag = diag;
+    assert_int_equal(tn_network_create(&network_options, &network), TN_OK);
+    tn_tensor *input = tn_network_add_input(network, "x", TN_FLOAT32, TN_DIMS(2));
+    assert_non_null(tn_network_add_assertion(network, tn_network_add_input(network, "holds", TN_BOOL, TN_SCALAR), "the input is sane"));
+    tn_network_mark_output(network, tn_layer_output(tn_network_add_unary(network, input, TN_UNARY_NEG), 0), "y");
+    tn_builder_options_init(&builder_options);
+    builder_options.diag = diag, builder_options.device = device;
+    assert_int_equal(tn_builder_create(&builder_options, &builder), TN_OK);
+    assert_int_equal(tn_builder_config_create(builder, &config), TN_OK);
+    assert_int_equal(tn_builder_build(builder, network, config, &plan), TN_OK);
+    tn_engine_options_init(&engine_options);
+    engine_options.diag = diag, engine_options.device = device;
+    assert_int_equal(tn_engine_create(plan, &engine_options, &engine), TN_OK);
+    tn_context_options_init(&context_options);
+    context_options.diag = diag;
+    assert_int_equal(tn_context_create(engine, &context_options, &context), TN_OK);
+    float x[2] = {1.0f, -2.0f}, y[2] = {0};
+    uint8_t holds = 1;
+    assert_int_equal(tn_context_set_input_shape(context, "x", TN_DIMS(2)), TN_OK);
+    assert_int_equal(tn_context_set_input_shape(context, "holds", TN_SCALAR), TN_OK);
+    assert_int_equal(tn_context_set_host_address(context, "x", x), TN_OK);
+    assert_int_equal(tn_context_set_host_address(context, "holds", &holds), TN_OK);
+    assert_int_equal(tn_context_set_host_address(context, "y", y), TN_OK);
+    assert_int_equal(tn_context_enqueue(context, NULL), TN_OK);
+    assert_true(y[0] == -1.0f && y[1] == 2.0f);
+    holds = 0;
+    assert_int_equal(tn_context_enqueue(context, NULL), TN_INVALID_DATA);
+    assert_non_null(strstr(last_message(diag), "assertion failed: the input is sane"));
+    tn_context_destroy(context);
+    tn_engine_destroy(engine);
+    tn_plan_destroy(plan);
+    tn_builder_config_destroy(config);
+    tn_builder_destroy(builder);
+    tn_network_destroy(network);
+    tn_device_destroy(device);
+    tn_diag_destroy(diag);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {FILES(LIST_TEST)};
+    const struct CMUnitTest tests[] = {FILES(LIST_TEST) cmocka_unit_test(an_assertion_that_fails_stops_the_run)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

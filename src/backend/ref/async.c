@@ -108,9 +108,14 @@ static tn_status run_step(tn_ref_device *device, const tn_bound_step *step, size
     void **buffers = tn_alloc_array(tn_ref_device_allocator(&device->base), count, sizeof *buffers);
     if (buffers == NULL) return tn_fail_memory(diag, "a step's buffers", count * sizeof *buffers);
     tn_status status = TN_OK;
+    const tn_problem *problem = step->problem;
+    bool has_parts = tn_ref_num_buffers(problem) != problem->num_operands; /* then buffers are not operands, and none is on the host */
     for (uint32_t i = 0; i < count && status == TN_OK; i++) {
         if (step->buffers[i] == NULL) continue;
         buffers[i] = tn_ref_memory_worker_address(device->memory, step->buffers[i], 0);
+        /* Dims that the host computed; constants among them lie on the device. */
+        bool is_shape = !has_parts && i < problem->num_operands && problem->operands[i].place == TN_PLACE_HOST;
+        if (buffers[i] == NULL && is_shape) buffers[i] = step->buffers[i];
         if (buffers[i] == NULL)
             status = tn_fail(diag, TN_INTERNAL, "step %zu (%s): buffer %u is host memory, a device step cannot read it", index,
                              tn_op_get_info(step->problem->op)->name, i);

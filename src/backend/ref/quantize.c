@@ -75,7 +75,7 @@ tn_status tn_ref_dynamic_quantize(const tn_ref_call *call) {
     tn_dims block = params->block;
     int64_t size = 1;
     for (int i = 0; i < x.rank; i++) { /* no longer than the axis */
-        if (block.d[i] > x.dims[i] && x.dims[i] > 0) block.d[i] = x.dims[i];
+        if (block.d[i] > x.dims[i]) block.d[i] = x.dims[i] > 0 ? x.dims[i] : 1;
         size *= block.d[i];
     }
     for (int64_t i = 0; i < scales.count; i++) {
