@@ -186,7 +186,7 @@ static tn_status take_turns(bench *b, double *us, bool *out_measured) {
     int num = b->request->num_tactics, repeats[TN_MAX_TIMED];
     double total = 0.0, best = 0.0;
     tn_status status = TN_OK;
-    for (int i = 0; i < num && status == TN_OK; i++) { /* also warms up */
+    for (int i = 0; i < num && status == TN_OK; i++) {               /* also warms up */
         if (b->repeated != NULL) status = run_once(b, i, 1, &us[i]); /* the first brings the kernel to the device */
         if (status == TN_OK) status = run_once(b, i, 1, &us[i]);
         total += us[i];

@@ -329,12 +329,12 @@ static double estimate_wgmma(const tn_device_info *device, const tn_problem *pro
 #define ANY_FORM(form, reason, reason_size) ((void)(form), true)
 #define MATMUL_TACTICS(member, rounding, form_fits)                                                                                      \
     static bool linear_##member##_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {  \
-        weight_form form;                                                                                                                \
+        weight_form form = FORM_F32;                                                                                                     \
         (void)device;                                                                                                                    \
         return supports_linear(problem, &form, reason, reason_size) && form_fits(form, reason, reason_size);                             \
     }                                                                                                                                    \
     static bool grouped_##member##_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) { \
-        weight_form form;                                                                                                                \
+        weight_form form = FORM_F32;                                                                                                     \
         (void)device;                                                                                                                    \
         return supports(problem, 3, &form, reason, reason_size) && form_fits(form, reason, reason_size);                                 \
     }                                                                                                                                    \
@@ -363,7 +363,7 @@ MATMUL_TACTICS(float, TN_NUMERICS_F32_CUDA, is_f32)
 MATMUL_TACTICS(mma, TN_NUMERICS_BF16_CUDA, is_narrow)
 
 static bool wgmma_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
-    weight_form form;
+    weight_form form = FORM_F32;
     if (device->isa != 90) return tn_refuse(reason, reason_size, "needs compute capability 9.0");
     if (!supports_linear(problem, &form, reason, reason_size)) return false;
     return form == FORM_BF16 || tn_refuse(reason, reason_size, "bf16 weights only");
