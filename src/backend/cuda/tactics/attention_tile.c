@@ -51,8 +51,8 @@ static const variant *find_variant(const tn_attention_params *params) {
 
 /* shared_memory of the kernel */
 static int64_t shared_bytes(const variant *v) {
-    enum { PAD = 8, ROW_PLACE_BYTES = 12, GROUP_BYTES = 4 * 2 * 8 };
-    return (ROWS + 4 * v->positions) * (v->dim + PAD) * 2 + ROWS * ROW_PLACE_BYTES + v->positions / GROUP * GROUP_BYTES;
+    enum { PAD = 8, TILE_BYTES = 64, ROW_PLACE_BYTES = 12, GROUP_BYTES = 4 * 2 * 8 };
+    return (ROWS + 4 * v->positions) * (v->dim + PAD) * 2 + TILE_BYTES + ROWS * ROW_PLACE_BYTES + v->positions / GROUP * GROUP_BYTES;
 }
 
 /* What a block may have of a multiprocessor's shared memory. */
