@@ -13,7 +13,11 @@ static void make_unary(tn_case_build *build) {
     const tn_case *from = build->from;
     (void)tn_case_begin(build, from->op);
     if (from->op == TN_OP_UNARY) tn_case_params(build)->unary.op = from->variant;
+    /* Activations without parameters ignore them. */
+    bool is_plain = from->op != TN_OP_ACTIVATION || tn_activation_is_plain((tn_activation_type)from->variant);
+    bool has_parameters = from->op == TN_OP_ACTIVATION && (!is_plain || from->has_special_values);
     if (from->op == TN_OP_ACTIVATION) tn_case_params(build)->activation.type = from->variant;
+    if (has_parameters) tn_case_params(build)->activation.alpha = 0.3, tn_case_params(build)->activation.beta = 1.4;
     if (from->op == TN_OP_CAST) tn_case_params(build)->cast.to = from->y;
     (void)tn_case_input(build, from->a, TN_DIMS(build->num_rows, from->n), true);
     tn_case_output(build, from->y, TN_DIMS(build->num_rows, from->n));
@@ -162,7 +166,8 @@ static void add_unary(tn_case_list *list, tn_op_kind op, int variant, const char
 static void add_elementwise(tn_case_list *list) {
     for (size_t d = 0; d < NUM_DTYPES; d++) {
         for (int op = 0; op < TN_NUM_UNARY_OPS; op++)
-            add_unary(list, TN_OP_UNARY, op, tn_enum_get_info(TN_ENUM_ID_UNARY)->values[op], dtypes[d], dtypes[d]);
+            add_unary(list, TN_OP_UNARY, op, tn_enum_get_info(TN_ENUM_ID_UNARY)->values[op], dtypes[d],
+                      op == TN_UNARY_ISINF || op == TN_UNARY_ISNAN ? TN_BOOL : dtypes[d]);
         for (int type = 0; type < TN_NUM_ACTIVATIONS; type++)
             add_unary(list, TN_OP_ACTIVATION, type, tn_enum_get_info(TN_ENUM_ID_ACTIVATION)->values[type], dtypes[d], dtypes[d]);
         for (size_t to = 0; to < NUM_DTYPES; to++) add_unary(list, TN_OP_CAST, 0, "", dtypes[d], dtypes[to]);

@@ -2,7 +2,7 @@
  *
  * conformance.h: one table of cases, run through every tactic of every backend and compared with the reference kernels.
  *
- *     build/bin/backend_conformance_test [FILTER]      # FILTER: part of "<device> <tactic> <case>"
+ *     build/bin/backend_conformance_test [FILTER]      # FILTER: part of "<device> <tactic> <case>"; "cuda ": all of that device
  *
  * A case is built by a function from a seed: the same seed gives the same rows wherever a row stands, so that a row computed
  * alone can be compared with the same row among others. What is compared, for each device, tactic and layout that accepts:
@@ -71,6 +71,7 @@ bool tn_cases_make(tn_case_list *list);
 void tn_cases_add_matmul(tn_case_list *list);
 void tn_cases_add_decoder(tn_case_list *list);
 void tn_cases_add_tensors(tn_case_list *list);
+void tn_cases_add_layers(tn_case_list *list);
 tn_case *tn_cases_add(tn_case_list *list, tn_op_kind op, tn_case_function make, const char *format, ...) TN_PRINTF(4, 5);
 
 /* --- for builders ---------------------------------------------------------------------------------------------------------- */

@@ -29,6 +29,7 @@ bool tn_cases_make(tn_case_list *list) {
     tn_cases_add_matmul(list);
     tn_cases_add_decoder(list);
     tn_cases_add_tensors(list);
+    tn_cases_add_layers(list);
     return list->count > 0;
 }
 
