@@ -96,15 +96,23 @@ static void make_rotary(tn_case_build *build) {
 /* --- cache and attention: sequence s of these has so many positions, the last so many of them queries ----------------------------- */
 
 enum { NUM_SEQUENCES = 4, MAX_BLOCKS = 40 };
-static const struct { int32_t length, num_queries; } sequences[NUM_SEQUENCES] = {{37, 5}, {1, 1}, {300, 3}, {550, 1}};
+typedef struct sequence {
+    int32_t length, num_queries;
+} sequence;
+static const sequence few_queries[NUM_SEQUENCES] = {{37, 5}, {1, 1}, {300, 3}, {550, 1}};
+/* prompts of more rows than a tile holds, whole and with earlier positions in the cache, and a decoding sequence among them */
+static const sequence prompts[NUM_SEQUENCES] = {{60, 60}, {300, 1}, {150, 70}, {70, 9}};
 
 typedef struct step_tables {
     int32_t query_start[NUM_SEQUENCES + 1], length[NUM_SEQUENCES], blocks[NUM_SEQUENCES * MAX_BLOCKS];
     int64_t num_sequences, num_tokens, max_blocks;
 } step_tables;
 
+static void make_prompt_attention(tn_case_build *build);
+
 /* Tables for the build's window of sequences; every query (or, filling, every position) is a token. */
 static step_tables make_tables(const tn_case_build *build, bool fills) {
+    const sequence *sequences = build->from->make == make_prompt_attention ? prompts : few_queries;
     step_tables t = {.num_sequences = build->num_rows, .max_blocks = MAX_BLOCKS * 16 / build->geometry.tokens_per_block};
     for (int64_t i = 0; i < t.num_sequences; i++) {
         int64_t s = build->first_row + i;
@@ -204,6 +212,10 @@ static void make_attention(tn_case_build *build) {
     add_attention(build, build->from->variant, 6, build->from->y);
 }
 
+static void make_prompt_attention(tn_case_build *build) {
+    make_attention(build);
+}
+
 /* KV_CACHE_UPDATE and QKV_CACHE are seen through what ref-like attention of the same backend reads: the case's subject is then
  * the attention, with the writer before it. */
 enum { QKV_TABLE = 1, QKV_Q_NORM = 2, QKV_K_NORM = 4, QKV_INTERLEAVED = 8 };
@@ -238,6 +250,34 @@ static void make_qkv_cache(tn_case_build *build) {
     if (from->op == TN_OP_ATTENTION) add_attention(build, ATTENTION_PLAIN, 6, TN_FLOAT32);
 }
 
+static const char *const attention_names[] = {"plain", "window", "sink_tokens", "soft_cap", "sinks", "alibi"};
+
+static void add_prompts(tn_case_list *list) {
+    static const tn_dtype stored[] = {TN_FLOAT16, TN_BFLOAT16};
+    static const struct {
+        int64_t page, k, v;
+        tn_dtype all_of;
+    } shapes[] = {{16, 64, 64, TN_FLOAT16},
+                  {64, 128, 128, TN_BFLOAT16},
+                  {256, 80, 80, TN_DTYPE_NONE},
+                  {32, 72, 40, TN_DTYPE_NONE},
+                  {16, 256, 256, TN_DTYPE_NONE}};
+    for (size_t d = 0; d < 2; d++)
+        for (size_t shape = 0; shape < sizeof shapes / sizeof shapes[0]; shape++)
+            for (int variant = 0; variant < NUM_ATTENTIONS; variant++) {
+                bool has_all = shapes[shape].all_of == stored[d];
+                if (!has_all && variant != ATTENTION_PLAIN && variant != ATTENTION_SINK_TOKENS) continue;
+                tn_case *added = tn_cases_add(list, TN_OP_ATTENTION, make_prompt_attention, "prompts %s %s page %lld heads %lldx%lld",
+                                              attention_names[variant], tn_dtype_name(stored[d]), (long long)shapes[shape].page,
+                                              (long long)shapes[shape].k, (long long)shapes[shape].v);
+                added->variant = variant, added->option = (int)shapes[shape].page, added->k = shapes[shape].k, added->n = shapes[shape].v;
+                added->encoding = tn_encoding_plain(stored[d]);
+                added->rows = NUM_SEQUENCES, added->has_windows = true;
+                /* queries in bfloat16 move scores of a deviation of up to 4 by up to 0.02, and weights by as much */
+                if (stored[d] == TN_BFLOAT16) added->rounded_factor = 4.0;
+            }
+}
+
 static void add_caches(tn_case_list *list) {
     static const tn_dtype stored[] = {TN_FLOAT32, TN_FLOAT16}, outputs[] = {TN_FLOAT32, TN_Q15_32, TN_Q8_32};
     static const struct { int64_t page, k, v; } shapes[] = {{32, 64, 64}, {16, 20, 36}};
@@ -245,9 +285,8 @@ static void add_caches(tn_case_list *list) {
         for (size_t shape = 0; shape < 2; shape++) {
             for (int variant = 0; variant < NUM_ATTENTIONS; variant++)
                 for (size_t y = 0; y < (shape == 0 ? 3 : 1); y++) {
-                    static const char *const names[] = {"plain", "window", "sink_tokens", "soft_cap", "sinks", "alibi"};
                     tn_case *added = tn_cases_add(list, TN_OP_ATTENTION, make_attention, "%s %s page %lld heads %lldx%lld -> %s",
-                                                  names[variant], tn_dtype_name(stored[d]), (long long)shapes[shape].page,
+                                                  attention_names[variant], tn_dtype_name(stored[d]), (long long)shapes[shape].page,
                                                   (long long)shapes[shape].k, (long long)shapes[shape].v, tn_dtype_name(outputs[y]));
                     added->variant = variant, added->option = (int)shapes[shape].page, added->k = shapes[shape].k,
                     added->n = shapes[shape].v;
@@ -383,6 +422,7 @@ void tn_cases_add_decoder(tn_case_list *list) {
             added->variant = type, added->k = 64, added->n = part == 0 ? 64 : 24, added->rows = 7, added->has_windows = true;
         }
     add_caches(list);
+    add_prompts(list);
     for (int type = 0; type < TN_NUM_ROUTE_TYPES; type++)
         for (int option = 0; option < 4; option++) {
             tn_case *added = tn_cases_add(list, TN_OP_ROUTE, make_route, "type %d%s%s", type, option & 1 ? " renormalize" : "",
