@@ -179,7 +179,7 @@ static void add_linear(tn_case_list *list, tn_dtype a, const tn_encoding *encodi
     memcpy(added->epilogues, epilogues, sizeof added->epilogues);
     if (is_gated(epilogues, count)) added->rounded_factor = 2.0; /* the product of two rounded sums */
     if (saturates(epilogues, count) || n == 1) added->rounded_factor = 8.0;
-    if (n == 1) added->tolerance_factor = 32.0; /* a row of one sum, perhaps a small one, does not show the size of its terms */
+    if (n == 1) added->tolerance_factor = 4.0; /* a row of one sum, perhaps a small one, does not show the size of its terms */
     if (count > 0 && epilogues[count - 1].kind == TN_EPILOGUE_QUANTIZE) added->y = epilogues[count - 1].dtype;
 }
 

@@ -58,6 +58,7 @@ static bool find_form(const tn_encoding *encoding, weight_form *out_form) {
 static bool weight_fits(const tn_operand *w, int rank, weight_form *out_form, char *reason, size_t reason_size) {
     if (w->role != TN_ROLE_WEIGHT) return tn_refuse(reason, reason_size, "the second operand must be a weight");
     if (w->rank != rank) return tn_refuse(reason, reason_size, "the weight must have rank %d, it has %d", rank, w->rank);
+    if (w->dtype != TN_FLOAT32) return tn_refuse(reason, reason_size, "a float32 weight, not %s", tn_dtype_name(w->dtype));
     if (!find_form(&w->encoding, out_form)) return tn_refuse(reason, reason_size, "weights f32, bf16, f16, q4_0, q4_1 and q8_0 only");
     tn_planes_type planes;
     const char *layout = tn_planes_type_of(&w->encoding, &planes) ? tn_planes_layout_name(planes) : TN_LAYOUT_PLAIN;

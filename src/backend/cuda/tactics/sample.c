@@ -16,6 +16,8 @@ static bool supports(const tn_device_info *device, const tn_problem *problem, ch
         return false;
     for (uint32_t i = 1; i < 3; i++)
         if (problem->operands[i].dtype != TN_INT32) return tn_refuse(reason, reason_size, "int32 slots and positions only");
+    if (problem->num_inputs > 4 && !problem->operands[4].absent && problem->operands[4].dtype != TN_UINT32)
+        return tn_refuse(reason, reason_size, "a uint32 token mask only");
     for (uint32_t i = 0; i < 3; i++)
         if (problem->operands[problem->num_inputs + i].dtype != outputs[i])
             return tn_refuse(reason, reason_size, "output %u must be %s", i, tn_dtype_name(outputs[i]));

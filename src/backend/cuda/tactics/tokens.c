@@ -79,6 +79,8 @@ static bool gather_supports(const tn_device_info *device, const tn_problem *prob
         return tn_refuse(reason, reason_size, "float32 output only");
     if (data->role != TN_ROLE_WEIGHT && data->dtype != TN_FLOAT32) return tn_refuse(reason, reason_size, "float32 data only");
     if (indices->dtype != TN_INT32 && indices->dtype != TN_INT64) return tn_refuse(reason, reason_size, "int32 and int64 indices only");
+    if (data->role == TN_ROLE_WEIGHT && indices->dtype != TN_INT32)
+        return tn_refuse(reason, reason_size, "int32 indices into weights only");
     if (!find_gather_kernel(data, &kernel, &layout))
         return tn_refuse(reason, reason_size, "weights f32, f16, bf16, q4_0, q4_1 and q8_0 only");
     if (data->layout != NULL && strcmp(data->layout, layout) != 0)
