@@ -185,6 +185,7 @@ static tn_status make_forward(const tn_model *model, const tn_model_options *opt
     tn_decoder_begin(*out_network, &decoder, &builder.decoder);
     model->family->build(&builder);
     if ((*out_network)->out_of_memory) return tn_fail_memory(diag, "the network", 0);
+    if ((*out_network)->arena.out_of_memory) return TN_OUT_OF_MEMORY; /* a weight's recipe has said so */
     return (*out_network)->failed ? TN_INVALID_DATA : TN_OK;
 }
 
