@@ -55,8 +55,9 @@ bool tn_sequence_has_response(const tn_sequence *sequence) {
 
 static bool copy_results(tn_response *response, const tn_sequence *sequence, int32_t first, int32_t count, bool is_last) {
     tn_arena *arena = &response->arena;
-    response->ids =
-        (const int32_t *)(void *)tn_arena_bytes(arena, sequence->tokens + sequence->num_prompt + first, (size_t)count * sizeof(int32_t));
+    /* a request refused at the start has no tokens at all */
+    const void *tokens = count > 0 ? (const void *)(sequence->tokens + sequence->num_prompt + first) : "";
+    response->ids = (const int32_t *)(void *)tn_arena_bytes(arena, tokens, (size_t)count * sizeof(int32_t));
     response->num_ids = (size_t)count;
     if (response->ids == NULL) return false;
     if (sequence->log_probs != NULL) {

@@ -54,7 +54,7 @@ static void gather_tiles(tn_dtype dtype, tn_strip_type type, int64_t columns, co
                 memcpy(block + i * plane_bytes, row.hi + b * 32, 32);
                 if (two_planes) memcpy(block + i * plane_bytes + 32, row.lo + b * 32, 32);
                 memcpy(scales, &row.scale[b], 4);
-                int32_t sum = row.sum[b] * offset;
+                int32_t sum = (int32_t)((uint32_t)row.sum[b] * (uint32_t)offset); /* wraps where the builder times on made-up rows */
                 memcpy(scales + 4 * count, type == TN_STRIP_Q4_1 ? (const void *)&row.scaled_sum[b] : (const void *)&sum, 4);
             }
         }
