@@ -59,6 +59,7 @@ bool tn_check_epilogues(const tn_problem *problem, uint32_t allowed, char *reaso
     for (uint32_t i = 0; i < problem->num_epilogues; i++) {
         const tn_epilogue *e = &problem->epilogues[i];
         if ((allowed >> e->kind & 1u) == 0) return tn_refuse(reason, reason_size, "no epilogue %s", tn_epilogue_kind_name(e->kind));
+        if (!tn_activation_is_plain(e->activation)) return tn_refuse(reason, reason_size, "no activation with parameters");
         if (e->kind == TN_EPILOGUE_BIAS || e->kind == TN_EPILOGUE_ADD) {
             if (e->operand < 0 || (uint32_t)e->operand >= problem->num_inputs)
                 return tn_refuse(reason, reason_size, "epilogue %s lacks its operand", tn_epilogue_kind_name(e->kind));

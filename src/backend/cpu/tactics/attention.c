@@ -13,19 +13,19 @@ static bool supports(const tn_device_info *device, const tn_problem *problem, ch
     (void)device;
     const tn_attention_params *params = problem->params;
     tn_kv_geometry geometry = TN_KV_GEOMETRY(params);
-    if (!tn_cpu_is_complete(problem, 1u << 5 | 1u << 6, true, reason, reason_size) || !tn_cpu_is_plain_f32(problem, 0, reason, reason_size))
+    if (!tn_check_complete(problem, 1u << 5 | 1u << 6, true, reason, reason_size) || !tn_check_plain_f32(problem, 0, reason, reason_size))
         return false;
     for (uint32_t i = 5; i < problem->num_inputs; i++)
-        if (!tn_cpu_is_plain_f32(problem, i, reason, reason_size)) return false;
+        if (!tn_check_plain_f32(problem, i, reason, reason_size)) return false;
     if (params->k_dim > MAX_HEAD_DIM || params->v_dim > MAX_HEAD_DIM)
-        return tn_cpu_refuse(reason, reason_size, "heads of at most %d values", MAX_HEAD_DIM);
+        return tn_refuse(reason, reason_size, "heads of at most %d values", MAX_HEAD_DIM);
     if (params->num_kv_heads < 1 || params->num_heads % params->num_kv_heads != 0)
-        return tn_cpu_refuse(reason, reason_size, "query heads must be a multiple of key/value heads");
+        return tn_refuse(reason, reason_size, "query heads must be a multiple of key/value heads");
     if (problem->num_epilogues > 0 && params->v_dim % 32 != 0)
-        return tn_cpu_refuse(reason, reason_size, "quantised output needs heads of a multiple of 32 values, not %lld",
-                             (long long)params->v_dim);
+        return tn_refuse(reason, reason_size, "quantised output needs heads of a multiple of 32 values, not %lld",
+                         (long long)params->v_dim);
     return tn_cpu_cache_fits(problem, &geometry, 1, reason, reason_size) &&
-           tn_cpu_epilogues_fit(problem, 1u << TN_EPILOGUE_QUANTIZE, reason, reason_size);
+           tn_check_epilogues(problem, 1u << TN_EPILOGUE_QUANTIZE, reason, reason_size);
 }
 
 static int64_t max_positions(const tn_problem *problem, const int64_t *symbols) {

@@ -10,8 +10,8 @@
 enum { ELEMENTS_PER_TILE = 1024 };
 
 static bool plain_f32(const tn_problem *problem, char *reason, size_t reason_size) {
-    if (!tn_cpu_is_complete(problem, 0, false, reason, reason_size)) return false;
-    return tn_cpu_all_are(problem, TN_FLOAT32, reason, reason_size);
+    if (!tn_check_complete(problem, 0, false, reason, reason_size)) return false;
+    return tn_check_all_are(problem, TN_FLOAT32, reason, reason_size);
 }
 
 static int64_t num_elements(const tn_operand *operand, const int64_t *symbols) {
@@ -32,12 +32,12 @@ static bool elementwise_supports(const tn_device_info *device, const tn_problem 
     const tn_elementwise_params *params = problem->params;
     const tn_operand *a = &problem->operands[0], *b = &problem->operands[1];
     if (!plain_f32(problem, reason, reason_size)) return false;
-    if (params->op > TN_ELEMENTWISE_DIV) return tn_cpu_refuse(reason, reason_size, "sum, prod, max, min, sub and div only");
-    if (a->rank != b->rank || a->rank == 0) return tn_cpu_refuse(reason, reason_size, "operands of equal rank, at least 1");
+    if (params->op > TN_ELEMENTWISE_DIV) return tn_refuse(reason, reason_size, "sum, prod, max, min, sub and div only");
+    if (a->rank != b->rank || a->rank == 0) return tn_refuse(reason, reason_size, "operands of equal rank, at least 1");
     bool equal = true;
     for (int i = 0; i < a->rank; i++) equal = equal && a->dims[i] == b->dims[i];
     bool is_row = is_ones(b, b->rank - 1) && (a->dims[a->rank - 1] == b->dims[b->rank - 1] || b->dims[b->rank - 1] == TN_SYM_ONE);
-    return equal || is_row || tn_cpu_refuse(reason, reason_size, "the second operand has the first's shape, or is a row, or one value");
+    return equal || is_row || tn_refuse(reason, reason_size, "the second operand has the first's shape, or is a row, or one value");
 }
 
 static tn_status elementwise_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols,
@@ -72,14 +72,14 @@ static bool unary_supports(const tn_device_info *device, const tn_problem *probl
     (void)device;
     int op = ((const tn_unary_params *)problem->params)->op;
     if (op == TN_UNARY_SIN || op == TN_UNARY_COS || op >= TN_UNARY_NOT)
-        return tn_cpu_refuse(reason, reason_size, "exp, log, sqrt, recip, abs, neg, erf and rounding only");
+        return tn_refuse(reason, reason_size, "exp, log, sqrt, recip, abs, neg, erf and rounding only");
     return plain_f32(problem, reason, reason_size);
 }
 
 static bool activation_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
     if (!tn_activation_is_plain((tn_activation_type)((const tn_activation_params *)problem->params)->type))
-        return tn_cpu_refuse(reason, reason_size, "no activation with parameters");
+        return tn_refuse(reason, reason_size, "no activation with parameters");
     return plain_f32(problem, reason, reason_size);
 }
 
@@ -118,7 +118,7 @@ static bool softmax_supports(const tn_device_info *device, const tn_problem *pro
     const tn_softmax_params *params = problem->params;
     int rank = problem->operands[0].rank;
     if (rank == 0 || (params->axis != rank - 1 && params->axis != -1))
-        return tn_cpu_refuse(reason, reason_size, "over the last dimension only");
+        return tn_refuse(reason, reason_size, "over the last dimension only");
     return plain_f32(problem, reason, reason_size);
 }
 

@@ -9,12 +9,12 @@
 static bool route_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
     static const tn_dtype outputs[3] = {TN_INT32, TN_INT32, TN_FLOAT32};
-    if (!tn_cpu_is_complete(problem, 1u << 1, false, reason, reason_size)) return false;
+    if (!tn_check_complete(problem, 1u << 1, false, reason, reason_size)) return false;
     for (uint32_t i = 0; i < problem->num_inputs; i++)
-        if (!tn_cpu_is_plain_f32(problem, i, reason, reason_size)) return false;
+        if (!tn_check_plain_f32(problem, i, reason, reason_size)) return false;
     for (uint32_t i = 0; i < 3; i++)
         if (problem->operands[problem->num_inputs + i].dtype != outputs[i])
-            return tn_cpu_refuse(reason, reason_size, "output %u must be %s", i, tn_dtype_name(outputs[i]));
+            return tn_refuse(reason, reason_size, "output %u must be %s", i, tn_dtype_name(outputs[i]));
     return true;
 }
 
@@ -45,10 +45,10 @@ const tn_tactic tn_cpu_tactic_route = {
 
 static bool combine_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    if (!tn_cpu_is_complete(problem, 0, false, reason, reason_size)) return false;
-    if (problem->operands[1].dtype != TN_INT32) return tn_cpu_refuse(reason, reason_size, "the order must be int32");
-    return tn_cpu_is_plain_f32(problem, 0, reason, reason_size) && tn_cpu_is_plain_f32(problem, 2, reason, reason_size) &&
-           tn_cpu_is_plain_f32(problem, 3, reason, reason_size);
+    if (!tn_check_complete(problem, 0, false, reason, reason_size)) return false;
+    if (problem->operands[1].dtype != TN_INT32) return tn_refuse(reason, reason_size, "the order must be int32");
+    return tn_check_plain_f32(problem, 0, reason, reason_size) && tn_check_plain_f32(problem, 2, reason, reason_size) &&
+           tn_check_plain_f32(problem, 3, reason, reason_size);
 }
 
 static size_t combine_workspace(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {

@@ -19,22 +19,15 @@ static tn_status prepare_tokens(const tn_device_info *device, const tn_problem *
 
 bool tn_cpu_cache_fits(const tn_problem *problem, const tn_kv_geometry *geometry, uint32_t first, char *reason, size_t reason_size) {
     if (geometry->dtype != TN_FLOAT16 && geometry->dtype != TN_FLOAT32)
-        return tn_cpu_refuse(reason, reason_size, "a cache of float16 or float32, not %s", tn_dtype_name(geometry->dtype));
-    int64_t block = geometry->tokens_per_block;
-    if (block < 16 || block > 256 || (block & (block - 1)) != 0)
-        return tn_cpu_refuse(reason, reason_size, "blocks of 16 to 256 tokens, a power of two, not %lld", (long long)block);
-    if (geometry->k_dim < 1 || geometry->v_dim < 1 || geometry->k_dim > MAX_HEAD_DIM || geometry->v_dim > MAX_HEAD_DIM)
-        return tn_cpu_refuse(reason, reason_size, "heads of at most %d values", MAX_HEAD_DIM);
-    for (uint32_t i = first + 1; i <= first + 3; i++)
-        if (problem->operands[i].dtype != TN_INT32) return tn_cpu_refuse(reason, reason_size, "int32 lengths and block tables only");
-    return true;
+        return tn_refuse(reason, reason_size, "a cache of float16 or float32, not %s", tn_dtype_name(geometry->dtype));
+    return tn_check_cache(problem, geometry, first, MAX_HEAD_DIM, reason, reason_size);
 }
 
 /* --- ROTARY --------------------------------------------------------------------------------------------------------------- */
 
 static bool rotary_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    return tn_cpu_is_complete(problem, 0, false, reason, reason_size) && tn_cpu_all_are(problem, TN_FLOAT32, reason, reason_size);
+    return tn_check_complete(problem, 0, false, reason, reason_size) && tn_check_all_are(problem, TN_FLOAT32, reason, reason_size);
 }
 
 static tn_status rotary_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
@@ -57,8 +50,8 @@ static bool update_supports(const tn_device_info *device, const tn_problem *prob
     (void)device;
     const tn_kv_cache_update_params *params = problem->params;
     tn_kv_geometry geometry = TN_KV_GEOMETRY(params);
-    return tn_cpu_is_complete(problem, 0, false, reason, reason_size) && tn_cpu_is_plain_f32(problem, 0, reason, reason_size) &&
-           tn_cpu_is_plain_f32(problem, 1, reason, reason_size) && tn_cpu_cache_fits(problem, &geometry, 2, reason, reason_size);
+    return tn_check_complete(problem, 0, false, reason, reason_size) && tn_check_plain_f32(problem, 0, reason, reason_size) &&
+           tn_check_plain_f32(problem, 1, reason, reason_size) && tn_cpu_cache_fits(problem, &geometry, 2, reason, reason_size);
 }
 
 static tn_status update_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
@@ -82,9 +75,9 @@ static bool qkv_supports(const tn_device_info *device, const tn_problem *problem
     const tn_qkv_cache_params *params = problem->params;
     tn_kv_geometry geometry = TN_KV_GEOMETRY(params);
     for (uint32_t i = 0; i < 4; i++)
-        if (!tn_cpu_is_plain_f32(problem, i, reason, reason_size)) return false;
-    return tn_cpu_is_complete(problem, 1u << 1 | 1u << 2 | 1u << 3, false, reason, reason_size) &&
-           tn_cpu_is_plain_f32(problem, 8, reason, reason_size) && tn_cpu_cache_fits(problem, &geometry, 4, reason, reason_size);
+        if (!tn_check_plain_f32(problem, i, reason, reason_size)) return false;
+    return tn_check_complete(problem, 1u << 1 | 1u << 2 | 1u << 3, false, reason, reason_size) &&
+           tn_check_plain_f32(problem, 8, reason, reason_size) && tn_cpu_cache_fits(problem, &geometry, 4, reason, reason_size);
 }
 
 static tn_status qkv_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {

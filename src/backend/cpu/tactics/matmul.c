@@ -15,13 +15,12 @@ enum { BYTES_PER_CLAIM = 8 << 10, MAX_BLOCK_ROWS = 128 /* enough to reuse the we
 static bool weight_fits(const tn_problem *problem, bool integer, int rank, char *reason, size_t reason_size) {
     const tn_operand *w = &problem->operands[1];
     tn_strip_type type;
-    if (w->role != TN_ROLE_WEIGHT) return tn_cpu_refuse(reason, reason_size, "the second operand must be a weight");
-    if (w->rank != rank) return tn_cpu_refuse(reason, reason_size, "the weight must have rank %d, it has %d", rank, w->rank);
-    if (!tn_strip_type_of(&w->encoding, &type))
-        return tn_cpu_refuse(reason, reason_size, "weights f32, f16, bf16, q4_0, q4_1 and q8_0 only");
-    if (integer && type < TN_STRIP_Q4_0) return tn_cpu_refuse(reason, reason_size, "quantised activations need q4_0, q4_1 or q8_0 weights");
+    if (w->role != TN_ROLE_WEIGHT) return tn_refuse(reason, reason_size, "the second operand must be a weight");
+    if (w->rank != rank) return tn_refuse(reason, reason_size, "the weight must have rank %d, it has %d", rank, w->rank);
+    if (!tn_strip_type_of(&w->encoding, &type)) return tn_refuse(reason, reason_size, "weights f32, f16, bf16, q4_0, q4_1 and q8_0 only");
+    if (integer && type < TN_STRIP_Q4_0) return tn_refuse(reason, reason_size, "quantised activations need q4_0, q4_1 or q8_0 weights");
     if (w->layout != NULL && strcmp(w->layout, tn_strip_layout_name(type)) != 0)
-        return tn_cpu_refuse(reason, reason_size, "reads layout %s, not %s", tn_strip_layout_name(type), w->layout);
+        return tn_refuse(reason, reason_size, "reads layout %s, not %s", tn_strip_layout_name(type), w->layout);
     return true;
 }
 
@@ -29,17 +28,17 @@ static bool supports(const tn_problem *problem, tn_dtype activations, int weight
     const uint32_t all = (1u << TN_NUM_EPILOGUE_KINDS) - 1;
     const tn_operand *x = &problem->operands[0];
     if (x->dtype != activations)
-        return tn_cpu_refuse(reason, reason_size, "%s activations only, they are %s", tn_dtype_name(activations), tn_dtype_name(x->dtype));
+        return tn_refuse(reason, reason_size, "%s activations only, they are %s", tn_dtype_name(activations), tn_dtype_name(x->dtype));
     if (x->role == TN_ROLE_WEIGHT && x->encoding.kind != TN_ENCODING_PLAIN)
-        return tn_cpu_refuse(reason, reason_size, "the first operand must not be an encoded weight");
+        return tn_refuse(reason, reason_size, "the first operand must not be an encoded weight");
     if (!weight_fits(problem, activations != TN_FLOAT32, weight_rank, reason, reason_size)) return false;
-    return tn_cpu_epilogues_fit(problem, all, reason, reason_size);
+    return tn_check_epilogues(problem, all, reason, reason_size);
 }
 
 static bool supports_linear(const tn_problem *problem, tn_dtype activations, char *reason, size_t reason_size) {
     const tn_matrix_multiply_params *params = problem->params;
     if (params->op_a != TN_MATRIX_NONE || params->op_b != TN_MATRIX_TRANSPOSE)
-        return tn_cpu_refuse(reason, reason_size, "a · transposed weight only");
+        return tn_refuse(reason, reason_size, "a · transposed weight only");
     return supports(problem, activations, 2, reason, reason_size);
 }
 
@@ -71,7 +70,7 @@ static int64_t rows_per_block(const tn_device_info *device, size_t row_bytes, in
 static tn_status prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_cpu_kernel kernel,
                          bool streams, tn_launch *out_launch) {
     const tn_operand *x = &problem->operands[0], *w = &problem->operands[1];
-    bool quantized = tn_cpu_has_epilogue(problem, TN_EPILOGUE_QUANTIZE), gated = tn_cpu_has_epilogue(problem, TN_EPILOGUE_GATED_ACTIVATION);
+    bool quantized = tn_has_epilogue(problem, TN_EPILOGUE_QUANTIZE), gated = tn_has_epilogue(problem, TN_EPILOGUE_GATED_ACTIVATION);
     int64_t num_rows = tn_operand_rows(x, symbols), k = tn_operand_columns(x, symbols);
     int64_t num_strips = tn_ceil_div(tn_operand_dim(w, w->rank - 2, symbols), TN_STRIP_ROWS);
     size_t row_bytes = x->dtype == TN_FLOAT32 ? (size_t)k * sizeof(float) : tn_quantized_row_bytes(x->dtype, k);

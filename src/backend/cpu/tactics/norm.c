@@ -8,16 +8,16 @@
 
 static bool supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    if (!tn_cpu_is_complete(problem, 1u << 2 | 1u << 3, true, reason, reason_size)) return false;
+    if (!tn_check_complete(problem, 1u << 2 | 1u << 3, true, reason, reason_size)) return false;
     for (uint32_t i = 0; i < problem->num_inputs; i++)
-        if (!tn_cpu_is_plain_f32(problem, i, reason, reason_size)) return false;
+        if (!tn_check_plain_f32(problem, i, reason, reason_size)) return false;
     for (uint32_t i = problem->num_inputs + 1; i < problem->num_operands; i++)
-        if (problem->operands[i].dtype != TN_FLOAT32) return tn_cpu_refuse(reason, reason_size, "the sum is float32 only");
+        if (problem->operands[i].dtype != TN_FLOAT32) return tn_refuse(reason, reason_size, "the sum is float32 only");
     bool residual = problem->num_inputs > 3 && !problem->operands[3].absent;
-    if (problem->num_inputs > 4) return tn_cpu_refuse(reason, reason_size, "at most x, scale, bias and residual");
+    if (problem->num_inputs > 4) return tn_refuse(reason, reason_size, "at most x, scale, bias and residual");
     if (residual != (problem->num_operands - problem->num_inputs == 2))
-        return tn_cpu_refuse(reason, reason_size, "the sum is an output exactly where there is a residual");
-    return tn_cpu_epilogues_fit(problem, 1u << TN_EPILOGUE_QUANTIZE, reason, reason_size);
+        return tn_refuse(reason, reason_size, "the sum is an output exactly where there is a residual");
+    return tn_check_epilogues(problem, 1u << TN_EPILOGUE_QUANTIZE, reason, reason_size);
 }
 
 static tn_status prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {

@@ -9,10 +9,10 @@
 static bool supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
     tn_dtype to = problem->operands[1].dtype;
-    if (!tn_cpu_is_complete(problem, 0, false, reason, reason_size)) return false;
+    if (!tn_check_complete(problem, 0, false, reason, reason_size)) return false;
     if (problem->operands[0].dtype != TN_FLOAT32 || problem->operands[0].role == TN_ROLE_WEIGHT)
-        return tn_cpu_refuse(reason, reason_size, "float32 values only");
-    return to == TN_Q15_32 || to == TN_Q8_32 || tn_cpu_refuse(reason, reason_size, "to q15_32 and q8_32 only");
+        return tn_refuse(reason, reason_size, "float32 values only");
+    return to == TN_Q15_32 || to == TN_Q8_32 || tn_refuse(reason, reason_size, "to q15_32 and q8_32 only");
 }
 
 static tn_status prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {

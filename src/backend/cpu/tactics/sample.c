@@ -13,13 +13,13 @@ static bool supports(const tn_device_info *device, const tn_problem *problem, ch
     (void)device;
     static const tn_dtype inputs[5] = {TN_FLOAT32, TN_INT32, TN_INT32, TN_DTYPE_NONE, TN_UINT32};
     static const tn_dtype outputs[3] = {TN_INT32, TN_INT32, TN_FLOAT32};
-    if (!tn_cpu_is_complete(problem, 1u << 4, false, reason, reason_size)) return false;
+    if (!tn_check_complete(problem, 1u << 4, false, reason, reason_size)) return false;
     for (uint32_t i = 0; i < problem->num_inputs; i++)
         if (i != 3 && !problem->operands[i].absent && problem->operands[i].dtype != inputs[i])
-            return tn_cpu_refuse(reason, reason_size, "input %u must be %s", i, tn_dtype_name(inputs[i]));
+            return tn_refuse(reason, reason_size, "input %u must be %s", i, tn_dtype_name(inputs[i]));
     for (uint32_t i = 0; i < 3; i++)
         if (problem->operands[problem->num_inputs + i].dtype != outputs[i])
-            return tn_cpu_refuse(reason, reason_size, "output %u must be %s", i, tn_dtype_name(outputs[i]));
+            return tn_refuse(reason, reason_size, "output %u must be %s", i, tn_dtype_name(outputs[i]));
     return true;
 }
 

@@ -4,85 +4,11 @@
  */
 #include "backend/cpu/tactics/tactics.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-
 const tn_tactic *const tn_cpu_tactics[TN_NUM_CPU_TACTICS] = {
 #define X(name) &tn_cpu_tactic_##name,
     TN_CPU_TACTICS(X)
 #undef X
 };
-
-bool tn_cpu_refuse(char *reason, size_t reason_size, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    if (reason_size > 0) (void)vsnprintf(reason, reason_size, format, arguments);
-    va_end(arguments);
-    return false;
-}
-
-bool tn_cpu_is_complete(const tn_problem *problem, uint32_t optional, bool has_epilogues, char *reason, size_t reason_size) {
-    for (uint32_t i = 0; i < problem->num_operands; i++)
-        if (problem->operands[i].absent && (i >= problem->num_inputs || (optional >> i & 1u) == 0))
-            return tn_cpu_refuse(reason, reason_size, "operand %u is absent", i);
-    return has_epilogues || problem->num_epilogues == 0 || tn_cpu_refuse(reason, reason_size, "no epilogues");
-}
-
-static bool is_plain(const tn_problem *problem, uint32_t i, tn_dtype dtype, char *reason, size_t reason_size) {
-    const tn_operand *operand = &problem->operands[i];
-    if (operand->absent) return true;
-    if (operand->dtype != dtype)
-        return tn_cpu_refuse(reason, reason_size, "%s operands only, operand %u is %s", tn_dtype_name(dtype), i,
-                             tn_dtype_name(operand->dtype));
-    if (operand->role != TN_ROLE_WEIGHT) return true;
-    if (operand->encoding.kind != TN_ENCODING_PLAIN || operand->encoding.storage != dtype)
-        return tn_cpu_refuse(reason, reason_size, "weights stored as %s only", tn_dtype_name(dtype));
-    if (operand->layout != NULL && strcmp(operand->layout, TN_LAYOUT_PLAIN) != 0)
-        return tn_cpu_refuse(reason, reason_size, "weights in the plain layout only");
-    return true;
-}
-
-bool tn_cpu_is_plain_f32(const tn_problem *problem, uint32_t operand, char *reason, size_t reason_size) {
-    return is_plain(problem, operand, TN_FLOAT32, reason, reason_size);
-}
-
-bool tn_cpu_all_are(const tn_problem *problem, tn_dtype dtype, char *reason, size_t reason_size) {
-    for (uint32_t i = 0; i < problem->num_operands; i++)
-        if (!is_plain(problem, i, dtype, reason, reason_size)) return false;
-    return true;
-}
-
-bool tn_cpu_has_epilogue(const tn_problem *problem, tn_epilogue_kind kind) {
-    for (uint32_t i = 0; i < problem->num_epilogues; i++)
-        if (problem->epilogues[i].kind == kind) return true;
-    return false;
-}
-
-bool tn_cpu_epilogues_fit(const tn_problem *problem, uint32_t allowed, char *reason, size_t reason_size) {
-    tn_dtype stored = TN_FLOAT32;
-    for (uint32_t i = 0; i < problem->num_epilogues; i++) {
-        const tn_epilogue *e = &problem->epilogues[i];
-        if ((allowed >> e->kind & 1u) == 0) return tn_cpu_refuse(reason, reason_size, "no epilogue %s", tn_epilogue_kind_name(e->kind));
-        if (e->kind == TN_EPILOGUE_BIAS || e->kind == TN_EPILOGUE_ADD) {
-            if (e->operand < 0 || (uint32_t)e->operand >= problem->num_inputs)
-                return tn_cpu_refuse(reason, reason_size, "epilogue %s lacks its operand", tn_epilogue_kind_name(e->kind));
-            const tn_operand *operand = &problem->operands[e->operand];
-            bool plain = operand->role != TN_ROLE_WEIGHT || operand->encoding.kind == TN_ENCODING_PLAIN;
-            if (operand->dtype != TN_FLOAT32 || !plain || (operand->role == TN_ROLE_WEIGHT && operand->encoding.storage != TN_FLOAT32))
-                return tn_cpu_refuse(reason, reason_size, "float32 operands of epilogues only");
-        }
-        if (!tn_activation_is_plain(e->activation)) return tn_cpu_refuse(reason, reason_size, "no activation with parameters");
-        if (e->kind == TN_EPILOGUE_QUANTIZE) {
-            if (i + 1 != problem->num_epilogues) return tn_cpu_refuse(reason, reason_size, "epilogue quantize stands last only");
-            stored = e->dtype;
-        }
-    }
-    tn_dtype output = problem->operands[problem->num_inputs].dtype;
-    if (output != stored || (stored != TN_FLOAT32 && stored != TN_Q15_32 && stored != TN_Q8_32))
-        return tn_cpu_refuse(reason, reason_size, "output float32, or q15_32 and q8_32 by epilogue; it is %s", tn_dtype_name(output));
-    return true;
-}
 
 void tn_cpu_launch_tiles(tn_launch *launch, tn_tile_function run, int64_t num_tiles, int64_t bytes_per_tile, int64_t bytes_per_claim) {
     int64_t grain = bytes_per_claim / (bytes_per_tile > 0 ? bytes_per_tile : 1);

@@ -6,6 +6,7 @@
 #ifndef TN_BACKEND_CPU_TACTICS_H_
 #define TN_BACKEND_CPU_TACTICS_H_
 
+#include "backend/checks.h"
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/layout_strip16.h"
 #include "op/kv_geometry.h"
@@ -54,24 +55,8 @@ extern const tn_tactic *const tn_cpu_tactics[TN_NUM_CPU_TACTICS];
 
 /* --- what the tactics share (tactics.c) ---------------------------------------------------------------------------------- */
 
-/* Writes the reason and returns false. */
-bool tn_cpu_refuse(char *reason, size_t reason_size, const char *format, ...) TN_PRINTF(3, 4);
-
-/* No operand is absent but those of `optional` (bits 1 << index); there are no epilogues unless has_epilogues. */
-bool tn_cpu_is_complete(const tn_problem *problem, uint32_t optional, bool has_epilogues, char *reason, size_t reason_size);
-
-/* Every input (but absent ones) and output has the dtype; weights are plain in storage and layout. */
-bool tn_cpu_all_are(const tn_problem *problem, tn_dtype dtype, char *reason, size_t reason_size);
-
-/* One operand is absent, or float32 with plain storage and layout. */
-bool tn_cpu_is_plain_f32(const tn_problem *problem, uint32_t operand, char *reason, size_t reason_size);
-
-/* The paged cache has a form that the kernels know; operand `first` is the cache, lengths and block table follow it. */
+/* Heads that the kernels hold, and a cache of float16 or float32; the rest is tn_check_cache. */
 bool tn_cpu_cache_fits(const tn_problem *problem, const tn_kv_geometry *geometry, uint32_t first, char *reason, size_t reason_size);
-
-/* Epilogue operands are float32 and shaped like their use; the kinds are those of `allowed` (bits 1 << kind). */
-bool tn_cpu_epilogues_fit(const tn_problem *problem, uint32_t allowed, char *reason, size_t reason_size);
-bool tn_cpu_has_epilogue(const tn_problem *problem, tn_epilogue_kind kind);
 
 /* One phase of tiles; the grain gives a worker at least `bytes_per_claim` bytes of work. */
 void tn_cpu_launch_tiles(tn_launch *launch, tn_tile_function run, int64_t num_tiles, int64_t bytes_per_tile, int64_t bytes_per_claim);

@@ -33,9 +33,9 @@ static void token_ids_tile(const tn_bound_step *step, int64_t begin, int64_t end
 
 static bool token_ids_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    if (!tn_cpu_is_complete(problem, 0, false, reason, reason_size)) return false;
+    if (!tn_check_complete(problem, 0, false, reason, reason_size)) return false;
     for (uint32_t i = 0; i < 5; i++)
-        if (i != 3 && problem->operands[i].dtype != TN_INT32) return tn_cpu_refuse(reason, reason_size, "int32 operands only");
+        if (i != 3 && problem->operands[i].dtype != TN_INT32) return tn_refuse(reason, reason_size, "int32 operands only");
     return true;
 }
 
@@ -93,17 +93,17 @@ static bool gather_supports(const tn_device_info *device, const tn_problem *prob
     const tn_operand *data = &problem->operands[0], *indices = &problem->operands[1];
     tn_strip_type type;
     if (params->mode != TN_GATHER_DEFAULT || params->axis != 0 || data->rank != 2)
-        return tn_cpu_refuse(reason, reason_size, "rows of a matrix only");
-    if (!tn_cpu_is_complete(problem, 0, false, reason, reason_size)) return false;
+        return tn_refuse(reason, reason_size, "rows of a matrix only");
+    if (!tn_check_complete(problem, 0, false, reason, reason_size)) return false;
     if (problem->operands[2].dtype != TN_FLOAT32 || data->dtype != TN_FLOAT32)
-        return tn_cpu_refuse(reason, reason_size, "float32 output of float32 data only");
-    if (indices->dtype != TN_INT32 && indices->dtype != TN_INT64) return tn_cpu_refuse(reason, reason_size, "int32 and int64 indices only");
+        return tn_refuse(reason, reason_size, "float32 output of float32 data only");
+    if (indices->dtype != TN_INT32 && indices->dtype != TN_INT64) return tn_refuse(reason, reason_size, "int32 and int64 indices only");
     if (data->role != TN_ROLE_WEIGHT) return true;
-    if (indices->dtype != TN_INT32) return tn_cpu_refuse(reason, reason_size, "int32 indices into weights only");
+    if (indices->dtype != TN_INT32) return tn_refuse(reason, reason_size, "int32 indices into weights only");
     if (!tn_strip_type_of(&data->encoding, &type))
-        return tn_cpu_refuse(reason, reason_size, "weights f32, f16, bf16, q4_0, q4_1 and q8_0 only");
+        return tn_refuse(reason, reason_size, "weights f32, f16, bf16, q4_0, q4_1 and q8_0 only");
     if (data->layout != NULL && strcmp(data->layout, TN_LAYOUT_PLAIN) != 0 && strcmp(data->layout, tn_strip_layout_name(type)) != 0)
-        return tn_cpu_refuse(reason, reason_size, "reads layouts plain and %s, not %s", tn_strip_layout_name(type), data->layout);
+        return tn_refuse(reason, reason_size, "reads layouts plain and %s, not %s", tn_strip_layout_name(type), data->layout);
     return true;
 }
 
@@ -173,9 +173,9 @@ static void rotary_table_tile(const tn_bound_step *step, int64_t begin, int64_t 
 
 static bool rotary_table_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    if (!tn_cpu_is_complete(problem, 0, false, reason, reason_size)) return false;
-    if (problem->operands[0].dtype != TN_INT32) return tn_cpu_refuse(reason, reason_size, "int32 positions only");
-    return tn_cpu_is_plain_f32(problem, 1, reason, reason_size) && tn_cpu_is_plain_f32(problem, 2, reason, reason_size);
+    if (!tn_check_complete(problem, 0, false, reason, reason_size)) return false;
+    if (problem->operands[0].dtype != TN_INT32) return tn_refuse(reason, reason_size, "int32 positions only");
+    return tn_check_plain_f32(problem, 1, reason, reason_size) && tn_check_plain_f32(problem, 2, reason, reason_size);
 }
 
 static tn_status rotary_table_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols,
