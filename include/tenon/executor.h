@@ -78,7 +78,9 @@ typedef struct tn_executor_options {
     /* A request that the engine cannot serve (all checks but struct_size, post-processor names and the queue's limit) is refused
      * by enqueue (false, default), or gets an id and answers with an error response, as in TensorRT-LLM (true). */
     bool errors_as_responses;
-    int32_t max_beam_width; /* 1; more is refused by name */
+    /* Default 1; at most max_batch_size: beams count as sequences of a step. Requests of different widths run side by side. Of a
+     * request the capacity policy counts the blocks of all its beams: those of the prompt once, of what follows beam_width times. */
+    int32_t max_beam_width;
 
     /* SchedulerConfig */
     tn_capacity_policy capacity_policy; /* default TN_GUARANTEED_NO_EVICT */
@@ -115,6 +117,11 @@ typedef struct tn_executor_options {
     const char *const *debug_tensor_names; /* more of them by name; copied */
     size_t num_debug_tensor_names;
     int32_t debug_tensors_max_iterations;
+
+    bool normalize_log_probs; /* default true: log-probabilities of a token's alternatives sum to 1. false is refused by name */
+    /* A request that runs but got into no step for so long ends with TN_FINISH_TIMED_OUT and gives its place to others. > 0; default
+     * 180,000,000 */
+    int64_t max_seq_idle_microseconds;
 } tn_executor_options;
 TN_API void tn_executor_options_init(tn_executor_options *options);
 
@@ -176,7 +183,7 @@ typedef enum tn_finish_reason {
     TN_FINISH_END_ID = 1,
     TN_FINISH_STOP_WORDS = 2,
     TN_FINISH_LENGTH = 3,
-    TN_FINISH_TIMED_OUT = 4, /* allotted_time_ms */
+    TN_FINISH_TIMED_OUT = 4, /* allotted_time_ms, max_seq_idle_microseconds */
     TN_FINISH_CANCELLED = 5,
 } tn_finish_reason;
 TN_API const char *tn_finish_reason_name(tn_finish_reason reason); /* "end_id", "length" … */
@@ -202,11 +209,23 @@ typedef struct tn_log_prob {
     float value;
 } tn_log_prob;
 TN_API const tn_log_prob *tn_response_log_probs(const tn_response *response, size_t token, size_t *out_count);
-/* Sum over all tokens generated so far; 0 if log-probabilities were not asked for. */
+/* Sum over all tokens generated so far; 0 if log-probabilities were not asked for and there are no beams. */
 TN_API float tn_response_cum_log_prob(const tn_response *response);
 TN_API const float *tn_response_prompt_log_probs(const tn_response *response, size_t *out_count); /* [num_input_ids − 1] */
 TN_API const float *tn_response_context_logits(const tn_response *response);                      /* [num_input_ids, vocab] */
 TN_API const float *tn_response_generation_logits(const tn_response *response);                   /* [tokens of this response, vocab] */
+
+/* Beam search: one response has all beams that the request wants (num_return_sequences), the best first; sequence_index is 0. The
+ * functions above speak of beam 0. A response of a request that streams, before its last, has the beams that run then: fewer where
+ * fewer are left. Arguments are checked: NULL, 0 and NOT_FINISHED beyond num_beams. 1 without beam search. */
+TN_API int32_t tn_response_num_beams(const tn_response *response);
+TN_API const int32_t *tn_response_beam_ids(const tn_response *response, int32_t beam, size_t *out_count);
+TN_API tn_finish_reason tn_response_beam_finish_reason(const tn_response *response, int32_t beam);
+TN_API const tn_log_prob *tn_response_beam_log_probs(const tn_response *response, int32_t beam, size_t token, size_t *out_count);
+TN_API float tn_response_beam_cum_log_prob(const tn_response *response, int32_t beam); /* with beam search always, asked for or not */
+TN_API float tn_response_beam_score(const tn_response *response, int32_t beam);        /* cum_log_prob / (tokens ^ length_penalty) */
+TN_API const float *tn_response_beam_generation_logits(const tn_response *response, int32_t beam); /* [tokens of the beam, vocab] */
+
 /* max_tokens after lowering; equal to the request's if it was not lowered. */
 TN_API int32_t tn_response_max_tokens(const tn_response *response);
 /* Iterations that its sequence took until the last token of this response, the one that read the end of the prompt included. */
@@ -229,6 +248,7 @@ typedef struct tn_executor_info {
     int64_t num_steps;
     size_t cache_bytes;
     int64_t max_blocks_per_request; /* held at once, where all layers have a window and reuse is off; 0: as many as it is long */
+    int32_t max_beam_width;
 } tn_executor_info;
 TN_API void tn_executor_get_info(tn_executor *executor, tn_executor_info *out_info);
 

@@ -39,14 +39,23 @@ typedef struct tn_sampling_config {
     float frequency_penalty;      /* 0 */
     int32_t prompt_ignore_length; /* 0 */
     int32_t no_repeat_ngram_size; /* 0 = off */
-    /* 1; answers to draw from one prompt. Each is a sequence with responses of its own under the request's id; sequence i draws as
-     * (seed, i). Takes as many ids, of which only the first is ever named. */
+    /* 0 (default): one, or all beams. Without beams: answers to draw from one prompt. Each is a sequence with responses of its own under
+     * the request's id; sequence i draws as (seed, i). Takes as many ids, of which only the first is ever named. With beams: how many
+     * of them responses carry, the best ones; at most beam_width. */
     int32_t num_return_sequences;
-    int32_t beam_width;               /* 1; more is refused by name, the next four members are checked only */
-    float beam_search_diversity_rate; /* 0; ≥ 0 */
+
+    /* Beam search: the beam_width most likely answers are followed side by side; top_k, top_p, min_p and seed are not looked at.
+     * An answer that ends waits among those that ended, the best beam_width of them, until the search ends. It is worth its
+     * log-probability / (its tokens ^ length_penalty). Log-probabilities are of the logits after bias, penalties, masks and temperature. */
+    int32_t beam_width;               /* 1; at most the executor's max_beam_width */
+    float beam_search_diversity_rate; /* 0; ≥ 0: the k-th best next token of a beam (k from 0) is chosen as if worth rate · k less */
     float length_penalty;             /* 0; ≥ 0 */
-    int32_t early_stopping;           /* 1; ≥ 0 */
-    const int32_t *beam_width_array;  /* NULL: none; ≤ 8 of 1 … 1023 */
+    /* When it ends before max_tokens. 1 (default): when beam_width answers have ended. 0: when they have and the best that still runs
+     * is not worth more than the worst of them as long as it is now; any other: … as long as it can become, if length_penalty > 0. */
+    int32_t early_stopping;
+    /* [num_beam_widths] ≤ 8 of 1 … 1023: beams that are kept after the first, second … token, the last of them after all that follow.
+     * NULL: beam_width after each. The largest of all is the beam_width. */
+    const int32_t *beam_width_array;
     size_t num_beam_widths;
 } tn_sampling_config;
 
@@ -57,16 +66,18 @@ typedef struct tn_token_list {
 
 /* --- logits post-processors ---------------------------------------------------------------------------------------------- */
 
-/* What a post-processor sees of one sequence. Everything is lent for the call. */
+/* What a post-processor sees of one sequence, or of a request's beams together. Everything is lent for the call. */
 typedef struct tn_logits_view {
     uint64_t request_id, client_id;
     bool has_client_id;
     int32_t sequence_index;
-    float *logits; /* [vocab_size], host memory; what is written here is what the next token is drawn from */
+    float *logits; /* [num_beams, vocab_size], host memory; what is written here is what the next token is drawn from */
     int64_t vocab_size;
-    const int32_t *ids; /* [num_ids] the prompt and what was generated so far */
+    const int32_t *ids; /* [num_ids] the prompt and what was generated so far; of beam 0 */
     size_t num_ids;
-    tn_status status; /* TN_OK; another value set here fails this request, and only this */
+    tn_status status;  /* TN_OK; another value set here fails this request, and only this */
+    int32_t num_beams; /* 1 without beam search, and for the first token: its logits are of the prompt, which all beams share */
+    const int32_t *const *beam_ids; /* [num_beams] of num_ids each; beam_ids[0] is ids. They change places from token to token */
 } tn_logits_view;
 
 /* Runs on the executor's thread between the network and the drawing; it must not call the executor except cancel and enqueue.
@@ -119,7 +130,9 @@ typedef struct tn_request {
     const int32_t *input_ids;
     size_t num_input_ids;
     int32_t max_tokens; /* to generate; lowered to what the context holds, which the response says */
-    bool streaming;     /* one response a token, each with the new token only; else one response at the end */
+    /* One response a token, each with the new token only; else one response at the end. With beams each response has all tokens so
+     * far of those that run then (return_all_generated_tokens) and no logits; the last has the answers. */
+    bool streaming;
     tn_sampling_config sampling;
     int32_t end_id;              /* −1: none */
     const int32_t *more_end_ids; /* further ids that end the answer as end_id does (min_tokens blocks end_id only) */

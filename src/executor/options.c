@@ -20,6 +20,8 @@ void tn_executor_options_init(tn_executor_options *options) {
         .onboard_blocks = true,
         .secondary_offload_min_priority = -1,
         .iter_stats_max_iterations = 1000,
+        .normalize_log_probs = true,
+        .max_seq_idle_microseconds = 180000000,
     };
 }
 
@@ -74,6 +76,8 @@ static tn_status check_scheduling(const tn_executor_options *options, tn_diag *d
         return out_of_range(diag, "iter_stats_max_iterations", options->iter_stats_max_iterations, "0 or more");
     if (options->request_stats_max_iterations < 0)
         return out_of_range(diag, "request_stats_max_iterations", options->request_stats_max_iterations, "0 or more");
+    if (options->max_seq_idle_microseconds < 1 || options->max_seq_idle_microseconds > INT64_MAX / 1000)
+        return out_of_range(diag, "max_seq_idle_microseconds", options->max_seq_idle_microseconds, "1 or more");
     if (options->debug_tensors_max_iterations < 0)
         return out_of_range(diag, "debug_tensors_max_iterations", options->debug_tensors_max_iterations, "0 or more");
     return TN_OK;
@@ -82,6 +86,8 @@ static tn_status check_scheduling(const tn_executor_options *options, tn_diag *d
 static tn_status check_absent(const tn_executor_options *options, const tn_executor_info *info, tn_diag *diag) {
     if (options->max_beam_width < 1) return out_of_range(diag, "max_beam_width", options->max_beam_width, "1 or more");
     if (options->max_beam_width > 1) return not_built(diag, "max_beam_width", "beam search is not built");
+    if (!options->normalize_log_probs)
+        return not_built(diag, "normalize_log_probs", "log-probabilities that are not normalised are not built");
     if (options->max_attention_window < 0) return out_of_range(diag, "max_attention_window", options->max_attention_window, "0 or more");
     if (options->max_attention_window > 0 && options->max_attention_window < info->max_seq_len)
         return not_built(diag, "max_attention_window", "windows are built into plans and cannot be narrowed here");

@@ -21,7 +21,6 @@ void tn_request_init(tn_request *request, const int32_t *input_ids, size_t num_i
                      .temperature = 1.0f,
                      .min_tokens = 1,
                      .repetition_penalty = 1.0f,
-                     .num_return_sequences = 1,
                      .beam_width = 1,
                      .early_stopping = 1},
         .end_id = -1,
@@ -83,8 +82,8 @@ static tn_status check_sampling(const tn_sampling_config *sampling, tn_diag *dia
     if (sampling->prompt_ignore_length < 0) return bad_field(diag, "prompt_ignore_length", "0 or more", sampling->prompt_ignore_length);
     if (sampling->no_repeat_ngram_size < 0)
         return bad_field(diag, "no_repeat_ngram_size", "0 or more (0 = off)", sampling->no_repeat_ngram_size);
-    if (sampling->num_return_sequences < 1 || sampling->num_return_sequences > MAX_RETURN_SEQUENCES)
-        return bad_field(diag, "num_return_sequences", "1 to 1024", sampling->num_return_sequences);
+    if (sampling->num_return_sequences < 0 || sampling->num_return_sequences > MAX_RETURN_SEQUENCES)
+        return bad_field(diag, "num_return_sequences", "1 to 1024 (0 = 1, or all beams)", sampling->num_return_sequences);
     return check_beams(sampling, diag);
 }
 

@@ -136,7 +136,8 @@ static tn_status create_sequences(tn_executor *executor, const tn_request *reque
     tn_sequence **link = out_lead;
     tn_status status = tn_request_check(request, &executor->info, diag);
     if (status == TN_OK) status = check_step_size(executor, request, diag);
-    for (int32_t i = 0; status == TN_OK && i < request->sampling.num_return_sequences; i++) {
+    int32_t num_sequences = request->sampling.num_return_sequences > 0 ? request->sampling.num_return_sequences : 1;
+    for (int32_t i = 0; status == TN_OK && i < num_sequences; i++) {
         status = tn_sequence_create(request, i, &executor->info, &executor->allocator, diag, link);
         if (status != TN_OK) break;
         tn_sequence *sequence = *link, *lead = *out_lead;

@@ -7,6 +7,16 @@
 #include "base/memory.h"
 #include "executor/sequence.h"
 
+/* One answer, or one beam of it. */
+typedef struct response_beam {
+    const int32_t *ids;
+    size_t num_ids;
+    const tn_log_prob *log_probs;
+    const float *generation_logits;
+    tn_finish_reason finish_reason;
+    float cum_log_prob, score;
+} response_beam;
+
 struct tn_response {
     tn_arena arena;
     tn_arena results; /* of a final response: the sequence's own arena, taken over with its large arrays */
@@ -14,17 +24,14 @@ struct tn_response {
     uint64_t id, client_id;
     bool has_client_id, is_final, is_sequence_final, has_perf_metrics;
     int32_t sequence_index, decoding_iter;
-    tn_finish_reason finish_reason;
     tn_status status;
     const char *error;
-    const int32_t *ids;
-    size_t num_ids;
-    const tn_log_prob *log_probs;
+    response_beam one, *beams; /* [num_beams], &one without beam search */
+    int32_t num_beams;
     size_t log_probs_per_token;
-    const float *prompt_log_probs, *context_logits, *generation_logits;
+    const float *prompt_log_probs, *context_logits;
     size_t num_prompt_log_probs;
     int32_t max_tokens;
-    float cum_log_prob;
     tn_request_timings timings;
     tn_perf_metrics metrics;
 };
@@ -57,21 +64,22 @@ static bool copy_results(tn_response *response, const tn_sequence *sequence, int
     tn_arena *arena = &response->arena;
     /* a request refused at the start has no tokens at all */
     const void *tokens = count > 0 ? (const void *)(sequence->tokens + sequence->num_prompt + first) : "";
-    response->ids = (const int32_t *)(void *)tn_arena_bytes(arena, tokens, (size_t)count * sizeof(int32_t));
-    response->num_ids = (size_t)count;
-    if (response->ids == NULL) return false;
+    response_beam *one = &response->one;
+    one->ids = (const int32_t *)(void *)tn_arena_bytes(arena, tokens, (size_t)count * sizeof(int32_t));
+    one->num_ids = (size_t)count;
+    if (one->ids == NULL) return false;
     if (sequence->log_probs != NULL) {
         response->log_probs_per_token = (size_t)sequence->num_log_probs + 1;
         size_t row = response->log_probs_per_token * sizeof(tn_log_prob);
-        response->log_probs = (const tn_log_prob *)(void *)tn_arena_bytes(
+        one->log_probs = (const tn_log_prob *)(void *)tn_arena_bytes(
             arena, sequence->log_probs + (size_t)first * response->log_probs_per_token, (size_t)count * row);
-        if (response->log_probs == NULL) return false;
+        if (one->log_probs == NULL) return false;
     }
     if (sequence->generation_logits != NULL && !is_last) { /* the last response takes over the whole array */
         size_t row = (size_t)sequence->vocab_size;
-        response->generation_logits = (const float *)(void *)tn_arena_bytes(arena, sequence->generation_logits + (size_t)first * row,
-                                                                            (size_t)count * row * sizeof(float));
-        if (response->generation_logits == NULL) return false;
+        one->generation_logits = (const float *)(void *)tn_arena_bytes(arena, sequence->generation_logits + (size_t)first * row,
+                                                                       (size_t)count * row * sizeof(float));
+        if (one->generation_logits == NULL) return false;
     }
     return true;
 }
@@ -117,7 +125,7 @@ static void take_results(tn_response *response, tn_sequence *sequence, int32_t f
     response->num_prompt_log_probs = sequence->prompt_log_probs != NULL ? (size_t)sequence->num_prompt - 1 : 0;
     response->context_logits = sequence->context_logits;
     if (sequence->generation_logits != NULL)
-        response->generation_logits = sequence->generation_logits + (size_t)first * (size_t)sequence->vocab_size;
+        response->one.generation_logits = sequence->generation_logits + (size_t)first * (size_t)sequence->vocab_size;
     response->results = sequence->arena;
     response->results.allocator = response->arena.allocator;
     sequence->arena.chunks = NULL;
@@ -129,6 +137,8 @@ tn_status tn_sequence_take_response(tn_sequence *sequence, const tn_allocator *a
     if (response == NULL) return TN_OUT_OF_MEMORY;
     if (allocator != NULL) response->allocator = *allocator;
     response->arena.allocator = &response->allocator;
+    response->beams = &response->one;
+    response->num_beams = 1;
     int32_t generated = sequence->num_visible - sequence->num_prompt;
     int32_t end = generated, first = sequence->streaming ? sequence->num_delivered : 0;
     if (sequence->streaming && end > first + 1) end = first + 1;
@@ -150,11 +160,11 @@ tn_status tn_sequence_take_response(tn_sequence *sequence, const tn_allocator *a
     response->sequence_index = sequence->sequence_index;
     response->is_sequence_final = is_last;
     response->is_final = is_last && lead->num_undelivered == 1;
-    response->finish_reason = is_last ? sequence->finish_reason : TN_FINISH_NOT_FINISHED;
+    response->one.finish_reason = is_last ? sequence->finish_reason : TN_FINISH_NOT_FINISHED;
     response->status = is_last ? sequence->status : TN_OK;
     response->max_tokens = sequence->max_tokens;
     response->decoding_iter = end;
-    response->cum_log_prob = sum_log_probs(sequence, end);
+    response->one.cum_log_prob = response->one.score = sum_log_probs(sequence, end);
     fill_metrics(response, sequence, end);
     sequence->num_delivered = end;
     if (is_last) {
@@ -192,18 +202,12 @@ bool tn_response_is_sequence_final(const tn_response *response) {
 int32_t tn_response_decoding_iter(const tn_response *response) {
     return response->decoding_iter;
 }
-float tn_response_cum_log_prob(const tn_response *response) {
-    return response->cum_log_prob;
-}
 bool tn_response_perf_metrics(const tn_response *response, tn_perf_metrics *out_metrics) {
     *out_metrics = response->metrics;
     return response->has_perf_metrics;
 }
 bool tn_response_is_final(const tn_response *response) {
     return response->is_final;
-}
-tn_finish_reason tn_response_finish_reason(const tn_response *response) {
-    return response->finish_reason;
 }
 const char *tn_response_error(const tn_response *response) {
     return response->error;
@@ -217,23 +221,68 @@ int32_t tn_response_max_tokens(const tn_response *response) {
 const float *tn_response_context_logits(const tn_response *response) {
     return response->context_logits;
 }
-const float *tn_response_generation_logits(const tn_response *response) {
-    return response->generation_logits;
-}
 void tn_response_timings(const tn_response *response, tn_request_timings *out_timings) {
     *out_timings = response->timings;
 }
 
-const int32_t *tn_response_ids(const tn_response *response, size_t *out_count) {
-    *out_count = response->num_ids;
-    return response->ids;
+/* --- beams -------------------------------------------------------------------------------------------------------------------- */
+
+static const response_beam *beam_at(const tn_response *response, int32_t beam) {
+    return beam >= 0 && beam < response->num_beams ? &response->beams[beam] : NULL;
 }
 
-const tn_log_prob *tn_response_log_probs(const tn_response *response, size_t token, size_t *out_count) {
+int32_t tn_response_num_beams(const tn_response *response) {
+    return response->num_beams;
+}
+
+const int32_t *tn_response_beam_ids(const tn_response *response, int32_t beam, size_t *out_count) {
+    const response_beam *found = beam_at(response, beam);
+    *out_count = found != NULL ? found->num_ids : 0;
+    return found != NULL ? found->ids : NULL;
+}
+
+tn_finish_reason tn_response_beam_finish_reason(const tn_response *response, int32_t beam) {
+    const response_beam *found = beam_at(response, beam);
+    return found != NULL ? found->finish_reason : TN_FINISH_NOT_FINISHED;
+}
+
+const tn_log_prob *tn_response_beam_log_probs(const tn_response *response, int32_t beam, size_t token, size_t *out_count) {
+    const response_beam *found = beam_at(response, beam);
     *out_count = 0;
-    if (response->log_probs == NULL || token >= response->num_ids) return NULL;
+    if (found == NULL || found->log_probs == NULL || token >= found->num_ids) return NULL;
     *out_count = response->log_probs_per_token;
-    return response->log_probs + token * response->log_probs_per_token;
+    return found->log_probs + token * response->log_probs_per_token;
+}
+
+float tn_response_beam_cum_log_prob(const tn_response *response, int32_t beam) {
+    const response_beam *found = beam_at(response, beam);
+    return found != NULL ? found->cum_log_prob : 0.0f;
+}
+
+float tn_response_beam_score(const tn_response *response, int32_t beam) {
+    const response_beam *found = beam_at(response, beam);
+    return found != NULL ? found->score : 0.0f;
+}
+
+const float *tn_response_beam_generation_logits(const tn_response *response, int32_t beam) {
+    const response_beam *found = beam_at(response, beam);
+    return found != NULL ? found->generation_logits : NULL;
+}
+
+const int32_t *tn_response_ids(const tn_response *response, size_t *out_count) {
+    return tn_response_beam_ids(response, 0, out_count);
+}
+tn_finish_reason tn_response_finish_reason(const tn_response *response) {
+    return response->beams[0].finish_reason;
+}
+const tn_log_prob *tn_response_log_probs(const tn_response *response, size_t token, size_t *out_count) {
+    return tn_response_beam_log_probs(response, 0, token, out_count);
+}
+float tn_response_cum_log_prob(const tn_response *response) {
+    return response->beams[0].cum_log_prob;
+}
+const float *tn_response_generation_logits(const tn_response *response) {
+    return response->beams[0].generation_logits;
 }
 
 const float *tn_response_prompt_log_probs(const tn_response *response, size_t *out_count) {

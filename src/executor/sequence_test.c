@@ -75,8 +75,8 @@ static void each_sampling_field_out_of_range_is_refused_by_name(void **state) {
     FIELD(min_p, -0.25f, "-0.25, must be 0 to 1");
     FIELD(min_p, 1.5f, "1.5, must be 0 to 1");
     FIELD(min_p, NAN, "nan, must be 0 to 1");
-    FIELD(num_return_sequences, 0, "0, must be 1 to 1024");
-    FIELD(num_return_sequences, 1025, "1025, must be 1 to 1024");
+    FIELD(num_return_sequences, -1, "-1, must be 1 to 1024 (0 = 1, or all beams)");
+    FIELD(num_return_sequences, 1025, "1025, must be 1 to 1024 (0 = 1, or all beams)");
     FIELD(beam_width, 0, "0, must be 1 to 1024");
     FIELD(beam_width, 1025, "1025, must be 1 to 1024");
     FIELD(beam_search_diversity_rate, -1.0f, "-1, must be 0 or more");
