@@ -56,6 +56,10 @@ struct tn_backend {
     size_t num_tactics;
     const tn_layout *const *layouts;
     size_t num_layouts;
+    /* Rows at which a step is asked anew which tactic suits it: last row counts of ranges, ascending; one more goes on from there.
+     * Few where timing costs much, as many as its kernels have regimes. May be none. */
+    const int64_t *range_ends;
+    size_t num_range_ends;
 
     /* --- required ------------------------------------------------------------------------------------------------- */
     tn_status (*device_create)(const tn_device_options *options, tn_device **out_device); /* options complete, diag set or NULL */

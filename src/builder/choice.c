@@ -22,8 +22,6 @@ static const double worth_timing = 3.0, challenger_factor = 0.95;
 
 tn_status choice_start(selector *s) {
     s->text.allocator = s->draft->allocator;
-    s->functions = tn_arena_alloc_array(&s->draft->arena, s->draft->functions.count, sizeof *s->functions);
-    if (s->functions == NULL) return tn_fail_memory(s->draft->diag, "selecting tactics", sizeof *s->functions);
     if (s->options->timing_budget_ms > 0) s->deadline_ns = tn_now_ns() + s->options->timing_budget_ms * 1000000;
     s->cache = s->options->cache;
     if (s->cache != NULL) return TN_OK;
@@ -32,8 +30,8 @@ tn_status choice_start(selector *s) {
 }
 
 void choice_finish(selector *s) {
-    for (size_t i = 0; s->functions != NULL && i < s->draft->functions.count; i++)
-        tn_array_deinit(s->draft->allocator, &s->functions[i].ranges);
+    for (size_t i = 0; i < s->buckets.count; i++) tn_array_deinit(s->draft->allocator, &s->buckets.data[i].ranges);
+    tn_array_deinit(s->draft->allocator, &s->buckets);
     tn_free(s->draft->allocator, s->slots);
     tn_text_deinit(&s->text);
     if (s->owns_cache) tn_timing_cache_destroy(s->cache);
@@ -63,7 +61,7 @@ static bool grow_slots(selector *s) {
 typedef struct decision {
     selector *s;
     const tn_draft_step *step;
-    const selector_function *function;
+    const selector_bucket *bucket;
     bool measure;
     const tn_tactic *candidates[MAX_CANDIDATES];
     int num_candidates;
@@ -197,7 +195,7 @@ static tn_status measure_few(decision *d, const selector_range *range, const cha
 
 /* Fills the times of one range: estimates, or measured ones for the few that matter and nothing for the rest. */
 static tn_status time_range(decision *d, size_t index) {
-    const selector_range *range = &d->function->ranges.data[index];
+    const selector_range *range = &d->bucket->ranges.data[index];
     const tn_device_info *info = &d->s->options->device->info;
     double *us = times_of(d, index);
     for (int i = 0; i < d->num_candidates; i++) {
@@ -239,7 +237,7 @@ static int least_of(const decision *d, size_t range, int numerics) {
 /* What a numerics costs over all ranges, each relative to the best there; INFINITY if some range has none of it. */
 static double cost_of_numerics(const decision *d, int numerics) {
     double cost = 0.0;
-    for (size_t r = 0; r < d->function->ranges.count; r++) {
+    for (size_t r = 0; r < d->bucket->ranges.count; r++) {
         int best = least_of(d, r, -1), own = least_of(d, r, numerics);
         if (own < 0) return INFINITY;
         cost += times_of(d, r)[own] / times_of(d, r)[best];
@@ -249,12 +247,12 @@ static double cost_of_numerics(const decision *d, int numerics) {
 
 /* Candidates that were left out of timing in a range come back there by their estimate, if their numerics has nobody else. */
 static void restore_left_out(decision *d) {
-    for (size_t r = 0; r < d->function->ranges.count; r++) {
+    for (size_t r = 0; r < d->bucket->ranges.count; r++) {
         double *us = times_of(d, r);
         for (int i = 0; i < d->num_candidates; i++)
             if (!isfinite(us[i]) && least_of(d, r, (int)d->candidates[i]->numerics) < 0) {
                 double estimate = d->candidates[i]->estimate_us(&d->s->options->device->info, &d->step->problem,
-                                                                d->function->ranges.data[r].point_values);
+                                                                d->bucket->ranges.data[r].point_values);
                 double slowest = 0.0;
                 for (int k = 0; k < d->num_candidates; k++)
                     if (isfinite(us[k]) && us[k] > slowest) slowest = us[k];
@@ -276,7 +274,7 @@ static void decide(decision *d, choice *made) {
             }
         }
     }
-    for (size_t r = 0; r < d->function->ranges.count; r++) {
+    for (size_t r = 0; r < d->bucket->ranges.count; r++) {
         int best = least_of(d, r, numerics);
         made->tactics[r] = d->candidates[best];
         made->us[r] = times_of(d, r)[best];
@@ -285,10 +283,10 @@ static void decide(decision *d, choice *made) {
 
 static tn_status make_decision(selector *s, uint32_t function, const tn_draft_step *step, bool measure, const char *problem_text,
                                choice *made) {
-    decision d = {.s = s, .step = step, .function = &s->functions[function], .measure = measure};
+    decision d = {.s = s, .step = step, .bucket = bucket_of(s, function, step), .measure = measure};
     tn_status status = ask_all(&d, made, problem_text);
     if (status != TN_OK || !made->is_possible) return status;
-    size_t num_ranges = d.function->ranges.count;
+    size_t num_ranges = d.bucket->ranges.count;
     d.us = tn_alloc_array(s->draft->allocator, num_ranges * (size_t)d.num_candidates, sizeof *d.us);
     d.measured = tn_alloc_array(s->draft->allocator, num_ranges, sizeof *d.measured);
     made->tactics = tn_arena_alloc_array(&s->draft->arena, num_ranges, sizeof *made->tactics);

@@ -58,7 +58,6 @@ typedef struct tn_draft_function {
     TN_ARRAY(tn_draft_step) steps;
     TN_ARRAY(tn_plan_profile) profiles;
     uint32_t num_profiles; /* at least 1 */
-    uint32_t bucket_symbol;
 } tn_draft_function;
 
 typedef struct tn_weight_reader {
@@ -89,10 +88,9 @@ void tn_draft_init(tn_draft *draft, const tn_allocator *allocator, tn_diag *diag
 void tn_draft_deinit(tn_draft *draft);
 
 /* The values of a function's symbols (as many as it has) with each profile dimension at what `point` says; a HOST_VALUE takes
- * its largest value, or 1 where there is no bound. */
+ * its largest value, or 1 where there is no bound. The symbol bucket_symbol takes the value `bucket`; 0: as the point says. */
 typedef enum tn_range_point { TN_AT_MIN, TN_AT_OPT, TN_AT_MAX } tn_range_point;
 TN_MUST_CHECK tn_status tn_draft_evaluate(const tn_draft *draft, const tn_draft_function *function, uint32_t profile, tn_range_point point,
-                                          int64_t bucket, int64_t *values);
-#define TN_BUCKET_ANY (-1) /* the bucket symbol is as the point says, too */
+                                          uint32_t bucket_symbol, int64_t bucket, int64_t *values);
 
 #endif

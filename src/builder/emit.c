@@ -80,8 +80,7 @@ static bool emit_function(tn_plan_writer *w, const tn_draft_function *f) {
                                .first_step = (uint32_t)w->steps.count,
                                .num_steps = (uint32_t)f->steps.count,
                                .first_profile = (uint32_t)w->profiles.count,
-                               .num_profiles = (uint32_t)f->profiles.count,
-                               .bucket_symbol = f->bucket_symbol};
+                               .num_profiles = (uint32_t)f->profiles.count};
     bool good = true;
     for (size_t i = 0; i < f->tensors.count && good; i++) good = emit_tensor(w, &f->tensors.data[i]);
     for (size_t i = 0; i < f->symbols.count && good; i++) good = emit_symbol(w, &f->symbols.data[i]);

@@ -215,20 +215,11 @@ static void set_liveness(lowering *l) {
 static bool add_profiles(lowering *l, const tn_network_ranges *ranges) {
     tn_draft_function *f = l->function;
     f->num_profiles = ranges->num_profiles;
-    const tn_tensor *bucket = NULL;
-    int bucket_axis = 0;
-    bool is_named = false;
     for (uint32_t profile = 0; profile < ranges->num_profiles; profile++)
         for (size_t i = 0; i < ranges->num_inputs; i++) {
             const tn_tensor *input = l->network->inputs.data[i];
             for (int axis = 0; axis < input->rank; axis++) {
                 if (tn_sym_is_const(l->network->symbols, input->dims[axis], NULL)) continue;
-                bool named = input->dim_names[axis] != NULL && strcmp(input->dim_names[axis], "num_tokens") == 0;
-                if (bucket == NULL || (named && !is_named)) {
-                    bucket = input;
-                    bucket_axis = axis;
-                    is_named = named;
-                }
                 tn_dim_range range = ranges->ranges[((size_t)profile * ranges->num_inputs + i) * TN_MAX_RANK + (size_t)axis];
                 tn_plan_profile row = {.profile = profile,
                                        .tensor = (uint32_t)i,
@@ -239,7 +230,6 @@ static bool add_profiles(lowering *l, const tn_network_ranges *ranges) {
                 if (!tn_array_push(l->draft->allocator, &f->profiles, row)) return lower_fail_memory(l);
             }
         }
-    f->bucket_symbol = bucket != NULL ? lower_symbol(l, bucket->dims[bucket_axis]) : 0;
     return l->status == TN_OK;
 }
 

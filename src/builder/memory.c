@@ -32,7 +32,7 @@ static tn_status activations_of(const tn_draft *draft, const tn_draft_function *
     tn_memory_request *requests = tn_alloc_array(draft->allocator, count, sizeof *requests);
     uint32_t *scratch = tn_alloc_array(draft->allocator, count, sizeof *scratch);
     tn_status status = values != NULL && requests != NULL && scratch != NULL
-                           ? tn_draft_evaluate(draft, f, profile, TN_AT_MAX, TN_BUCKET_ANY, values)
+                           ? tn_draft_evaluate(draft, f, profile, TN_AT_MAX, 0, 0, values)
                            : tn_fail_memory(draft->diag, "planning memory", count * 64);
     for (size_t i = 0; i < count && status == TN_OK; i++) {
         const tn_draft_tensor *tensor = &f->tensors.data[i];

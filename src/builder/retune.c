@@ -76,7 +76,6 @@ static tn_status read_function(retuner *r, const tn_plan_function *record) {
         return tn_fail_memory(r->diag, "reading a plan", sizeof(tn_draft_function));
     tn_draft_function *f = &r->draft->functions.data[r->draft->functions.count - 1];
     f->name = tn_plan_string(r->view, record->name);
-    f->bucket_symbol = record->bucket_symbol;
     bool room = true;
     for (uint32_t i = 0; i < record->num_tensors && room; i++) room = read_tensor(r, f, &r->view->tensors[record->first_tensor + i]);
     for (uint32_t i = 0; i < record->num_symbols && room; i++) room = read_symbol(r, f, &r->view->symbols[record->first_symbol + i]);

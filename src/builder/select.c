@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * select.c: a layout for each weight, then a tactic for each step, profile and range of the bucket symbol.
+ * select.c: a layout for each weight, then a tactic for each step, profile and range of its bucket symbol (bucket.c).
  *
  * Equal steps (the layers of a model) have equal problems: each distinct problem is decided once (choice.c).
  */
@@ -9,63 +9,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-/* Ends of ranges of the bucket symbol: one token, a few, a batch, a prompt. */
-static const int64_t range_ends[] = {1, 4, 32, INT64_MAX};
-enum { NUM_RANGE_ENDS = sizeof range_ends / sizeof range_ends[0], LARGEST_POINT = 512 };
-
-/* --- ranges -------------------------------------------------------------------------------------------------------------------- */
-
-static bool bucket_limits(const tn_draft_function *f, uint32_t profile, int64_t *out_min, int64_t *out_opt, int64_t *out_max) {
-    if (f->bucket_symbol == 0) return false;
-    const tn_sym_node *node = &f->symbols.data[f->bucket_symbol];
-    for (size_t i = 0; i < f->profiles.count; i++) {
-        const tn_plan_profile *row = &f->profiles.data[i];
-        if (row->profile != profile || row->tensor != node->a || row->axis != node->b) continue;
-        *out_min = row->min;
-        *out_opt = row->opt;
-        *out_max = row->max;
-        return true;
-    }
-    return false;
-}
-
-static tn_status add_range(selector *s, uint32_t function, uint32_t profile, int64_t min, int64_t max, int64_t point) {
-    const tn_draft_function *f = &s->draft->functions.data[function];
-    selector_function *sf = &s->functions[function];
-    selector_range range = {.profile = profile, .min = min, .max = max};
-    size_t count = f->symbols.count;
-    range.point_values = tn_arena_alloc_array(&s->draft->arena, count, sizeof *range.point_values);
-    range.max_values = tn_arena_alloc_array(&s->draft->arena, count, sizeof *range.max_values);
-    if (range.point_values == NULL || range.max_values == NULL || !tn_array_push(s->draft->allocator, &sf->ranges, range))
-        return tn_fail_memory(s->draft->diag, "selecting tactics", count * sizeof(int64_t));
-    tn_status status = tn_draft_evaluate(s->draft, f, profile, TN_AT_OPT, point, range.point_values);
-    if (status == TN_OK)
-        status = tn_draft_evaluate(s->draft, f, profile, TN_AT_MAX, point == TN_BUCKET_ANY ? point : max, range.max_values);
-    return status;
-}
-
-static tn_status make_ranges(selector *s, uint32_t function) {
-    const tn_draft_function *f = &s->draft->functions.data[function];
-    tn_status status = TN_OK;
-    for (uint32_t profile = 0; profile < f->num_profiles && status == TN_OK; profile++) {
-        int64_t min, opt, max;
-        if (!bucket_limits(f, profile, &min, &opt, &max)) {
-            status = add_range(s, function, profile, 0, INT64_MAX, TN_BUCKET_ANY);
-            continue;
-        }
-        int64_t begin = min;
-        for (int i = 0; i < NUM_RANGE_ENDS && status == TN_OK; i++) {
-            int64_t end = range_ends[i] < max ? range_ends[i] : max;
-            if (begin > end) continue;
-            int64_t point = opt >= begin && opt <= end ? opt : end;
-            if (point > LARGEST_POINT && begin <= LARGEST_POINT) point = LARGEST_POINT;
-            status = add_range(s, function, profile, begin, end, point);
-            begin = end + 1;
-        }
-    }
-    return status;
-}
 
 /* --- layouts -------------------------------------------------------------------------------------------------------------------- */
 
@@ -107,7 +50,8 @@ static tn_status try_layouts(selector *s, tn_draft_weight *weight, layout_trial 
         }
     }
     for (size_t r = 0; r < weight->readers.count; r++) {
-        size_t num_ranges = s->functions[weight->readers.data[r].function].ranges.count;
+        const tn_weight_reader *reader = &weight->readers.data[r];
+        size_t num_ranges = bucket_of(s, reader->function, reader_step(s, reader))->ranges.count;
         for (size_t range = 0; range < num_ranges; range++) {
             double best = INFINITY;
             for (int t = 0; t < num_trials; t++) {
@@ -234,12 +178,12 @@ static tn_status fail_step(const selector *s, const tn_draft_step *step, const c
 }
 
 /* Variants of a step: neighbouring ranges of one tactic become one. */
-static tn_status set_variants(selector *s, const selector_function *sf, tn_draft_step *step, const choice *made) {
-    tn_draft_variant *variants = tn_arena_alloc_array(&s->draft->arena, sf->ranges.count, sizeof *variants);
-    if (variants == NULL) return tn_fail_memory(s->draft->diag, "selecting tactics", sf->ranges.count * sizeof *variants);
+static tn_status set_variants(selector *s, const selector_bucket *bucket, tn_draft_step *step, const choice *made) {
+    tn_draft_variant *variants = tn_arena_alloc_array(&s->draft->arena, bucket->ranges.count, sizeof *variants);
+    if (variants == NULL) return tn_fail_memory(s->draft->diag, "selecting tactics", bucket->ranges.count * sizeof *variants);
     uint32_t count = 0;
-    for (size_t r = 0; r < sf->ranges.count; r++) {
-        const selector_range *range = &sf->ranges.data[r];
+    for (size_t r = 0; r < bucket->ranges.count; r++) {
+        const selector_range *range = &bucket->ranges.data[r];
         tn_draft_variant *last = count > 0 ? &variants[count - 1] : NULL;
         size_t workspace = choice_workspace(s, made->tactics[r], step, range);
         if (last != NULL && last->profile == range->profile && last->tactic == made->tactics[r]) {
@@ -269,7 +213,7 @@ static tn_status choose_tactics(selector *s) {
             if (status == TN_OK && !made->is_possible)
                 status = fail_step(s, step, made->reasons);
             else if (status == TN_OK)
-                status = set_variants(s, &s->functions[f], step, made);
+                status = set_variants(s, bucket_of(s, f, step), step, made);
             if (status == TN_UNSUPPORTED || status == TN_INCOMPATIBLE) {
                 if (first_failure == TN_OK) first_failure = status; /* all of them are reported */
             } else if (status != TN_OK) {
@@ -291,7 +235,7 @@ static void set_host_layouts(tn_draft *draft) {
 tn_status tn_select_tactics(tn_draft *draft, const tn_select_options *options) {
     selector s = {.draft = draft, .options = options};
     tn_status status = choice_start(&s);
-    for (uint32_t f = 0; f < draft->functions.count && status == TN_OK; f++) status = make_ranges(&s, f);
+    if (status == TN_OK) status = bucket_assign_all(&s);
     set_host_layouts(draft);
     if (status == TN_OK && !options->layouts_are_fixed) status = choose_layouts(&s);
     if (status == TN_OK) status = choose_tactics(&s);

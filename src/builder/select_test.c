@@ -94,6 +94,37 @@ static void ranges_are_one_few_batch_and_the_rest(void **state) {
     tn_plan_destroy(plan);
 }
 
+/* A decoder's head: as many rows as logits are wanted, whatever the number of tokens. */
+static void a_step_is_chosen_by_the_rows_that_its_work_grows_with(void **state) {
+    fixture *f = *state;
+    fake_remove_op(&f->fake, TN_OP_MATRIX_MULTIPLY);
+    fake_add_tactic(&f->fake, &tactic_a);
+    fake_add_tactic(&f->fake, &tactic_block);
+    tn_builder_config_set_batch_invariant(f->config, false);
+    tn_profile *profile = tn_builder_config_add_profile(f->config);
+    tn_profile_set_dim(profile, "rows", 1, 1, 1000);
+    tn_profile_set_dim(profile, "num_tokens", 1, 1, 4);
+    tn_network *net = make_network(NULL);
+    static const char *const names[] = {"rows", "num_tokens"};
+    tn_layer *weight = tn_network_add_constant(net, TN_DIMS(OUT, IN), &(tn_weights_data){TN_FLOAT32, matrix, OUT * IN, "w"});
+    for (int i = 0; i < 2; i++) {
+        tn_tensor *x = tn_network_add_input(net, names[i], TN_FLOAT32, TN_DIMS(-1, IN));
+        tn_tensor_set_dim_name(x, 0, names[i]);
+        tn_layer *product = tn_network_add_matrix_multiply(net, x, TN_MATRIX_NONE, first(weight), TN_MATRIX_TRANSPOSE);
+        tn_network_mark_output(net, first(product), i == 0 ? "a" : "b");
+    }
+    tn_plan *plan = build(f, net);
+    const tn_plan_view *view = tn_plan_get_view(plan);
+    assert_int_equal(view->num_steps, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        const tn_plan_symbol *symbol = &view->symbols[view->steps[i].bucket_symbol];
+        assert_string_equal(tn_plan_string(view, symbol->op), "input_dim");
+        assert_string_equal(tn_plan_string(view, view->tensors[symbol->a].name), names[i]);
+        assert_int_equal(view->steps[i].num_variants, i == 0 ? 2 : 1);
+    }
+    tn_plan_destroy(plan);
+}
+
 static void batch_invariance_keeps_one_numerics_for_all_ranges(void **state) {
     fixture *f = *state;
     fake_remove_op(&f->fake, TN_OP_MATRIX_MULTIPLY);
@@ -362,6 +393,7 @@ int main(void) {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(ranges_are_one_few_batch_and_the_rest),
+        TEST(a_step_is_chosen_by_the_rows_that_its_work_grows_with),
         TEST(batch_invariance_keeps_one_numerics_for_all_ranges),
         TEST(a_better_layout_is_chosen_and_packed),
         TEST(a_weight_takes_the_layout_that_all_its_readers_read),

@@ -40,6 +40,9 @@ static inline void fake_device_open(fake_device *fake) {
     fake->backend.num_tactics = ref->num_tactics;
     fake->backend.layouts = fake->layouts;
     fake->backend.num_layouts = 0;
+    static const int64_t range_ends[] = {1, 4, 32};
+    fake->backend.range_ends = range_ends;
+    fake->backend.num_range_ends = 3;
     fake->device->backend = &fake->backend;
 }
 

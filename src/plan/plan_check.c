@@ -206,9 +206,7 @@ static tn_status check_function_ranges(const tn_plan_reader *reader, uint32_t in
         !is_range(function->first_step, function->num_steps, view->num_steps) ||
         !is_range(function->first_profile, function->num_profiles, view->num_profiles))
         return tn_plan_fail_record(reader, TN_SECTION_FUNCTIONS, index, "its tensors, symbols, steps or profiles end beyond their tables");
-    if (function->bucket_symbol >= function->num_symbols)
-        return tn_plan_fail_record(reader, TN_SECTION_FUNCTIONS, index, "bucket symbol %" PRIu32 " of %" PRIu32, function->bucket_symbol,
-                                   function->num_symbols);
+    if (function->reserved != 0) return tn_plan_fail_record(reader, TN_SECTION_FUNCTIONS, index, "a reserved member is not 0");
     for (uint32_t other = 0; other < index; other++)
         if (strcmp(view->strings + view->functions[other].name, view->strings + function->name) == 0)
             return tn_plan_fail_record(reader, TN_SECTION_FUNCTIONS, index, "two functions are called '%s'",

@@ -153,11 +153,11 @@ static tn_status check_transfer(step_checker *checker, uint32_t local) {
 /* --- variants ------------------------------------------------------------------------------------------------------------ */
 
 /* The range that the profile gives the bucket symbol, if that is an input's dimension with a row. */
-static bool bucket_range(const step_checker *checker, uint32_t profile, int64_t *out_min, int64_t *out_max) {
+static bool bucket_range(const step_checker *checker, uint32_t bucket_symbol, uint32_t profile, int64_t *out_min, int64_t *out_max) {
     const tn_plan_view *view = checker->reader->view;
     const tn_plan_function *function = checker->function;
-    const tn_plan_symbol *symbol = &view->symbols[function->first_symbol + function->bucket_symbol];
-    if (function->bucket_symbol == 0) return false;
+    const tn_plan_symbol *symbol = &view->symbols[function->first_symbol + bucket_symbol];
+    if (bucket_symbol == 0) return false;
     if (tn_sym_op_find(view->strings + symbol->op) != TN_SYM_INPUT_DIM) return false;
     for (uint32_t i = 0; i < function->num_profiles; i++) {
         const tn_plan_profile *row = &view->profiles[function->first_profile + i];
@@ -172,8 +172,9 @@ static bool bucket_range(const step_checker *checker, uint32_t profile, int64_t 
 /* One profile's variants from `*index` on, which moves behind them. */
 static tn_status check_profile_variants(step_checker *checker, uint32_t local, uint32_t profile, uint32_t *index, uint32_t end) {
     const tn_plan_view *view = checker->reader->view;
+    const uint32_t bucket_symbol = view->steps[checker->function->first_step + local].bucket_symbol;
     int64_t min = 0, max = 0, covered = 0;
-    bool has_range = bucket_range(checker, profile, &min, &max);
+    bool has_range = bucket_range(checker, bucket_symbol, profile, &min, &max);
     const uint32_t first = *index;
     for (; *index < end && view->variants[*index].profile == profile; (*index)++) {
         const tn_plan_variant *variant = &view->variants[*index];
@@ -189,8 +190,8 @@ static tn_status check_profile_variants(step_checker *checker, uint32_t local, u
         if (covered == INT64_MAX && *index + 1 < end && view->variants[*index + 1].profile == profile)
             return tn_plan_fail_record(checker->reader, TN_SECTION_VARIANTS, *index + 1, "a range behind the last number");
     }
-    if (checker->function->bucket_symbol == 0 && *index - first > 1)
-        return FAIL_STEP(checker, local, "it has ranges, but the function has no symbol to choose one by");
+    if (bucket_symbol == 0 && *index - first > 1)
+        return FAIL_STEP(checker, local, "it has ranges, but no symbol to choose one by");
     if (has_range && covered < max)
         return FAIL_STEP(checker, local, "its variants for profile %" PRIu32 " end at %" PRId64 ", the profile allows %" PRId64, profile,
                          covered, max);
@@ -225,11 +226,13 @@ static tn_status check_step_fields(step_checker *checker, uint32_t local) {
     if (step->first_ref > view->num_refs || step->num_refs > view->num_refs - step->first_ref || step->first_variant > view->num_variants ||
         step->num_variants > view->num_variants - step->first_variant)
         return FAIL_STEP(checker, local, "its operands or variants end beyond their tables");
-    if (step->guard >= num_symbols || step->count >= num_symbols || step->condition >= num_symbols || step->size_symbol >= num_symbols)
+    if (step->guard >= num_symbols || step->count >= num_symbols || step->condition >= num_symbols || step->size_symbol >= num_symbols ||
+        step->bucket_symbol >= num_symbols)
         return FAIL_STEP(checker, local, "a symbol beyond the %" PRIu32 " of the function", num_symbols);
     bool is_loop = step->kind == TN_STEP_LOOP;
-    if (step->reserved != 0 || (!is_loop && (step->count != 0 || step->condition != 0 || step->body_end != 0)) ||
-        (step->kind != TN_STEP_COPY && step->size_symbol != 0) || (step->kind != TN_STEP_LAUNCH && step->num_variants != 0))
+    if ((!is_loop && (step->count != 0 || step->condition != 0 || step->body_end != 0)) ||
+        (step->kind != TN_STEP_COPY && step->size_symbol != 0) ||
+        (step->kind != TN_STEP_LAUNCH && (step->num_variants != 0 || step->bucket_symbol != 0)))
         return FAIL_STEP(checker, local, "a member that its kind does not have is not 0");
     return TN_OK;
 }

@@ -68,7 +68,7 @@ typedef struct tn_plan_function {
     uint32_t first_symbol, num_symbols; /* symbol 0 is the constant 1 */
     uint32_t first_step, num_steps;
     uint32_t first_profile, num_profiles; /* rows of the PROFILES table; profile numbers start at 0 */
-    uint32_t bucket_symbol;               /* variants are chosen by its value; 0: only one range */
+    uint32_t reserved;
 } tn_plan_function;
 
 enum {
@@ -127,7 +127,7 @@ typedef struct tn_plan_step {
     uint32_t count;                       /* LOOP: symbol of the trip count; 0 with condition ≠ 0: unlimited */
     uint32_t condition;                   /* LOOP: symbol, 0 = none */
     uint32_t size_symbol;                 /* COPY */
-    uint32_t reserved;
+    uint32_t bucket_symbol;               /* LAUNCH: variants are chosen by its value; 0: only one range */
 } tn_plan_step;
 
 /* Address = base(space, id) + offset + values[index_symbol] · values[stride_symbol] if stride_symbol ≠ 0.
@@ -140,7 +140,7 @@ typedef struct tn_plan_ref {
 
 typedef struct tn_plan_variant {
     uint32_t profile, tactic, tactic_version, reserved;
-    int64_t bucket_min, bucket_max; /* of the function's bucket symbol; variants of a profile cover its range without gaps */
+    int64_t bucket_min, bucket_max; /* of the step's bucket symbol; variants of a profile cover its range without gaps */
     uint64_t workspace_bytes;       /* at the range's end */
 } tn_plan_variant;
 

@@ -257,7 +257,12 @@ static void put_step(inspector *i, const tn_plan_step *step) {
         tn_text_append_char(i->out, k == 0 ? '[' : ',');
         put_ref(i, &i->view->refs[step->first_ref + k]);
     }
-    tn_text_append_string(i->out, step->num_refs == 0 ? "[],\"variants\":[" : "],\"variants\":[");
+    tn_text_append_string(i->out, step->num_refs == 0 ? "[]" : "]");
+    if (step->bucket_symbol != 0) {
+        put_key(i, ",", "bucket");
+        put_symbol(i, step->bucket_symbol);
+    }
+    tn_text_append_string(i->out, ",\"variants\":[");
     for (uint32_t k = 0; k < step->num_variants; k++) {
         if (k > 0) tn_text_append_char(i->out, ',');
         put_variant(i, &i->view->variants[step->first_variant + k]);
@@ -281,11 +286,6 @@ static void put_profiles(inspector *i) {
 static tn_status put_function(inspector *i) {
     const tn_plan_function *f = i->function;
     put_named(i, "{", "name", f->name);
-    put_key(i, ",", "bucket");
-    if (f->bucket_symbol == 0)
-        tn_text_append_string(i->out, "null");
-    else
-        put_symbol(i, f->bucket_symbol);
     put_profiles(i);
     put_key(i, ",", "tensors");
     tn_text_append_char(i->out, '[');

@@ -232,7 +232,7 @@ static const damage damages[] = {
     {"function name", FUNCTION(0, name), 1u << 30, TN_INVALID_DATA, "functions[0]: it has no name"},
     {"function tensors", FUNCTION(0, num_tensors), 7, TN_INVALID_DATA, "functions[0]: its tensors"},
     {"function symbols", FUNCTION(0, first_symbol), 9, TN_INVALID_DATA, "functions[0]: its tensors"},
-    {"bucket symbol", FUNCTION(0, bucket_symbol), 4, TN_INVALID_DATA, "bucket symbol 4 of 4"},
+    {"function's reserved member", FUNCTION(0, reserved), 4, TN_INVALID_DATA, "reserved member"},
     {"tensor name", TENSOR(0, name), 1u << 20, TN_INVALID_DATA, "tensors[0]: it has no name"},
     {"tensor dtype", TENSOR(0, dtype), 1, TN_INVALID_DATA, "unknown element type 'w'"},
     {"tensor role", TENSOR(0, role), 1u << 20, TN_INVALID_DATA, "its role"},
@@ -383,7 +383,7 @@ static void variants_must_cover_the_profile_without_gaps(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         tn_plan_maker maker;
         make_plan(&maker);
-        maker.functions.data[0].bucket_symbol = 1;
+        maker.steps.data[0].bucket_symbol = 1;
         maker.steps.data[0].first_variant = (uint32_t)maker.variants.count;
         maker.steps.data[0].num_variants = 0;
         for (int k = 0; k < 3 && (cases[i].ranges[k][1] != 0 || k == 0 || (k == 1 && cases[i].ranges[1][0] != 0)); k++) {

@@ -270,7 +270,7 @@ static void mark_late(maker *m, tn_function_step *step) {
     const tn_function *function = m->function;
     const tn_plan_step *record = step->record;
     step->has_late_guard = function->is_late[record->guard];
-    step->is_late = record->kind == TN_STEP_LAUNCH && record->device == 1 && function->is_late[function->record->bucket_symbol];
+    step->is_late = record->kind == TN_STEP_LAUNCH && record->device == 1 && function->is_late[record->bucket_symbol];
     for (uint32_t i = 0; i < record->num_refs; i++)
         if (function->is_late[step->refs[i].index_symbol] || function->is_late[step->refs[i].stride_symbol]) step->is_late = true;
     for (uint32_t i = 0; i < step->problem.num_operands; i++)

@@ -54,7 +54,7 @@ void tn_memory_layout_copy(const tn_context *context, tn_memory_layout *dst, con
 const tn_plan_variant *tn_step_find_variant(const tn_context *context, const tn_function_step *step, const int64_t *values,
                                             const tn_tactic **out_tactic) {
     const tn_plan_variant *variants = context->engine->view->variants + step->record->first_variant;
-    uint32_t bucket_symbol = context->function->record->bucket_symbol;
+    uint32_t bucket_symbol = step->record->bucket_symbol;
     *out_tactic = NULL;
     for (uint32_t i = 0; i < step->record->num_variants; i++) {
         if (variants[i].profile != context->profile) continue;
@@ -69,7 +69,7 @@ const tn_plan_variant *tn_step_find_variant(const tn_context *context, const tn_
 /* The most that any tactic needs which may be chosen up to these values. */
 static size_t step_workspace(const tn_context *context, const tn_function_step *step, const int64_t *values) {
     const tn_plan_variant *variants = context->engine->view->variants + step->record->first_variant;
-    uint32_t bucket_symbol = context->function->record->bucket_symbol;
+    uint32_t bucket_symbol = step->record->bucket_symbol;
     int64_t bucket = bucket_symbol != 0 ? values[bucket_symbol] : TN_SYM_UNKNOWN;
     size_t most = 0;
     bool asks_tactic = !step->is_late && tn_problem_fits(&step->problem, values); /* what does not fit is refused later */

@@ -242,6 +242,9 @@ static tn_status copy_blocks(tn_stream *stream, const tn_kv_geometry *geometry, 
     return TN_OK;
 }
 
+/* One row, the few that a product reads its weights once for, a batch. */
+static const int64_t range_ends[] = {1, 4, 32};
+
 const tn_backend tn_cpu_backend = {
     .name = "cpu",
     .is_host = true,
@@ -250,6 +253,8 @@ const tn_backend tn_cpu_backend = {
     .num_tactics = TN_NUM_CPU_TACTICS,
     .layouts = tn_cpu_layouts,
     .num_layouts = TN_NUM_CPU_LAYOUTS,
+    .range_ends = range_ends,
+    .num_range_ends = sizeof range_ends / sizeof range_ends[0],
     .device_create = device_create,
     .device_destroy = device_destroy,
     .memory_allocate = memory_allocate,

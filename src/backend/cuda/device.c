@@ -193,12 +193,17 @@ static const tn_tactic *const tactics[] = {
 #undef X
 };
 
+/* GEMV up to 8 rows; tiles of 64 and 128 rows. */
+static const int64_t range_ends[] = {1, 2, 4, 8, 16, 32, 64, 128, 256};
+
 const tn_backend tn_cuda_backend = {
     .name = "cuda",
     .tactics = tactics,
     .num_tactics = sizeof tactics / sizeof tactics[0],
     .layouts = tn_cuda_layouts,
     .num_layouts = TN_NUM_CUDA_LAYOUTS,
+    .range_ends = range_ends,
+    .num_range_ends = sizeof range_ends / sizeof range_ends[0],
     .device_create = device_create,
     .device_destroy = device_destroy,
     .memory_allocate = memory_allocate,
