@@ -1,5 +1,5 @@
-# The commands of README.md; CMake does the work. Build folders: build (Release), build-test, build-sanitize, build-tsan,
-# build-fuzz. `make test` and `make demo` install the packages they miss (scripts/install_dependencies.sh).
+# The commands of README.md; CMake does the work. Build folders: build (Release), build-test, build-sanitize (fuzz targets too),
+# build-tsan. `make test` and `make demo` install the packages they miss (scripts/install_dependencies.sh).
 PREFIX ?= /usr/local
 QUESTION ?= What is the capital of France, and what is it known for?
 CCACHE := $(if $(or $(HOME),$(CCACHE_DIR)),$(if $(shell command -v ccache),-DCMAKE_C_COMPILER_LAUNCHER=ccache))
@@ -47,9 +47,9 @@ check-gpu: build-cuda/build.ninja
 
 fuzz-smoke:
 	@scripts/install_dependencies.sh build sanitize
-	@$(MAKE) --no-print-directory build-fuzz/build.ninja
-	@ninja -C build-fuzz fuzzers
-	@scripts/fuzz_smoke.py build-fuzz
+	@$(MAKE) --no-print-directory build-sanitize/build.ninja
+	@ninja -C build-sanitize fuzzers
+	@scripts/fuzz_smoke.py build-sanitize
 
 lint:
 	@scripts/lint
@@ -76,9 +76,6 @@ build-cuda/build.ninja:
 	@scripts/install_dependencies.sh --check build test
 	@$(CONFIGURE) build-cuda $(DEVELOP) -DTN_CUDA_CUBINS=ON
 build-sanitize/build.ninja:
-	@$(CONFIGURE) build-sanitize $(DEVELOP) -DCMAKE_C_COMPILER=clang -DTN_SANITIZE=address,undefined
+	@$(CONFIGURE) build-sanitize $(DEVELOP) -DTN_FUZZ=ON -DCMAKE_C_COMPILER=clang -DTN_SANITIZE=address,undefined
 build-tsan/build.ninja:
 	@$(CONFIGURE) build-tsan $(DEVELOP) -DCMAKE_C_COMPILER=clang -DTN_SANITIZE=thread
-build-fuzz/build.ninja:
-	@$(CONFIGURE) build-fuzz -DTN_FUZZ=ON -DTN_WERROR=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_COMPILER=clang \
-		-DTN_SANITIZE=address,undefined

@@ -9,6 +9,7 @@
 # tn_test_program elsewhere (tests/e2e) have the label "suite" and run with `make test`. Tests of code that shares memory
 # between threads also belong to the target threaded_tests and have the label "threads": `make test-sanitize` runs them with TSan.
 set(TN_THREADED "^(base|runtime|executor|server|e2e_executor)_|thread|pool")
+set(TN_LONG "^(backend_conformance|e2e_smollm2|e2e_golden_ref)_test$") # begin first, so that none runs alone at the end
 add_custom_target(unit_tests)
 add_custom_target(suite_tests)
 add_custom_target(threaded_tests)
@@ -35,6 +36,9 @@ function(tn_module name)
     target_include_directories(tn_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
     target_link_libraries(tn_${name} PUBLIC ${arg_DEPENDS} ${arg_LIBS} m PRIVATE tn_flags)
     set_property(GLOBAL APPEND PROPERTY TN_MODULES tn_${name})
+    if(TN_FUZZ AND fuzzers) # what fuzzers look at tells them where they have been; kernels need not
+      target_compile_options(tn_${name} PRIVATE -fsanitize=fuzzer-no-link)
+    endif()
   else()
     add_library(tn_${name} INTERFACE)
     target_include_directories(tn_${name} INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
@@ -80,6 +84,9 @@ function(tn_test_program target source)
   if(target MATCHES "${TN_THREADED}")
     list(APPEND labels threads)
     add_dependencies(threaded_tests ${target})
+  endif()
+  if(target MATCHES "${TN_LONG}")
+    set_tests_properties(${target} PROPERTIES COST 1000)
   endif()
   set_tests_properties(${target} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300 LABELS "${labels}")
 endfunction()
