@@ -33,7 +33,7 @@ typedef struct tn_sampling_config {
     float min_p;                  /* 0 … 1; 0 = off */
     uint64_t seed;                /* 0 */
     float temperature;            /* 1 */
-    int32_t min_tokens;           /* 1 (no effect) */
+    int32_t min_tokens;           /* 1; so many are generated before end_id is possible */
     float repetition_penalty;     /* 1 = off; > 0 */
     float presence_penalty;       /* 0 */
     float frequency_penalty;      /* 0 */

@@ -86,6 +86,7 @@ static tn_status create_cache(tn_executor *executor, tn_diag *diag) {
         .num_blocks = (int32_t)executor->info.num_blocks,
         .tokens_per_block = executor->info.tokens_per_block,
         .num_host_slots = (int32_t)executor->num_host_slots,
+        .max_copies = executor->info.max_batch_size, /* a beam asks for one in a step */
         .enable_partial_reuse = options->enable_partial_reuse,
         .copy_on_partial_reuse = options->copy_on_partial_reuse,
         .onboard_blocks = options->onboard_blocks,

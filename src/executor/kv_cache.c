@@ -4,6 +4,8 @@
  */
 #include "executor/kv_cache.h"
 
+#include <assert.h>
+
 #include "base/memory.h"
 #include "executor/kv_internal.h"
 #include "tenon/request.h"
@@ -33,7 +35,7 @@ tn_status tn_kv_cache_create(const tn_kv_cache_options *options, const tn_alloca
     cache->max_copies = 2 * options->num_blocks + 64;
     cache->num_buckets = 16;
     while (cache->num_buckets < cache->num_nodes && cache->num_buckets < 1 << 30) cache->num_buckets *= 2;
-    size_t nodes = (size_t)cache->num_nodes;
+    size_t nodes = (size_t)cache->num_nodes, num_copies = (size_t)cache->max_copies + (size_t)options->max_copies;
     cache->buckets = tn_alloc_array(allocator, (size_t)cache->num_buckets, sizeof *cache->buckets);
     cache->prefixes = tn_alloc_array(allocator, (size_t)cache->num_buckets, sizeof *cache->prefixes);
     cache->blocks = tn_alloc_array(allocator, (size_t)options->num_blocks, sizeof *cache->blocks);
@@ -41,7 +43,7 @@ tn_status tn_kv_cache_create(const tn_kv_cache_options *options, const tn_alloca
     cache->tokens = tn_alloc_array(allocator, nodes, (size_t)options->tokens_per_block * sizeof *cache->tokens);
     cache->heap = tn_alloc_array(allocator, nodes, sizeof *cache->heap);
     cache->next_slots = tn_alloc_array(allocator, (size_t)options->num_host_slots, sizeof *cache->next_slots);
-    cache->copies = tn_alloc_array(allocator, (size_t)cache->max_copies, sizeof *cache->copies);
+    cache->copies = tn_alloc_array(allocator, num_copies, sizeof *cache->copies);
     if (cache->buckets == NULL || cache->prefixes == NULL || cache->blocks == NULL || cache->nodes == NULL || cache->tokens == NULL ||
         cache->heap == NULL || cache->next_slots == NULL || cache->copies == NULL) {
         tn_kv_cache_destroy(cache);
@@ -70,15 +72,23 @@ void tn_kv_cache_set_time(tn_kv_cache *cache, int64_t now_ns) {
     cache->now_ns = now_ns;
 }
 
-bool tn_kv_add_copy(tn_kv_cache *cache, tn_kv_copy copy) {
-    if (cache->num_copies == cache->max_copies) return false;
+bool tn_kv_has_room_for_copies(const tn_kv_cache *cache, int32_t count) {
+    return cache->num_copies - cache->num_asked_copies + count <= cache->max_copies;
+}
+
+void tn_kv_add_copy(tn_kv_cache *cache, tn_kv_copy copy) {
     cache->copies[cache->num_copies++] = copy;
-    return true;
+}
+
+void tn_kv_cache_copy(tn_kv_cache *cache, int32_t src, int32_t dst, int32_t num_tokens) {
+    assert(cache->num_asked_copies < cache->options.max_copies);
+    cache->num_asked_copies++;
+    tn_kv_add_copy(cache, (tn_kv_copy){.kind = TN_KV_COPY_TOKENS, .src = src, .dst = dst, .num_tokens = num_tokens});
 }
 
 const tn_kv_copy *tn_kv_cache_take_copies(tn_kv_cache *cache, int32_t *out_count) {
     *out_count = cache->num_copies;
-    cache->num_copies = 0;
+    cache->num_copies = cache->num_asked_copies = 0;
     return cache->copies;
 }
 
@@ -218,13 +228,12 @@ static int32_t take_slot(tn_kv_cache *cache) {
 /* Moves a node that was just unlisted to the host, if it may go there. */
 static bool offload(tn_kv_cache *cache, int32_t index) {
     tn_kv_node *node = &cache->nodes[index];
-    if (cache->options.num_host_slots == 0 || node->priority <= cache->options.offload_min_priority ||
-        cache->num_copies == cache->max_copies)
+    if (cache->options.num_host_slots == 0 || node->priority <= cache->options.offload_min_priority || !tn_kv_has_room_for_copies(cache, 1))
         return false;
     int32_t slot = take_slot(cache);
     if (slot == TN_NONE) return false;
     tn_kv_unlist_node(cache, index); /* the slot's last node may have been its child */
-    (void)tn_kv_add_copy(cache, (tn_kv_copy){.kind = TN_KV_OFFLOAD, .src = node->block, .dst = slot});
+    tn_kv_add_copy(cache, (tn_kv_copy){.kind = TN_KV_OFFLOAD, .src = node->block, .dst = slot});
     node->block = TN_NONE;
     node->host_slot = slot;
     tn_kv_list_node(cache, index, true);
@@ -258,7 +267,7 @@ int32_t tn_kv_cache_allocate(tn_kv_cache *cache) {
     return index;
 }
 
-void tn_kv_retain(tn_kv_cache *cache, int32_t index) {
+void tn_kv_cache_retain(tn_kv_cache *cache, int32_t index) {
     tn_kv_block *block = &cache->blocks[index];
     if (block->num_owners++ > 0) return;
     tn_kv_unlist_node(cache, block->node);

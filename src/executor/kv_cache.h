@@ -27,6 +27,7 @@ typedef struct tn_kv_cache tn_kv_cache;
 typedef struct tn_kv_cache_options {
     int32_t num_blocks, tokens_per_block;
     int32_t num_host_slots;                           /* 0: nothing goes to the host */
+    int32_t max_copies;                               /* by tn_kv_cache_copy between two calls of tn_kv_cache_take_copies */
     bool enable_partial_reuse, copy_on_partial_reuse; /* see tenon/executor.h */
     bool onboard_blocks;
     int32_t offload_min_priority; /* only blocks of a priority above it go to the host */
@@ -73,6 +74,10 @@ void tn_kv_cache_commit(tn_kv_cache *cache, uint64_t salt, const int32_t *block_
                         tn_kv_priority priority);
 /* A block in the tree is wanted with another priority. */
 void tn_kv_cache_set_priority(tn_kv_cache *cache, int32_t block, tn_kv_priority priority);
+/* One owner more of a block that has some. */
+void tn_kv_cache_retain(tn_kv_cache *cache, int32_t block);
+/* Lists a copy of the first num_tokens of a block that stays owned until it was listed. */
+void tn_kv_cache_copy(tn_kv_cache *cache, int32_t src, int32_t dst, int32_t num_tokens);
 /* Gives back one reference; call from the last block to the first. */
 void tn_kv_cache_release(tn_kv_cache *cache, int32_t block);
 

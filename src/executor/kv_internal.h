@@ -57,8 +57,9 @@ struct tn_kv_cache {
     int32_t *heap; /* [num_nodes] nodes with an expiry, soonest first */
     int32_t heap_size;
     int64_t now_ns;
-    tn_kv_copy *copies; /* [max_copies] */
-    int32_t num_copies, max_copies;
+    tn_kv_copy *copies;                   /* [max_copies] */
+    int32_t num_copies, num_asked_copies; /* asked for: by tn_kv_cache_copy */
+    int32_t max_copies;                   /* beside those */
 };
 
 /* kv_tree.c */
@@ -66,8 +67,8 @@ void tn_kv_remove_node(tn_kv_cache *cache, int32_t node); /* and what hangs belo
 /* kv_cache.c */
 void tn_kv_list_node(tn_kv_cache *cache, int32_t node, bool is_newest); /* if it may be taken */
 void tn_kv_unlist_node(tn_kv_cache *cache, int32_t node);
-void tn_kv_retain(tn_kv_cache *cache, int32_t block);
-bool tn_kv_add_copy(tn_kv_cache *cache, tn_kv_copy copy); /* false: the list is full */
+bool tn_kv_has_room_for_copies(const tn_kv_cache *cache, int32_t count);
+void tn_kv_add_copy(tn_kv_cache *cache, tn_kv_copy copy); /* there must be room */
 void tn_kv_set_node_priority(tn_kv_cache *cache, int32_t node, tn_kv_priority priority);
 void tn_kv_free_slot(tn_kv_cache *cache, int32_t slot);
 

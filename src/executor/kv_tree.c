@@ -188,7 +188,7 @@ void tn_kv_cache_commit(tn_kv_cache *cache, uint64_t salt, const int32_t *tokens
 
 /* Brings a node back from the host into a block of the device that the caller owns; NONE if there is no room. */
 static int32_t onboard(tn_kv_cache *cache, int32_t node, int32_t *max_new) {
-    if (!cache->options.onboard_blocks || *max_new <= 0 || cache->num_copies + 2 > cache->max_copies) return TN_NONE;
+    if (!cache->options.onboard_blocks || *max_new <= 0 || !tn_kv_has_room_for_copies(cache, 2)) return TN_NONE;
     tn_kv_unlist_node(cache, node); /* making room must not throw it out */
     int32_t block = tn_kv_cache_allocate(cache);
     if (block == TN_NONE) {
@@ -196,7 +196,7 @@ static int32_t onboard(tn_kv_cache *cache, int32_t node, int32_t *max_new) {
         return TN_NONE;
     }
     (*max_new)--;
-    (void)tn_kv_add_copy(cache, (tn_kv_copy){.kind = TN_KV_ONBOARD, .src = cache->nodes[node].host_slot, .dst = block});
+    tn_kv_add_copy(cache, (tn_kv_copy){.kind = TN_KV_ONBOARD, .src = cache->nodes[node].host_slot, .dst = block});
     place(cache, node, block);
     return block;
 }
@@ -208,21 +208,21 @@ static int32_t take_part(tn_kv_cache *cache, int32_t index, int32_t num_tokens, 
     if (!cache->options.copy_on_partial_reuse) {
         if (!is_on_device || cache->blocks[node->block].num_owners > 0 || node->first_child != TN_NONE) return TN_NONE;
         int32_t block = node->block;
-        tn_kv_retain(cache, block);
+        tn_kv_cache_retain(cache, block);
         tn_kv_remove_node(cache, index);
         cache->blocks[block].node = TN_NONE;
         return block;
     }
-    if (max_new <= 0 || cache->num_copies + 2 > cache->max_copies || (!is_on_device && !cache->options.onboard_blocks)) return TN_NONE;
+    if (max_new <= 0 || !tn_kv_has_room_for_copies(cache, 2) || (!is_on_device && !cache->options.onboard_blocks)) return TN_NONE;
     int32_t src = node->block;
     if (is_on_device)
-        tn_kv_retain(cache, src); /* for as long as room is made */
+        tn_kv_cache_retain(cache, src); /* for as long as room is made */
     else
         tn_kv_unlist_node(cache, index);
     int32_t block = tn_kv_cache_allocate(cache);
     tn_kv_copy copy = {.kind = TN_KV_COPY_TOKENS, .src = src, .dst = block, .num_tokens = num_tokens};
     if (!is_on_device) copy = (tn_kv_copy){.kind = TN_KV_ONBOARD, .src = node->host_slot, .dst = block};
-    if (block != TN_NONE) (void)tn_kv_add_copy(cache, copy);
+    if (block != TN_NONE) tn_kv_add_copy(cache, copy);
     if (is_on_device)
         tn_kv_cache_release(cache, src);
     else
@@ -240,7 +240,7 @@ tn_kv_match tn_kv_cache_match(tn_kv_cache *cache, uint64_t salt, const int32_t *
         if (found == TN_NONE) break;
         int32_t block = cache->nodes[found].block;
         if (block != TN_NONE)
-            tn_kv_retain(cache, block);
+            tn_kv_cache_retain(cache, block);
         else
             block = onboard(cache, found, &max_new);
         if (block == TN_NONE) break;
@@ -276,7 +276,7 @@ int32_t tn_kv_cache_find(tn_kv_cache *cache, uint64_t salt, const int32_t *token
     uint64_t hash = hash_tokens(cache, salt, parent, tokens, cache->options.tokens_per_block);
     int32_t found = find_whole(cache, salt, parent, tokens, hash);
     if (found == TN_NONE || cache->nodes[found].block == TN_NONE) return TN_NONE;
-    tn_kv_retain(cache, cache->nodes[found].block);
+    tn_kv_cache_retain(cache, cache->nodes[found].block);
     return cache->nodes[found].block;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/thread.h"
+#include "executor/beams.h"
 #include "executor/executor_internal.h"
 
 /* --- ending, under the lock ------------------------------------------------------------------------------------------------- */
@@ -17,6 +18,7 @@
 static void publish_end(tn_executor *executor, tn_sequence *sequence, tn_finish_reason reason) {
     tn_heap_remove(&executor->deadlines, sequence);
     sequence->finish_reason = reason;
+    if (sequence->beams != NULL) tn_beams_end(sequence, reason);
     tn_sequence_show(sequence);
     sequence->is_finished = true;
     executor->stats.num_completed++;
@@ -137,15 +139,15 @@ static void record_iteration(tn_executor *executor, const tn_engine_step *step) 
     *(executor->is_on_host ? &stats.cpu_mem_usage : &stats.gpu_mem_usage) = used;
     fill_cache_stats(executor, &stats.kv_cache_stats);
     if (stats.has_static_batching_stats)
-        stats.static_batching_stats = (tn_static_batching_stats){.num_scheduled_requests = counts.num_rows,
-                                                                 .num_context_requests = counts.num_contexts,
+        stats.static_batching_stats = (tn_static_batching_stats){.num_scheduled_requests = counts.num_requests,
+                                                                 .num_context_requests = counts.num_context_requests,
                                                                  .num_ctx_tokens = counts.num_context_tokens,
                                                                  .num_gen_tokens = counts.num_tokens - counts.num_context_tokens,
                                                                  .empty_gen_slots = options->max_batch_size - counts.num_rows};
     else
-        stats.inflight_batching_stats = (tn_inflight_batching_stats){.num_scheduled_requests = counts.num_rows,
-                                                                     .num_context_requests = counts.num_contexts,
-                                                                     .num_gen_requests = counts.num_rows - counts.num_contexts,
+        stats.inflight_batching_stats = (tn_inflight_batching_stats){.num_scheduled_requests = counts.num_requests,
+                                                                     .num_context_requests = counts.num_context_requests,
+                                                                     .num_gen_requests = counts.num_requests - counts.num_context_requests,
                                                                      .num_paused_requests = counts.num_paused,
                                                                      .num_ctx_tokens = counts.num_context_tokens,
                                                                      .avg_num_decoded_tokens_per_iter = counts.num_rows > 0 ? 1.0f : 0.0f};
@@ -190,6 +192,12 @@ static void fail_rows(tn_executor *executor, const tn_engine_step *step, tn_stat
     tn_diag_clear(executor->runner.diag);
 }
 
+static void fail_all(tn_executor *executor, tn_status status) {
+    for (int32_t i = 0; i < executor->scheduler.num_active; i++)
+        if (!executor->scheduler.active[i]->is_done) fail_with_report(executor, executor->scheduler.active[i], status);
+    tn_diag_clear(executor->runner.diag);
+}
+
 /* Copies of blocks first: rows read what they bring. */
 static tn_status queue_copies(tn_executor *executor) {
     int32_t count;
@@ -197,9 +205,8 @@ static tn_status queue_copies(tn_executor *executor) {
     return count > 0 ? tn_step_runner_copy(&executor->runner, copies, count) : TN_OK;
 }
 
-static tn_status queue_step(tn_executor *executor, tn_engine_step *step) {
+static tn_status queue_step(tn_executor *executor, tn_engine_step *step, tn_status status) {
     const tn_scheduler *scheduler = &executor->scheduler;
-    tn_status status = queue_copies(executor);
     for (int32_t i = 0; i < scheduler->counts.num_rows; i++) {
         const tn_schedule_row *row = &scheduler->rows[i];
         tn_engine_step_add(step, &executor->runner, row);
@@ -212,7 +219,10 @@ static tn_status queue_step(tn_executor *executor, tn_engine_step *step) {
 
 /* Plans and queues one step; false if there was nothing to run. */
 static bool launch_step(tn_executor *executor) {
-    if (tn_scheduler_plan(&executor->scheduler, executor->num_tokens_limit) == 0) return false;
+    int32_t num_rows = tn_scheduler_plan(&executor->scheduler, executor->num_tokens_limit);
+    tn_status copied = queue_copies(executor);
+    if (copied != TN_OK) fail_all(executor, copied); /* any of them may read what was not copied */
+    if (num_rows == 0) return false;
     int depth = executor->options.pipeline_depth;
     tn_engine_step *step = &executor->steps[(executor->first_step + executor->num_steps_in_flight) % depth];
     tn_engine_step_begin(step);
@@ -220,7 +230,7 @@ static bool launch_step(tn_executor *executor) {
     step->counts = executor->scheduler.counts;
     step->begin_ns = tn_now_ns();
     executor->num_steps_in_flight++;
-    tn_status status = queue_step(executor, step);
+    tn_status status = queue_step(executor, step, copied);
     if (status == TN_OK) status = tn_debug_ring_capture(&executor->debug, &executor->runner, step);
     if (status != TN_OK) fail_rows(executor, step, status);
     return true;

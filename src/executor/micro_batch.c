@@ -21,11 +21,11 @@ static int32_t first_come_first_served(tn_micro_batch_entry *entries, int32_t nu
     for (int32_t i = 0; i < num_entries && used < budget; i++) {
         tn_micro_batch_entry *entry = &entries[i];
         if (!entry->is_context || entry->num_waiting == 0) continue;
-        if (!limits->allow_chunks && entry->num_waiting > budget - used) break; /* what comes later waits behind it */
-        int32_t size = entry->num_waiting;
-        if (limits->allow_chunks) size = round_chunk(entry, min_i32(min_i32(size, budget - used), limits->max_chunk_tokens), limits);
+        int32_t room = (budget - used) / entry->width, size = entry->num_waiting;
+        if (!limits->allow_chunks && size > room) break; /* what comes later waits behind it */
+        if (limits->allow_chunks) size = round_chunk(entry, min_i32(min_i32(size, room), limits->max_chunk_tokens), limits);
         entry->num_scheduled = size;
-        used += size;
+        used += size * entry->width;
     }
     return used;
 }
@@ -40,9 +40,9 @@ static int32_t equal_progress(tn_micro_batch_entry *entries, int32_t num_entries
             int32_t have = entry->num_scheduled, most = min_i32(entry->num_waiting, limits->max_chunk_tokens);
             if (!entry->is_context || have >= most) continue;
             int32_t wanted = have + unit - (entry->num_computed + have) % unit;
-            wanted = round_chunk(entry, min_i32(min_i32(wanted, most), have + budget - used), limits);
+            wanted = round_chunk(entry, min_i32(min_i32(wanted, most), have + (budget - used) / entry->width), limits);
             if (wanted <= have) continue;
-            used += wanted - have;
+            used += (wanted - have) * entry->width;
             entry->num_scheduled = wanted;
             has_grown = true;
         }
@@ -55,9 +55,9 @@ int32_t tn_micro_batch_schedule(tn_micro_batch_entry *entries, int32_t num_entri
     for (int32_t i = 0; i < num_entries; i++) {
         entries[i].num_scheduled = 0;
         num_contexts += entries[i].is_context && entries[i].num_waiting > 0;
-        if (entries[i].is_context || entries[i].num_waiting == 0 || used == limits->max_num_tokens) continue;
+        if (entries[i].is_context || entries[i].num_waiting == 0 || used + entries[i].width > limits->max_num_tokens) continue;
         entries[i].num_scheduled = 1;
-        used++;
+        used += entries[i].width;
     }
     int32_t budget = limits->max_num_tokens - used;
     if (num_contexts == 0 || budget == 0) return used;

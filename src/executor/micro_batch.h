@@ -2,7 +2,7 @@
  *
  * micro_batch.h: how many tokens of which sequence run in a step. Pure: numbers in, numbers out.
  *
- * Every running sequence that generates takes one token; what is left of the token budget goes to prompts, in chunks: first come
+ * Every running sequence that generates takes one token (for each beam); what is left of the token budget goes to prompts, in chunks: first come
  * first served, or all by one unit in turn.
  */
 #ifndef TN_EXECUTOR_MICRO_BATCH_H_
@@ -24,11 +24,12 @@ typedef struct tn_micro_batch_limits {
 typedef struct tn_micro_batch_entry {
     int32_t num_computed; /* tokens already in the cache */
     int32_t num_waiting;  /* tokens to run: 1 while generating, 0 = nothing now */
+    int32_t width;        /* rows that run them side by side: beams; else 1. All or none run */
     bool is_context;
     int32_t num_scheduled; /* out */
 } tn_micro_batch_entry;
 
-/* Fills num_scheduled of all entries; returns the sum. Entries come in the order of service. */
+/* Fills num_scheduled of all entries; returns the sum over all rows. Entries come in the order of service. */
 int32_t tn_micro_batch_schedule(tn_micro_batch_entry *entries, int32_t num_entries, const tn_micro_batch_limits *limits);
 
 #endif

@@ -11,11 +11,12 @@
 #include "executor/micro_batch.h"
 
 static tn_micro_batch_entry prompt(int32_t num_computed, int32_t num_waiting) {
-    return (tn_micro_batch_entry){.num_computed = num_computed, .num_waiting = num_waiting, .is_context = true, .num_scheduled = -1};
+    return (tn_micro_batch_entry){
+        .num_computed = num_computed, .num_waiting = num_waiting, .is_context = true, .width = 1, .num_scheduled = -1};
 }
 
 static tn_micro_batch_entry generation(int32_t num_waiting) {
-    return (tn_micro_batch_entry){.num_computed = 100, .num_waiting = num_waiting, .num_scheduled = -1};
+    return (tn_micro_batch_entry){.num_computed = 100, .num_waiting = num_waiting, .width = 1, .num_scheduled = -1};
 }
 
 static tn_micro_batch_limits limits_of(int32_t max_num_tokens, int32_t max_chunk_tokens, int32_t chunk_unit) {
@@ -27,7 +28,7 @@ static void expect(tn_micro_batch_entry *entries, int32_t count, tn_micro_batch_
     int32_t sum = 0, used = tn_micro_batch_schedule(entries, count, &limits);
     for (int32_t i = 0; i < count; i++) {
         assert_int_equal(entries[i].num_scheduled, wanted[i]);
-        sum += wanted[i];
+        sum += wanted[i] * entries[i].width;
     }
     assert_int_equal(used, sum);
     assert_true(used <= limits.max_num_tokens);
@@ -55,6 +56,23 @@ static void generation_beyond_the_budget_waits(void **state) {
     (void)state;
     tn_micro_batch_entry entries[] = {generation(1), generation(1), generation(1), prompt(0, 5)};
     expect(entries, 4, limits_of(2, 2, 1), (int32_t[]){1, 1, 0, 0});
+}
+
+static tn_micro_batch_entry beams(tn_micro_batch_entry entry, int32_t width) {
+    entry.width = width;
+    return entry;
+}
+
+static void all_beams_of_a_request_run_or_none(void **state) {
+    (void)state;
+    tn_micro_batch_entry entries[] = {beams(generation(1), 4), beams(generation(1), 4), generation(1), beams(prompt(0, 5), 3),
+                                      prompt(0, 5)};
+    expect(entries, 5, limits_of(9, 9, 1), (int32_t[]){1, 1, 1, 0, 0});
+    expect(entries, 5, limits_of(7, 9, 1), (int32_t[]){1, 0, 1, 0, 2});
+    expect(entries, 5, limits_of(20, 9, 1), (int32_t[]){1, 1, 1, 3, 2});
+    tn_micro_batch_limits equal = limits_of(17, 9, 1);
+    equal.policy = TN_EQUAL_PROGRESS;
+    expect(entries, 5, equal, (int32_t[]){1, 1, 1, 2, 2});
 }
 
 static void a_chunk_ends_at_a_multiple_of_the_unit(void **state) {
@@ -126,6 +144,7 @@ int main(void) {
         cmocka_unit_test(a_sequence_with_nothing_waiting_is_left_out),
         cmocka_unit_test(prompts_are_served_in_order_until_the_budget_is_spent),
         cmocka_unit_test(generation_beyond_the_budget_waits),
+        cmocka_unit_test(all_beams_of_a_request_run_or_none),
         cmocka_unit_test(a_chunk_ends_at_a_multiple_of_the_unit),
         cmocka_unit_test(a_chunk_smaller_than_the_unit_runs_rather_than_nothing),
         cmocka_unit_test(the_end_of_a_prompt_needs_no_unit),

@@ -67,6 +67,8 @@ static tn_status check_scheduling(const tn_executor_options *options, tn_diag *d
         return out_of_range(diag, "capacity_policy", options->capacity_policy, "one of tn_capacity_policy");
     if (options->chunking_policy < TN_FIRST_COME_FIRST_SERVED || options->chunking_policy > TN_EQUAL_PROGRESS)
         return out_of_range(diag, "chunking_policy", options->chunking_policy, "one of tn_chunking_policy");
+    if (options->max_beam_width < 1 || options->max_beam_width > 1024)
+        return out_of_range(diag, "max_beam_width", options->max_beam_width, "1 to 1024");
     int32_t window = options->dynamic_batch_moving_average_window;
     if (window < 1 || window > 1 << 20) return out_of_range(diag, "dynamic_batch_moving_average_window", window, "1 to 1048576");
     if (options->secondary_offload_min_priority < -1 || options->secondary_offload_min_priority > 100)
@@ -84,8 +86,6 @@ static tn_status check_scheduling(const tn_executor_options *options, tn_diag *d
 }
 
 static tn_status check_absent(const tn_executor_options *options, const tn_executor_info *info, tn_diag *diag) {
-    if (options->max_beam_width < 1) return out_of_range(diag, "max_beam_width", options->max_beam_width, "1 or more");
-    if (options->max_beam_width > 1) return not_built(diag, "max_beam_width", "beam search is not built");
     if (!options->normalize_log_probs)
         return not_built(diag, "normalize_log_probs", "log-probabilities that are not normalised are not built");
     if (options->max_attention_window < 0) return out_of_range(diag, "max_attention_window", options->max_attention_window, "0 or more");
@@ -109,9 +109,14 @@ tn_status tn_executor_complete_options(tn_executor_options *options, tn_executor
     if (options->max_chunk_tokens == 0) options->max_chunk_tokens = options->max_num_tokens;
     if (options->pipeline_depth == 0) options->pipeline_depth = tn_engine_is_asynchronous(engine) ? 2 : 1;
     if (options->max_num_tokens < options->max_batch_size) options->max_batch_size = options->max_num_tokens;
+    if (options->max_beam_width > options->max_batch_size)
+        return tn_fail(diag, TN_INVALID_ARGUMENT,
+                       "cannot start the executor: max_beam_width is %d, beams are sequences, and a step holds %d",
+                       (int)options->max_beam_width, (int)options->max_batch_size);
     int32_t block = info->tokens_per_block;
     if (options->chunk_unit_tokens == 0) options->chunk_unit_tokens = options->max_chunk_tokens < block ? 1 : block;
     info->max_batch_size = options->max_batch_size;
+    info->max_beam_width = options->max_beam_width;
     info->max_num_tokens = options->max_num_tokens;
     return TN_OK;
 }

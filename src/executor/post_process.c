@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 
+#include "executor/beams.h"
 #include "executor/step.h"
 
 static size_t offset_of(const tn_step_runner *runner, const tn_step_row *row) {
@@ -11,10 +12,17 @@ static size_t offset_of(const tn_step_runner *runner, const tn_step_row *row) {
 }
 
 static bool is_processed(const tn_step_row *row) {
-    return row->plan.draws && row->plan.sequence->uses_host_logits && !row->plan.sequence->is_done;
+    return row->plan.draws && row->plan.sequence->uses_host_logits && row->plan.beam == 0 && !row->plan.sequence->is_done;
 }
 
-static tn_logits_view view_of(const tn_step_runner *runner, const tn_sequence *sequence) {
+/* Logits of beams are on the host already, and stay there. */
+static bool is_copied(const tn_step_row *row) {
+    return is_processed(row) && row->plan.sequence->beams == NULL;
+}
+
+static tn_logits_view view_of(const tn_step_runner *runner, const tn_step_row *row) {
+    const tn_sequence *sequence = row->plan.sequence;
+    const int32_t *const *tokens = sequence->beams != NULL ? (const int32_t *const *)sequence->beams->tokens : &row->plan.tokens;
     return (tn_logits_view){.request_id = sequence->lead->id,
                             .client_id = sequence->client_id,
                             .has_client_id = sequence->has_client_id,
@@ -22,7 +30,9 @@ static tn_logits_view view_of(const tn_step_runner *runner, const tn_sequence *s
                             .logits = sequence->host_logits,
                             .vocab_size = runner->vocab_size,
                             .ids = sequence->tokens,
-                            .num_ids = (size_t)sequence->num_known};
+                            .num_ids = (size_t)sequence->num_known,
+                            .num_beams = row->plan.num_beams,
+                            .beam_ids = tokens};
 }
 
 static void fail_if_asked(tn_sequence *sequence, const tn_logits_view *view) {
@@ -37,7 +47,7 @@ static void call_processors(tn_step_runner *runner, const tn_engine_step *step) 
     for (int32_t i = 0; i < step->num_rows; i++) {
         tn_sequence *sequence = step->rows[i].plan.sequence;
         if (!is_processed(&step->rows[i])) continue;
-        tn_logits_view view = view_of(runner, sequence);
+        tn_logits_view view = view_of(runner, &step->rows[i]);
         if (sequence->is_logits_batched) {
             runner->views[num_batched++] = view;
             continue;
@@ -59,8 +69,8 @@ tn_status tn_step_runner_process_logits(tn_step_runner *runner, tn_engine_step *
     tn_status status = TN_OK;
     bool has_any = false;
     for (int32_t i = 0; status == TN_OK && i < step->num_rows; i++) {
-        if (!is_processed(&step->rows[i])) continue;
-        has_any = true;
+        has_any = has_any || is_processed(&step->rows[i]);
+        if (!is_copied(&step->rows[i])) continue;
         status = tn_context_read(runner->forward, "logits", offset_of(runner, &step->rows[i]), row_bytes,
                                  step->rows[i].plan.sequence->host_logits, runner->stream);
     }
@@ -69,7 +79,7 @@ tn_status tn_step_runner_process_logits(tn_step_runner *runner, tn_engine_step *
     if (status != TN_OK) return status;
     call_processors(runner, step);
     for (int32_t i = 0; status == TN_OK && i < step->num_rows; i++)
-        if (is_processed(&step->rows[i]))
+        if (is_copied(&step->rows[i]))
             status = tn_context_write(runner->forward, "logits", offset_of(runner, &step->rows[i]), row_bytes,
                                       step->rows[i].plan.sequence->host_logits, runner->stream);
     return status;

@@ -5,7 +5,7 @@
 #include <math.h>
 
 #include "base/report.h"
-#include "executor/sequence.h"
+#include "executor/beam_blocks.h"
 
 enum { MAX_RETURN_SEQUENCES = 1024, MAX_RETENTION_RANGES = 64 };
 
@@ -39,7 +39,7 @@ static tn_status bad_field(tn_diag *diag, const char *field, const char *rule, d
     return tn_fail_at(diag, TN_INVALID_ARGUMENT, &where, "cannot take the request: %s is %g, must be %s", field, value, rule);
 }
 
-static tn_status check_beams(const tn_sampling_config *sampling, tn_diag *diag) {
+static tn_status check_beams(const tn_sampling_config *sampling, int32_t max_beam_width, tn_diag *diag) {
     if (sampling->beam_width < 1 || sampling->beam_width > 1024) return bad_field(diag, "beam_width", "1 to 1024", sampling->beam_width);
     if (!(sampling->beam_search_diversity_rate >= 0.0f) || isinf(sampling->beam_search_diversity_rate))
         return bad_field(diag, "beam_search_diversity_rate", "0 or more", (double)sampling->beam_search_diversity_rate);
@@ -47,20 +47,21 @@ static tn_status check_beams(const tn_sampling_config *sampling, tn_diag *diag) 
         return bad_field(diag, "length_penalty", "0 or more", (double)sampling->length_penalty);
     if (sampling->early_stopping < 0) return bad_field(diag, "early_stopping", "0 or more", sampling->early_stopping);
     if (sampling->num_beam_widths > 8) return bad_field(diag, "beam_width_array", "of at most 8 widths", (double)sampling->num_beam_widths);
-    bool has_beams = sampling->beam_width > 1;
     for (size_t i = 0; i < sampling->num_beam_widths; i++) {
         int32_t width = sampling->beam_width_array[i];
         if (width < 1 || width > 1023) return bad_field(diag, "beam_width_array", "of 1 to 1023", width);
-        has_beams = has_beams || width > 1;
     }
-    if (!has_beams) return TN_OK;
-    if (sampling->num_beam_widths == 0 && sampling->num_return_sequences > sampling->beam_width)
+    int32_t width = tn_beam_width(sampling);
+    if (width == 1) return TN_OK;
+    if (sampling->num_return_sequences > width)
         return bad_field(diag, "num_return_sequences", "at most beam_width", sampling->num_return_sequences);
-    tn_where where = {.subject = "beam_width", .hint = "set beam_width to 1"};
-    return tn_fail_at(diag, TN_UNSUPPORTED, &where, "cannot take the request: beam search is not built");
+    if (width <= max_beam_width) return TN_OK;
+    tn_where where = {.subject = "beam_width", .hint = "start the executor with a larger max_beam_width"};
+    return tn_fail_at(diag, TN_INVALID_ARGUMENT, &where, "cannot take the request: beam_width is %d, the executor's max_beam_width is %d",
+                      (int)width, (int)max_beam_width);
 }
 
-static tn_status check_sampling(const tn_sampling_config *sampling, tn_diag *diag) {
+static tn_status check_sampling(const tn_sampling_config *sampling, int32_t max_beam_width, tn_diag *diag) {
     if (sampling->top_k < 0) return bad_field(diag, "top_k", "0 or more", sampling->top_k);
     if (!(sampling->top_p >= 0.0f && sampling->top_p <= 1.0f))
         return bad_field(diag, "top_p", "above 0 and at most 1 (0 = off)", (double)sampling->top_p);
@@ -84,7 +85,7 @@ static tn_status check_sampling(const tn_sampling_config *sampling, tn_diag *dia
         return bad_field(diag, "no_repeat_ngram_size", "0 or more (0 = off)", sampling->no_repeat_ngram_size);
     if (sampling->num_return_sequences < 0 || sampling->num_return_sequences > MAX_RETURN_SEQUENCES)
         return bad_field(diag, "num_return_sequences", "1 to 1024 (0 = 1, or all beams)", sampling->num_return_sequences);
-    return check_beams(sampling, diag);
+    return check_beams(sampling, max_beam_width, diag);
 }
 
 static tn_status check_ids(const char *what, const int32_t *ids, size_t num_ids, int64_t vocab_size, tn_diag *diag) {
@@ -126,13 +127,17 @@ static tn_status check_capacity(const tn_request *request, const tn_executor_inf
     int64_t total = (int64_t)request->num_input_ids + request->max_tokens;
     if (total > limits->max_seq_len) total = limits->max_seq_len;
     int64_t num_blocks = (total + limits->tokens_per_block - 1) / limits->tokens_per_block;
-    if (limits->max_blocks_per_request > 0 && num_blocks > limits->max_blocks_per_request) num_blocks = limits->max_blocks_per_request;
+    int32_t width = tn_beam_width(&request->sampling);
+    if (width > 1)
+        num_blocks = tn_beam_blocks_most((int32_t)request->num_input_ids, (int32_t)total, width, limits->tokens_per_block);
+    else if (limits->max_blocks_per_request > 0 && num_blocks > limits->max_blocks_per_request)
+        num_blocks = limits->max_blocks_per_request;
     if (num_blocks > limits->num_blocks) {
         tn_where where = {.hint = "ask for fewer tokens, or start the executor with more cache"};
-        return tn_fail_at(diag, TN_INVALID_ARGUMENT, &where,
-                          "cannot take the request: it may need %lld tokens of cache, the executor has %lld",
-                          (long long)(total < num_blocks * limits->tokens_per_block ? total : num_blocks * limits->tokens_per_block),
-                          (long long)(limits->num_blocks * limits->tokens_per_block));
+        int64_t num_tokens = num_blocks * limits->tokens_per_block;
+        return tn_fail_at(
+            diag, TN_INVALID_ARGUMENT, &where, "cannot take the request: it may need %lld tokens of cache, the executor has %lld",
+            (long long)(width == 1 && total < num_tokens ? total : num_tokens), (long long)(limits->num_blocks * limits->tokens_per_block));
     }
     return TN_OK;
 }
@@ -201,7 +206,7 @@ tn_status tn_request_check(const tn_request *request, const tn_executor_info *li
                           request->num_input_ids, (long long)limits->max_seq_len);
     }
     tn_status status = check_ids("the prompt", request->input_ids, request->num_input_ids, limits->vocab_size, diag);
-    if (status == TN_OK) status = check_sampling(&request->sampling, diag);
+    if (status == TN_OK) status = check_sampling(&request->sampling, limits->max_beam_width, diag);
     if (status == TN_OK && (request->end_id < -1 || request->end_id >= limits->vocab_size))
         status = bad_field(diag, "end_id", "an id of the vocabulary, or -1", request->end_id);
     if (status == TN_OK) status = check_ids("more_end_ids", request->more_end_ids, request->num_more_end_ids, limits->vocab_size, diag);

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/report.h"
 #include "base/thread.h"
+#include "executor/beams.h"
 #include "executor/executor_internal.h"
 
 /* --- the table -------------------------------------------------------------------------------------------------------------- */
@@ -124,10 +125,13 @@ static tn_status check_step_size(const tn_executor *executor, const tn_request *
                           request->num_input_ids, (int)options->max_num_tokens);
     int64_t longest = (int64_t)request->num_input_ids + request->max_tokens - 1;
     if (longest >= executor->info.max_seq_len) longest = executor->info.max_seq_len - 1;
+    int64_t of_beams = tn_beam_width(&request->sampling) * (longest - (int64_t)request->num_input_ids); /* after what they share */
+    if (of_beams > longest) longest = of_beams;
     if (options->capacity_policy != TN_MAX_UTILIZATION || longest <= options->max_num_tokens) return TN_OK;
-    return tn_fail_at(diag, TN_INVALID_ARGUMENT, &where,
-                      "cannot take the request: it could be paused with %lld tokens, a step holds %d and prompts are not read in chunks",
-                      (long long)longest, (int)options->max_num_tokens);
+    return tn_fail_at(
+        diag, TN_INVALID_ARGUMENT, &where,
+        "cannot take the request: it could be paused with %lld tokens to read, a step holds %d and prompts are not read in chunks",
+        (long long)longest, (int)options->max_num_tokens);
 }
 
 /* All sequences of a request, linked; the lead in *out_lead. */
@@ -136,8 +140,8 @@ static tn_status create_sequences(tn_executor *executor, const tn_request *reque
     tn_sequence **link = out_lead;
     tn_status status = tn_request_check(request, &executor->info, diag);
     if (status == TN_OK) status = check_step_size(executor, request, diag);
-    int32_t num_sequences = request->sampling.num_return_sequences > 0 ? request->sampling.num_return_sequences : 1;
-    for (int32_t i = 0; status == TN_OK && i < num_sequences; i++) {
+    bool is_one = status != TN_OK || request->sampling.num_return_sequences == 0 || tn_beam_width(&request->sampling) > 1;
+    for (int32_t i = 0; status == TN_OK && i < (is_one ? 1 : request->sampling.num_return_sequences); i++) {
         status = tn_sequence_create(request, i, &executor->info, &executor->allocator, diag, link);
         if (status != TN_OK) break;
         tn_sequence *sequence = *link, *lead = *out_lead;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "executor/sequence.h"
+#include "executor/beams.h"
 
 /* One answer, or one beam of it. */
 typedef struct response_beam {
@@ -84,6 +84,40 @@ static bool copy_results(tn_response *response, const tn_sequence *sequence, int
     return true;
 }
 
+/* What beam `index` is after num_tokens tokens. */
+static bool copy_beam(tn_response *response, const tn_sequence *sequence, int32_t index, int32_t num_tokens, bool is_last) {
+    const tn_beams *beams = sequence->beams;
+    tn_beam_answer answer = tn_beams_get(beams, index, num_tokens, is_last);
+    size_t count = (size_t)answer.num_tokens, columns = response->log_probs_per_token, vocab = (size_t)sequence->vocab_size;
+    bool has_logits = beams->generation_logits != NULL;
+    int32_t *ids = tn_arena_alloc_array(&response->arena, count, sizeof *ids);
+    tn_log_prob *log_probs = columns > 0 ? tn_arena_alloc_array(&response->arena, count * columns, sizeof *log_probs) : NULL;
+    float *logits = has_logits ? tn_arena_alloc_array(&response->arena, count, vocab * sizeof *logits) : NULL;
+    if (ids == NULL || (columns > 0 && log_probs == NULL) || (has_logits && logits == NULL)) return false;
+    tn_beams_copy(beams, &answer, ids, log_probs, columns, logits, vocab);
+    response->beams[index] = (response_beam){.ids = ids,
+                                             .num_ids = count,
+                                             .log_probs = log_probs,
+                                             .generation_logits = logits,
+                                             .finish_reason = answer.reason,
+                                             .cum_log_prob = (float)tn_beams_sum(beams, &answer),
+                                             .score = (float)answer.score};
+    return true;
+}
+
+/* Where nothing was generated, one answer without tokens stands for all beams. */
+static bool copy_beams(tn_response *response, const tn_sequence *sequence, int32_t num_tokens, bool is_last) {
+    int32_t count = num_tokens > 0 ? tn_beams_num_shown(sequence->beams, num_tokens, is_last) : 0;
+    if (count == 0) return copy_results(response, sequence, 0, 0, is_last);
+    response->beams = tn_arena_alloc_array(&response->arena, (size_t)count, sizeof *response->beams);
+    if (response->beams == NULL) return false;
+    response->num_beams = count;
+    if (sequence->beams->top != NULL) response->log_probs_per_token = (size_t)sequence->num_log_probs + 1;
+    for (int32_t i = 0; i < count; i++)
+        if (!copy_beam(response, sequence, i, num_tokens, is_last)) return false;
+    return true;
+}
+
 static void fill_metrics(tn_response *response, const tn_sequence *sequence, int32_t num_generated) {
     const tn_sequence_account *shown = &sequence->shown;
     response->timings = (tn_request_timings){.queued_ns = shown->queued_ns,
@@ -144,7 +178,8 @@ tn_status tn_sequence_take_response(tn_sequence *sequence, const tn_allocator *a
     if (sequence->streaming && end > first + 1) end = first + 1;
     if (sequence->returns_all_tokens) first = 0;
     bool is_last = sequence->is_finished && end == generated;
-    bool is_copied = copy_results(response, sequence, first, end - first, is_last);
+    bool is_copied = sequence->beams != NULL ? copy_beams(response, sequence, end, is_last)
+                                             : copy_results(response, sequence, first, end - first, is_last);
     if (is_copied && is_last && sequence->error[0] != '\0') {
         response->error = tn_arena_string(&response->arena, sequence->error);
         is_copied = response->error != NULL;

@@ -2,7 +2,7 @@
  *
  * schedule.c: one step: what of which running sequence, and its blocks.
  */
-#include "executor/schedule.h"
+#include "executor/beam_blocks.h"
 
 static tn_sequence *active_at(const tn_scheduler *scheduler, int32_t index) {
     return scheduler->active[index];
@@ -11,8 +11,11 @@ static tn_sequence *active_at(const tn_scheduler *scheduler, int32_t index) {
 /* Tokens that the sequence can run now. */
 static int32_t num_waiting(const tn_sequence *sequence) {
     if (sequence->is_done || sequence->wants_pause) return 0;
-    if (sequence->num_computed < sequence->num_prefill) return sequence->num_prefill - sequence->num_computed;
-    if (sequence->uses_host_logits && sequence->num_in_flight > 0) return 0; /* the host must know the last token */
+    if (sequence->num_computed < sequence->num_prefill) {
+        bool is_trunk = sequence->beams != NULL && sequence->num_computed < sequence->beams->num_trunk;
+        return (is_trunk ? sequence->beams->num_trunk : sequence->num_prefill) - sequence->num_computed;
+    }
+    if (sequence->needs_host && sequence->num_in_flight > 0) return 0; /* the host must know the last token */
     /* A drawn token that would be the last needs no further step. */
     return sequence->num_drawn > sequence->num_computed && sequence->num_drawn < sequence->max_total ? 1 : 0;
 }
@@ -33,8 +36,9 @@ static bool shares_or_waits(tn_scheduler *scheduler, tn_sequence *sequence) {
     int32_t size = scheduler->options.tokens_per_block;
     bool wants_prompt = (sequence->return_context_logits || sequence->return_prompt_log_probs) && !sequence->has_prompt_results;
     if (wants_prompt || sequence->num_in_flight > 0) return false;
+    int32_t end = sequence->beams != NULL ? sequence->beams->num_trunk : sequence->num_prefill;
     while (sequence->num_committed_blocks == sequence->num_blocks && sequence->num_computed == sequence->num_blocks * size &&
-           sequence->num_computed + size < sequence->num_prefill) {
+           sequence->num_computed + size < end) {
         const int32_t *tokens = sequence->tokens + sequence->num_computed;
         int32_t parent = sequence->num_blocks > 0 ? sequence->blocks[sequence->num_blocks - 1] : -1;
         int32_t found = tn_kv_cache_find(scheduler->cache, sequence->cache_salt, tokens, parent);
@@ -58,18 +62,17 @@ static bool shares_or_waits(tn_scheduler *scheduler, tn_sequence *sequence) {
 
 /* --- blocks ------------------------------------------------------------------------------------------------------------------ */
 
-static bool take_block(tn_scheduler *scheduler, tn_sequence *sequence) {
-    if (sequence->num_promised == 0 && tn_scheduler_num_spare(scheduler) <= 0) return false;
+int32_t tn_scheduler_take_block(tn_scheduler *scheduler, tn_sequence *sequence) {
+    if (sequence->num_promised == 0 && tn_scheduler_num_spare(scheduler) <= 0) return -1;
     int32_t block = tn_kv_cache_allocate(scheduler->cache);
-    if (block < 0) return false;
+    if (block < 0) return block;
     if (sequence->num_promised > 0) {
         sequence->num_promised--;
         scheduler->num_promised--;
     }
-    sequence->blocks[sequence->num_blocks++] = block;
     sequence->num_new_blocks++;
     scheduler->num_new_blocks++;
-    return true;
+    return block;
 }
 
 /* Blocks that the next token and all after it do not look at. A step in flight that does is before the next on the stream. */
@@ -88,8 +91,10 @@ static void leave_blocks(tn_scheduler *scheduler, tn_sequence *sequence) {
 static void ensure_blocks(tn_scheduler *scheduler, int32_t index) {
     tn_sequence *sequence = active_at(scheduler, index);
     int32_t end = sequence->num_computed + scheduler->entries[index].num_scheduled, size = scheduler->options.tokens_per_block;
-    while (sequence->num_blocks * size < end) {
-        if (take_block(scheduler, sequence)) continue;
+    bool is_beams = tn_beams_run(sequence);
+    if (is_beams) tn_beam_blocks_drop(scheduler, sequence);
+    int32_t num_needed = is_beams ? tn_beam_blocks_needed(scheduler, sequence, end) : (end + size - 1) / size - sequence->num_blocks;
+    while (num_needed > sequence->num_promised + tn_scheduler_num_spare(scheduler)) {
         int32_t victim = tn_scheduler_find_victim(scheduler);
         if (victim < 0 || active_at(scheduler, victim)->num_in_flight > 0) {
             if (victim >= 0) active_at(scheduler, victim)->wants_pause = true;
@@ -100,6 +105,9 @@ static void ensure_blocks(tn_scheduler *scheduler, int32_t index) {
         tn_scheduler_pause(scheduler, victim);
         if (victim == index) return;
     }
+    if (is_beams) tn_beam_blocks_take(scheduler, sequence, end);
+    for (int32_t i = 0; i < num_needed && !is_beams; i++)
+        sequence->blocks[sequence->num_blocks++] = tn_scheduler_take_block(scheduler, sequence);
 }
 
 static void pause_those_that_should(tn_scheduler *scheduler) {
@@ -115,28 +123,42 @@ static void pause_those_that_should(tn_scheduler *scheduler) {
 
 /* --- rows --------------------------------------------------------------------------------------------------------------------- */
 
-static void add_row(tn_scheduler *scheduler, tn_sequence *sequence, const tn_micro_batch_entry *entry) {
-    tn_schedule_row *row = &scheduler->rows[scheduler->counts.num_rows++];
+static void add_rows(tn_scheduler *scheduler, tn_sequence *sequence, const tn_micro_batch_entry *entry) {
+    tn_schedule_row *rows = &scheduler->rows[scheduler->counts.num_rows];
     int32_t end = sequence->num_computed + entry->num_scheduled;
-    *row = (tn_schedule_row){.sequence = sequence,
-                             .first_token = sequence->num_computed,
-                             .num_tokens = entry->num_scheduled,
-                             .is_context = entry->is_context,
-                             .draws = end >= sequence->num_prefill,
-                             .needs_slot = sequence->needs_slot};
-    bool wants_prompt = entry->is_context && !sequence->has_prompt_results && row->first_token < sequence->num_prompt &&
+    rows[0] = (tn_schedule_row){.sequence = sequence,
+                                .tokens = sequence->tokens,
+                                .blocks = sequence->blocks,
+                                .slot = sequence->slot,
+                                .num_blocks = sequence->num_blocks,
+                                .num_beams = entry->width,
+                                .first_token = sequence->num_computed,
+                                .num_tokens = entry->num_scheduled,
+                                .is_context = entry->is_context,
+                                .draws = end >= sequence->num_prefill,
+                                .needs_slot = sequence->needs_slot};
+    bool wants_prompt = entry->is_context && !sequence->has_prompt_results && rows->first_token < sequence->num_prompt &&
                         (sequence->return_context_logits || sequence->return_prompt_log_probs);
-    row->num_logits = wants_prompt ? row->num_tokens : row->draws ? 1 : 0;
+    rows->num_logits = wants_prompt ? rows->num_tokens : rows->draws ? 1 : 0;
+    for (int32_t beam = 1; beam < entry->width; beam++) {
+        rows[beam] = rows[0];
+        rows[beam].beam = beam;
+        rows[beam].tokens = sequence->beams->tokens[beam];
+        rows[beam].blocks = sequence->beams->tables[beam];
+        rows[beam].slot = sequence->beams->slots[beam];
+    }
     sequence->needs_slot = false;
     sequence->num_computed = end;
     sequence->num_in_flight++;
     sequence->num_iters++;
     sequence->last_step = scheduler->num_steps;
-    if (row->draws) sequence->num_drawn = end + 1;
-    scheduler->counts.num_tokens += row->num_tokens;
-    if (!row->is_context) return;
-    scheduler->counts.num_contexts++;
-    scheduler->counts.num_context_tokens += row->num_tokens;
+    if (rows->draws) sequence->num_drawn = end + 1;
+    scheduler->counts.num_rows += entry->width;
+    scheduler->counts.num_requests++;
+    scheduler->counts.num_tokens += rows->num_tokens * entry->width;
+    if (!rows->is_context) return;
+    scheduler->counts.num_context_requests++;
+    scheduler->counts.num_context_tokens += rows->num_tokens * entry->width;
 }
 
 int32_t tn_scheduler_plan(tn_scheduler *scheduler, int32_t max_num_tokens) {
@@ -148,10 +170,12 @@ int32_t tn_scheduler_plan(tn_scheduler *scheduler, int32_t max_num_tokens) {
         tn_sequence *sequence = active_at(scheduler, i);
         tn_micro_batch_entry *entry = &scheduler->entries[i];
         bool is_context = sequence->num_computed < sequence->num_prefill;
-        if (scheduler->most_held < INT32_MAX) leave_blocks(scheduler, sequence);
+        if (scheduler->most_held < INT32_MAX && sequence->beams == NULL) leave_blocks(scheduler, sequence);
         bool waits = is_context && can_share && !sequence->is_done && shares_or_waits(scheduler, sequence);
-        *entry = (tn_micro_batch_entry){
-            .num_computed = sequence->num_computed, .num_waiting = waits ? 0 : num_waiting(sequence), .is_context = is_context};
+        *entry = (tn_micro_batch_entry){.num_computed = sequence->num_computed,
+                                        .num_waiting = waits ? 0 : num_waiting(sequence),
+                                        .width = tn_beams_run(sequence) ? sequence->beams->num_live : 1,
+                                        .is_context = is_context};
     }
     tn_micro_batch_limits limits = scheduler->options.limits;
     if (max_num_tokens < limits.max_num_tokens) limits.max_num_tokens = max_num_tokens;
@@ -162,7 +186,7 @@ int32_t tn_scheduler_plan(tn_scheduler *scheduler, int32_t max_num_tokens) {
     for (int pass = 0; pass < 2; pass++) /* contexts first */
         for (int32_t i = 0; i < scheduler->num_active; i++) {
             const tn_micro_batch_entry *entry = &scheduler->entries[i];
-            if (entry->num_scheduled > 0 && entry->is_context == (pass == 0)) add_row(scheduler, active_at(scheduler, i), entry);
+            if (entry->num_scheduled > 0 && entry->is_context == (pass == 0)) add_rows(scheduler, active_at(scheduler, i), entry);
         }
     if (scheduler->counts.num_paused > 0) tn_scheduler_compact(scheduler);
     if (scheduler->counts.num_rows == 0) scheduler->num_steps--;
@@ -171,8 +195,7 @@ int32_t tn_scheduler_plan(tn_scheduler *scheduler, int32_t max_num_tokens) {
 
 /* Blocks whose tokens the host knows and whose keys and values are computed may be shared from now on. */
 static void commit_blocks(tn_scheduler *scheduler, tn_sequence *sequence) {
-    int32_t size = scheduler->options.tokens_per_block;
-    int32_t complete = sequence->num_finished < sequence->num_known ? sequence->num_finished : sequence->num_known;
+    int32_t size = scheduler->options.tokens_per_block, complete = tn_scheduler_num_sharable(sequence);
     for (int32_t i = sequence->num_committed_blocks; (i + 1) * size <= complete; i++) {
         tn_kv_cache_commit(scheduler->cache, sequence->cache_salt, sequence->tokens + i * size, size, i > 0 ? sequence->blocks[i - 1] : -1,
                            sequence->blocks[i], tn_sequence_block_priority(sequence, i, size));
@@ -182,6 +205,7 @@ static void commit_blocks(tn_scheduler *scheduler, tn_sequence *sequence) {
 
 void tn_scheduler_retire(tn_scheduler *scheduler, const tn_schedule_row *row, bool is_right) {
     tn_sequence *sequence = row->sequence;
+    if (row->beam > 0) return;
     sequence->num_in_flight--;
     if (!is_right || sequence->is_done) return;
     sequence->num_finished = row->first_token + row->num_tokens;

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "executor/schedule.h"
+#include "executor/beam_blocks.h"
 
 tn_status tn_scheduler_init(tn_scheduler *scheduler, const tn_scheduler_options *options, tn_kv_cache *cache, tn_arena *arena,
                             tn_diag *diag) {
@@ -48,8 +48,10 @@ int32_t tn_scheduler_most_held(const tn_scheduler_options *options) {
 
 /* What it may still take: to the end, or to the most that it holds at once. */
 void tn_scheduler_promise(tn_scheduler *scheduler, tn_sequence *sequence) {
-    int32_t wanted = sequence->num_target - sequence->num_blocks, room = scheduler->most_held - (sequence->num_blocks - sequence->num_left);
-    int32_t promised = wanted < room ? wanted : room;
+    const tn_beams *beams = sequence->beams;
+    int32_t num_taken = beams != NULL && beams->has_parted ? beams->num_held : sequence->num_blocks;
+    int32_t promised = sequence->num_target - num_taken, room = scheduler->most_held - (sequence->num_blocks - sequence->num_left);
+    if (beams == NULL && promised > room) promised = room;
     if (promised < 0) promised = 0;
     scheduler->num_promised += promised - sequence->num_promised;
     sequence->num_promised = promised;
@@ -57,10 +59,15 @@ void tn_scheduler_promise(tn_scheduler *scheduler, tn_sequence *sequence) {
 
 /* --- giving back ------------------------------------------------------------------------------------------------------------ */
 
+int32_t tn_scheduler_num_sharable(const tn_sequence *sequence) {
+    int32_t count = sequence->num_finished < sequence->num_known ? sequence->num_finished : sequence->num_known;
+    return sequence->beams != NULL && sequence->beams->num_trunk < count ? sequence->beams->num_trunk : count;
+}
+
 /* The tokens of its last block that will not become whole: others may copy them. */
 static void commit_tail(tn_scheduler *scheduler, const tn_sequence *sequence) {
     int32_t size = scheduler->options.tokens_per_block, index = sequence->num_committed_blocks;
-    int32_t complete = sequence->num_finished < sequence->num_known ? sequence->num_finished : sequence->num_known;
+    int32_t complete = tn_scheduler_num_sharable(sequence);
     if (!scheduler->options.enable_block_reuse || sequence->status != TN_OK || complete <= index * size || index >= sequence->num_blocks)
         return;
     tn_kv_cache_commit(scheduler->cache, sequence->cache_salt, sequence->tokens + index * size, complete - index * size,
@@ -70,11 +77,14 @@ static void commit_tail(tn_scheduler *scheduler, const tn_sequence *sequence) {
 
 static void give_back(tn_scheduler *scheduler, tn_sequence *sequence) {
     commit_tail(scheduler, sequence);
-    for (int32_t i = sequence->num_blocks - 1; i >= 0; i--)
+    if (sequence->beams != NULL) tn_beam_blocks_release(scheduler, sequence);
+    for (int32_t i = sequence->num_blocks - 1; i >= 0 && sequence->beams == NULL; i--)
         if (sequence->blocks[i] >= 0) tn_kv_cache_release(scheduler->cache, sequence->blocks[i]);
     scheduler->num_promised -= sequence->num_promised;
     sequence->num_blocks = sequence->num_committed_blocks = sequence->num_promised = sequence->num_left = 0;
     if (sequence->slot >= 0) scheduler->free_slots[scheduler->num_free_slots++] = sequence->slot;
+    for (int32_t i = 1; i < tn_scheduler_num_places(sequence) && sequence->slot >= 0; i++)
+        scheduler->free_slots[scheduler->num_free_slots++] = sequence->beams->slots[i];
     sequence->slot = -1;
 }
 
@@ -125,8 +135,25 @@ static bool may_share(const tn_scheduler *scheduler, const tn_sequence *sequence
 
 /* The blocks that the policy wants for it. */
 static int32_t num_wanted(const tn_scheduler *scheduler, const tn_sequence *sequence) {
-    if (scheduler->options.policy != TN_MAX_UTILIZATION) return sequence->max_blocks;
-    return num_blocks_of(scheduler, sequence->num_known < sequence->max_total ? sequence->num_known + 1 : sequence->max_total);
+    if (scheduler->options.policy != TN_MAX_UTILIZATION) return sequence->max_held;
+    int32_t num_tokens = sequence->num_known < sequence->max_total ? sequence->num_known + 1 : sequence->max_total;
+    const tn_beams *beams = sequence->beams;
+    if (beams == NULL) return num_blocks_of(scheduler, num_tokens);
+    return tn_beam_blocks_most(beams->num_trunk, num_tokens, beams->width, scheduler->options.tokens_per_block);
+}
+
+/* What the trunk of beams ends with is computed too, unless they part there. */
+static int32_t num_to_match(const tn_sequence *sequence) {
+    int32_t count = sequence->num_known - 1;
+    return sequence->beams != NULL && sequence->beams->num_trunk < count ? sequence->beams->num_trunk : count;
+}
+
+static void take_slots(tn_scheduler *scheduler, tn_sequence *sequence) {
+    sequence->slot = scheduler->free_slots[--scheduler->num_free_slots];
+    sequence->needs_slot = sequence->beams == NULL; /* beams draw nothing from theirs */
+    if (sequence->beams == NULL) return;
+    sequence->beams->slots[0] = sequence->slot;
+    for (int32_t i = 1; i < sequence->beams->width; i++) sequence->beams->slots[i] = scheduler->free_slots[--scheduler->num_free_slots];
 }
 
 static void count_blocks(tn_scheduler *scheduler, tn_sequence *sequence, int32_t num_reused) {
@@ -140,9 +167,10 @@ static void count_blocks(tn_scheduler *scheduler, tn_sequence *sequence, int32_t
 /* Blocks that others own cost nothing; cached ones stop being available when they are matched, as new ones do. The last token
  * always runs: its logits draw the next one. */
 static bool start(tn_scheduler *scheduler, tn_sequence *sequence, int64_t now_ns) {
+    if (sequence->beams != NULL) tn_beam_blocks_begin(sequence);
     bool shares = may_share(scheduler, sequence);
-    int32_t wanted = num_wanted(scheduler, sequence), num_tokens = sequence->num_known - 1;
-    int32_t num_held = wanted < scheduler->most_held ? wanted : scheduler->most_held;
+    int32_t wanted = num_wanted(scheduler, sequence), num_tokens = num_to_match(sequence);
+    int32_t num_held = sequence->beams != NULL || wanted < scheduler->most_held ? wanted : scheduler->most_held;
     int32_t num_owned = shares ? tn_kv_cache_count_owned(scheduler->cache, sequence->cache_salt, sequence->tokens, num_tokens) : 0;
     int64_t spare = tn_scheduler_num_spare(scheduler);
     if (num_held - num_owned > spare) return false;
@@ -157,8 +185,7 @@ static bool start(tn_scheduler *scheduler, tn_sequence *sequence, int64_t now_ns
     sequence->num_target = wanted;
     sequence->first_held = num_blocks_of(scheduler, scheduler->options.sink_tokens);
     tn_scheduler_promise(scheduler, sequence);
-    sequence->slot = scheduler->free_slots[--scheduler->num_free_slots];
-    sequence->needs_slot = true;
+    take_slots(scheduler, sequence);
     sequence->is_paused = false;
     if (sequence->num_pauses == 0) sequence->num_reused_tokens = match.num_tokens;
     count_blocks(scheduler, sequence, match.num_blocks);
@@ -187,6 +214,14 @@ static bool make_place(tn_scheduler *scheduler, const tn_sequence *sequence) {
     return true;
 }
 
+/* With nothing else running it may take what it needs, whatever the limit is. */
+static bool has_place(tn_scheduler *scheduler, const tn_sequence *sequence) {
+    int32_t num_places = tn_scheduler_num_places(sequence);
+    while (scheduler->options.max_batch_size - scheduler->num_free_slots + num_places > scheduler->batch_limit && scheduler->num_active > 0)
+        if (!make_place(scheduler, sequence)) return false;
+    return true;
+}
+
 void tn_scheduler_requeue(tn_scheduler *scheduler) {
     for (int32_t i = 0; i < scheduler->num_paused; i++) tn_heap_push(&scheduler->queue, scheduler->paused[i]);
     scheduler->num_paused = 0;
@@ -196,8 +231,7 @@ int32_t tn_scheduler_admit(tn_scheduler *scheduler, int64_t now_ns) {
     if (scheduler->options.policy == TN_STATIC_BATCH && scheduler->num_active > 0) return 0;
     int32_t num_started = 0;
     for (tn_sequence *first; (first = tn_heap_first(&scheduler->queue)) != NULL; num_started++) {
-        if (scheduler->num_active >= scheduler->batch_limit && !make_place(scheduler, first)) break;
-        if (!start(scheduler, first, now_ns)) break;
+        if (!has_place(scheduler, first) || !start(scheduler, first, now_ns)) break;
         tn_heap_remove(&scheduler->queue, first);
     }
     return num_started;
@@ -205,8 +239,26 @@ int32_t tn_scheduler_admit(tn_scheduler *scheduler, int64_t now_ns) {
 
 /* --- checking --------------------------------------------------------------------------------------------------------------- */
 
+/* A block that is written to has one owner; what the beams hold together is what the books say, and within what it may be. */
+static bool check_beams(const tn_scheduler *scheduler, const tn_sequence *sequence) {
+    const tn_beams *beams = sequence->beams;
+    int32_t size = scheduler->options.tokens_per_block, written = sequence->num_computed / size, num_held = 0;
+    if (!beams->has_parted) return beams->num_tables == 1 && sequence->num_blocks <= sequence->max_blocks;
+    for (int32_t i = 0; i < beams->num_tables; i++) {
+        if (sequence->num_computed % size != 0 && tn_kv_cache_num_owners(scheduler->cache, beams->tables[i][written]) != 1) return false;
+        for (int32_t block = 0; block < sequence->num_blocks; block++) {
+            int32_t first = 0;
+            while (beams->tables[first][block] != beams->tables[i][block]) first++;
+            num_held += first == i;
+        }
+    }
+    return beams->num_tables <= beams->width && num_held == beams->num_held && num_held <= sequence->max_held &&
+           sequence->blocks == beams->tables[0];
+}
+
 bool tn_scheduler_check(const tn_scheduler *scheduler) {
     int64_t num_promised = 0, num_owned = 0;
+    int32_t num_places = 0;
     for (int32_t i = 0; i < scheduler->num_active; i++) {
         const tn_sequence *sequence = scheduler->active[i];
         if (sequence == NULL || sequence->slot < 0 || sequence->num_promised < 0 || sequence->num_blocks > sequence->max_blocks)
@@ -214,12 +266,14 @@ bool tn_scheduler_check(const tn_scheduler *scheduler) {
         if (sequence->num_finished > sequence->num_computed || num_blocks_of(scheduler, sequence->num_computed) > sequence->num_blocks)
             return false;
         num_promised += sequence->num_promised;
-        num_owned += sequence->num_blocks - sequence->num_left;
-        if (sequence->num_blocks - sequence->num_left > scheduler->most_held) return false;
+        num_places += tn_scheduler_num_places(sequence);
+        if (sequence->beams != NULL && !check_beams(scheduler, sequence)) return false;
+        num_owned += (int64_t)(sequence->num_blocks - sequence->num_left) * (sequence->beams != NULL ? sequence->beams->num_tables : 1);
+        if (sequence->beams == NULL && sequence->num_blocks - sequence->num_left > scheduler->most_held) return false;
     }
     int64_t num_references = 0;
     for (int32_t i = 0; i < tn_kv_cache_num_blocks(scheduler->cache); i++) num_references += tn_kv_cache_num_owners(scheduler->cache, i);
     return num_promised == scheduler->num_promised && num_owned == num_references && tn_scheduler_num_spare(scheduler) >= 0 &&
            scheduler->num_active <= scheduler->options.max_batch_size &&
-           scheduler->num_active + scheduler->num_free_slots == scheduler->options.max_batch_size && tn_kv_cache_check(scheduler->cache);
+           num_places + scheduler->num_free_slots == scheduler->options.max_batch_size && tn_kv_cache_check(scheduler->cache);
 }

@@ -19,6 +19,9 @@
  * back, it waits in the queue at its old place and reads its tokens again when it starts. Reading gives the same bits as
  * generating did, so its answer does not change. A sequence in flight is paused after the step.
  *
+ * A request's beams are one sequence, with as many places and slots as it may have beams (beam_blocks.h): they start, run, are
+ * paused and end together.
+ *
  * A prompt whose next whole block another prompt is reading in this step waits a step and shares the block then.
  */
 #ifndef TN_EXECUTOR_SCHEDULER_H_
@@ -39,8 +42,12 @@ typedef struct tn_scheduler_options {
  * shared. The most that a sequence holds at once; INT32_MAX: all of it. */
 int32_t tn_scheduler_most_held(const tn_scheduler_options *options);
 
+/* Rows of one request's beams follow each other. */
 typedef struct tn_schedule_row {
     tn_sequence *sequence;
+    const int32_t *tokens, *blocks; /* of the sequence, or of the beam; as they are when planned */
+    int32_t slot, num_blocks;
+    int32_t beam, num_beams;         /* of the rows of this request: which, of how many */
     int32_t first_token, num_tokens; /* of the sequence */
     int32_t num_logits;              /* rows of logits: of the last num_logits of its tokens */
     bool is_context;
@@ -49,7 +56,7 @@ typedef struct tn_schedule_row {
 } tn_schedule_row;
 
 typedef struct tn_schedule_counts { /* of one step */
-    int32_t num_rows, num_contexts, num_context_tokens, num_tokens, num_paused;
+    int32_t num_rows, num_requests, num_context_requests, num_context_tokens, num_tokens, num_paused;
 } tn_schedule_counts;
 
 /* A whole block of a prompt that is computed in a step in flight, or in the plan at hand. */
@@ -64,8 +71,8 @@ typedef struct tn_scheduler {
     tn_kv_cache *cache; /* borrowed */
     tn_heap queue;      /* (lock) */
 
-    tn_sequence **active; /* [max_batch_size] in the order of starting */
-    int32_t num_active, num_free_slots;
+    tn_sequence **active;               /* [max_batch_size] in the order of starting */
+    int32_t num_active, num_free_slots; /* a slot is a place in the batch */
     int32_t *free_slots;
     int64_t num_promised;
     tn_sequence **paused; /* [max_batch_size] since the last admit */
@@ -74,7 +81,7 @@ typedef struct tn_scheduler {
     tn_schedule_row *rows;         /* [max_batch_size] of the last plan: contexts first */
     tn_schedule_counts counts;
     int32_t most_held;                               /* tn_scheduler_most_held */
-    int32_t batch_limit;                             /* sequences that may run now: max_batch_size, or fewer by tuning */
+    int32_t batch_limit;                             /* places that may be taken now: max_batch_size, or fewer by tuning */
     int64_t num_plans, num_steps, num_retired_steps; /* steps: plans with rows; those known to be finished */
     tn_pending_key pending[TN_NUM_PENDING_KEYS];
 
@@ -92,7 +99,7 @@ void tn_scheduler_requeue(tn_scheduler *scheduler);
 int32_t tn_scheduler_admit(tn_scheduler *scheduler, int64_t now_ns);
 /* At most max_num_tokens tokens. Returns the number of rows; 0: nothing can run now. */
 int32_t tn_scheduler_plan(tn_scheduler *scheduler, int32_t max_num_tokens);
-/* Blocks that became whole may be shared from now on. is_right: the row was computed. */
+/* Blocks that became whole may be shared from now on. is_right: the row was computed. Of beams: the row of the first speaks for all. */
 void tn_scheduler_retire(tn_scheduler *scheduler, const tn_schedule_row *row, bool is_right);
 /* All rows of the oldest planned step are retired. */
 static inline void tn_scheduler_retire_step(tn_scheduler *scheduler) {

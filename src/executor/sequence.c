@@ -2,7 +2,7 @@
  *
  * sequence.c: copying requests; what ends an answer.
  */
-#include "executor/sequence.h"
+#include "executor/beam_blocks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,7 +65,8 @@ static bool copy_stop_words(tn_sequence *sequence, const tn_request *request) {
 static bool allocate_results(tn_sequence *sequence, const tn_request *request, size_t vocab_size) {
     tn_arena *arena = &sequence->arena;
     size_t generated = (size_t)sequence->max_tokens, prompt = (size_t)sequence->num_prompt;
-    if (request->num_log_probs >= 0) {
+    bool has_beams = sequence->beams != NULL; /* which keep results of generated tokens themselves */
+    if (request->num_log_probs >= 0 && !has_beams) {
         sequence->log_probs = tn_arena_alloc_array(arena, generated, (size_t)(1 + request->num_log_probs) * sizeof *sequence->log_probs);
         if (sequence->log_probs == NULL) return false;
     }
@@ -77,14 +78,35 @@ static bool allocate_results(tn_sequence *sequence, const tn_request *request, s
         sequence->context_logits = tn_arena_alloc_array(arena, prompt, vocab_size * sizeof *sequence->context_logits);
         if (sequence->context_logits == NULL) return false;
     }
-    if (sequence->uses_host_logits) {
+    if (has_beams) {
+        sequence->host_logits = sequence->beams->logits;
+    } else if (sequence->uses_host_logits) {
         sequence->host_logits = tn_arena_alloc_array(arena, vocab_size, sizeof *sequence->host_logits);
         if (sequence->host_logits == NULL) return false;
     }
-    if (request->return_generation_logits) {
+    if (request->return_generation_logits && !has_beams) {
         sequence->generation_logits = tn_arena_alloc_array(arena, generated, vocab_size * sizeof *sequence->generation_logits);
         if (sequence->generation_logits == NULL) return false;
     }
+    return true;
+}
+
+static bool allocate_tokens(tn_sequence *sequence, const tn_request *request, int32_t tokens_per_block) {
+    tn_arena *arena = &sequence->arena;
+    int32_t width = tn_beam_width(&request->sampling);
+    sequence->max_held = sequence->max_blocks;
+    if (width > 1) {
+        sequence->beams = tn_beams_create(sequence, request);
+        if (sequence->beams == NULL) return false;
+        sequence->max_held = tn_beam_blocks_most(sequence->num_prompt, sequence->max_total, width, tokens_per_block);
+        sequence->tokens = sequence->beams->tokens[0];
+        sequence->blocks = sequence->beams->tables[0];
+        return true;
+    }
+    sequence->tokens = tn_arena_alloc_array(arena, (size_t)sequence->max_total, sizeof *sequence->tokens);
+    sequence->blocks = tn_arena_alloc_array(arena, (size_t)sequence->max_blocks, sizeof *sequence->blocks);
+    if (sequence->tokens == NULL || sequence->blocks == NULL) return false;
+    memcpy(sequence->tokens, request->input_ids, request->num_input_ids * sizeof *sequence->tokens);
     return true;
 }
 
@@ -96,10 +118,7 @@ static bool copy_request(tn_sequence *sequence, const tn_request *request, const
         (int32_t)request->num_input_ids;
     sequence->max_tokens = sequence->max_total - sequence->num_prompt;
     sequence->max_blocks = (sequence->max_total + limits->tokens_per_block - 1) / limits->tokens_per_block;
-    sequence->tokens = tn_arena_alloc_array(arena, (size_t)sequence->max_total, sizeof *sequence->tokens);
-    sequence->blocks = tn_arena_alloc_array(arena, (size_t)sequence->max_blocks, sizeof *sequence->blocks);
-    if (sequence->tokens == NULL || sequence->blocks == NULL) return false;
-    memcpy(sequence->tokens, request->input_ids, request->num_input_ids * sizeof *sequence->tokens);
+    if (!allocate_tokens(sequence, request, limits->tokens_per_block)) return false;
     if (request->embedding_bias != NULL) {
         sequence->bias = copy_array(arena, request->embedding_bias, request->embedding_bias_size, sizeof *sequence->bias);
         if (sequence->bias == NULL) return false;
@@ -180,6 +199,7 @@ tn_status tn_sequence_create(const tn_request *request, int32_t sequence_index, 
     sequence->logits_callback = request->logits_post_processor;
     sequence->logits_user = request->logits_post_processor_user;
     sequence->uses_host_logits = request->logits_post_processor != NULL || request->logits_post_processor_name != NULL;
+    sequence->needs_host = sequence->uses_host_logits || tn_beam_width(&request->sampling) > 1;
     sequence->vocab_size = limits->vocab_size;
     int64_t allotted_ms = request->allotted_time_ms;
     if (allotted_ms >= 0 && allotted_ms < INT64_MAX / 2000000) sequence->deadline_ns = sequence->enqueue_ns + allotted_ms * 1000000;
@@ -207,11 +227,8 @@ void tn_sequence_fail(tn_sequence *sequence, tn_status status, const char *messa
     sequence->done_reason = TN_FINISH_NOT_FINISHED;
 }
 
-static bool ends_with(const tn_sequence *sequence, const tn_token_list *word) {
-    size_t generated = (size_t)(sequence->num_known - sequence->num_prompt);
-    if (word->num_ids > generated) return false;
-    const int32_t *tail = sequence->tokens + sequence->num_known - word->num_ids;
-    return memcmp(tail, word->ids, word->num_ids * sizeof *tail) == 0;
+static bool ends_with(const int32_t *end, size_t num_generated, const tn_token_list *word) {
+    return word->num_ids <= num_generated && memcmp(end - word->num_ids, word->ids, word->num_ids * sizeof *end) == 0;
 }
 
 static bool is_end(const tn_sequence *sequence, int32_t token) {
@@ -232,23 +249,18 @@ tn_kv_priority tn_sequence_block_priority(const tn_sequence *sequence, int32_t i
     return TN_KV_DEFAULT_PRIORITY;
 }
 
-static void finish(tn_sequence *sequence, tn_finish_reason reason) {
-    sequence->is_done = true;
-    sequence->done_reason = reason;
+tn_finish_reason tn_sequence_end_reason(const tn_sequence *sequence, const int32_t *tokens, int32_t num_tokens) {
+    if (is_end(sequence, tokens[num_tokens - 1])) return TN_FINISH_END_ID;
+    for (size_t i = 0; i < sequence->num_stop_words; i++)
+        if (ends_with(tokens + num_tokens, (size_t)(num_tokens - sequence->num_prompt), &sequence->stop_words[i]))
+            return TN_FINISH_STOP_WORDS;
+    return num_tokens == sequence->max_total ? TN_FINISH_LENGTH : TN_FINISH_NOT_FINISHED;
 }
 
 void tn_sequence_accept_token(tn_sequence *sequence, int32_t token, int64_t now_ns) {
     sequence->tokens[sequence->num_known++] = token;
     sequence->last_token_ns = now_ns - sequence->enqueue_ns;
     if (sequence->num_known == sequence->num_prompt + 1) sequence->first_token_ns = sequence->last_token_ns;
-    if (is_end(sequence, token)) {
-        finish(sequence, TN_FINISH_END_ID);
-        return;
-    }
-    for (size_t i = 0; i < sequence->num_stop_words; i++)
-        if (ends_with(sequence, &sequence->stop_words[i])) {
-            finish(sequence, TN_FINISH_STOP_WORDS);
-            return;
-        }
-    if (sequence->num_known == sequence->max_total) finish(sequence, TN_FINISH_LENGTH);
+    sequence->done_reason = tn_sequence_end_reason(sequence, sequence->tokens, sequence->num_known);
+    sequence->is_done = sequence->done_reason != TN_FINISH_NOT_FINISHED;
 }

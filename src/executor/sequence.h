@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * sequence.h: one answer to a request inside the executor, from enqueue to the taking of its final response. A request with
- * num_return_sequences has several; the first, its lead, stands for the request.
+ * num_return_sequences has several; the first, its lead, stands for the request. The beams of a request are one sequence here, with
+ * several tables of blocks.
  *
  * All memory that it will ever need is taken at enqueue, on the caller's thread, from one arena: the loop never allocates.
  * Owners: members marked (loop) belong to the loop thread; (lock) are read and written under the executor's lock; the rest
@@ -22,6 +23,7 @@
 #include "tenon/executor.h"
 
 typedef struct tn_sequence tn_sequence;
+typedef struct tn_beams tn_beams; /* executor/beams.h */
 
 /* What responses say of the work so far: a copy that the loop does not write meanwhile. */
 typedef struct tn_sequence_account {
@@ -40,11 +42,14 @@ struct tn_sequence {
     bool is_done;                 /* nothing more will be drawn */
     bool wants_pause;             /* to be paused when it is not in flight */
     bool needs_slot;              /* its next row writes the sampling slot */
+    bool needs_host;              /* its next step waits until the host has looked at the logits of this one */
     bool has_prompt_results, uses_host_logits, is_paused;
     int32_t num_prompt, max_total, max_blocks;
+    int32_t max_held; /* blocks that it may hold at once: max_blocks, or of all its beams together */
     int32_t end_id;
-    int32_t *tokens; /* [max_total] */
-    int32_t *blocks; /* [max_blocks] */
+    int32_t *tokens; /* [max_total]; of the first beam */
+    int32_t *blocks; /* [max_blocks]; of the first beam */
+    tn_beams *beams; /* NULL: none */
     uint64_t cache_salt;
     int64_t last_step; /* that it ran in */
 
@@ -71,7 +76,7 @@ struct tn_sequence {
     tn_logits_callback logits_callback;
     void *logits_user;
     bool is_logits_batched;
-    float *host_logits;                  /* (loop) [vocab] for the post-processor, or NULL */
+    float *host_logits;                  /* (loop) [vocab] for the post-processor (of beams: theirs), or NULL */
     const tn_retention_range *retention; /* by token_start; NULL: none */
     size_t num_retention;
     tn_kv_priority decode_priority;
@@ -124,6 +129,8 @@ TN_MUST_CHECK tn_status tn_sequence_take_response(tn_sequence *sequence, const t
 
 /* Ends it with an error. (loop) */
 void tn_sequence_fail(tn_sequence *sequence, tn_status status, const char *message);
+/* Does the last of these tokens end an answer? NOT_FINISHED: no. */
+tn_finish_reason tn_sequence_end_reason(const tn_sequence *sequence, const int32_t *tokens, int32_t num_tokens);
 /* Appends a drawn token to the known ones; sets is_done and the reason when it ends the answer. (loop) */
 void tn_sequence_accept_token(tn_sequence *sequence, int32_t token, int64_t now_ns);
 /* How its block number `index` is to be kept. */

@@ -3,8 +3,8 @@
  * simulation_test.c: the scheduler and the block manager under 100,000 random requests, with no engine.
  *
  * The fake engine keeps what a cache would: at each place of a block a hash of all tokens up to there, as keys and values depend
- * on them. It draws the next token from that hash. A block shared, copied, moved to the host or taken back wrongly gives a wrong
- * answer, which the end of each request compares with what its prompt alone says.
+ * on them. It draws the next token from that hash, or gives beams logits that depend on it. A block shared, copied, moved to the
+ * host or taken back wrongly gives a wrong answer, which the end of each request compares with what its prompt alone says.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,10 +16,10 @@
 #include <cmocka.h>
 
 #include "base/arena.h"
-#include "executor/scheduler.h"
+#include "executor/beam_blocks.h"
 
 enum { BLOCK = 4, VOCAB = 40, MAX_SEQ_LEN = 96, MAX_BATCH = 8, MAX_BLOCKS = 64, MAX_SLOTS = 24, NUM_STARTS = 6, MAX_LIVE = 256 };
-enum { NUM_REQUESTS = 100000 };
+enum { NUM_REQUESTS = 100000, MAX_WIDTH = 4 };
 
 typedef struct setting {
     tn_capacity_policy policy;
@@ -27,6 +27,7 @@ typedef struct setting {
     int32_t depth, num_blocks, num_host_slots, max_num_tokens, max_chunk_tokens, chunk_unit;
     bool allow_chunks, reuse, partial, copies, priorities;
     int32_t window, sink_tokens;
+    bool beams;
 } setting;
 
 typedef struct flight {
@@ -50,7 +51,7 @@ typedef struct simulation {
     int32_t last_tokens[MAX_BATCH];
     flight flights[2];
     int first_flight, num_flights;
-    int64_t num_ended, num_cancelled, num_timed_out, num_reused, num_onboarded, num_copied;
+    int64_t num_ended, num_cancelled, num_timed_out, num_reused, num_onboarded, num_copied, num_searches, num_beam_pauses;
 } simulation;
 
 static uint32_t random_below(simulation *self, uint32_t below) {
@@ -77,6 +78,23 @@ static int32_t make_prompt(simulation *self, int32_t *ids) {
     return count;
 }
 
+/* As many beams as can be served, 1 to MAX_WIDTH. */
+static void ask_for_beams(simulation *self, tn_request *request) {
+    int32_t count = (int32_t)request->num_input_ids, total = count + request->max_tokens;
+    if (total > MAX_SEQ_LEN) total = MAX_SEQ_LEN;
+    int32_t width = 1 + (int32_t)random_below(self, MAX_WIDTH);
+    while (width > 1 && (tn_beam_blocks_most(count, total, width, BLOCK) > self->set.num_blocks ||
+                         (!self->set.allow_chunks && width * request->max_tokens > self->set.max_num_tokens)))
+        width--;
+    static const int32_t widths[] = {1, 3, 2};
+    request->sampling.beam_width = width;
+    request->sampling.early_stopping = (int32_t)random_below(self, 3);
+    request->sampling.length_penalty = (float)random_below(self, 3) * 0.5f;
+    if (width < 3 || random_below(self, 8) > 0) return;
+    request->sampling.beam_width_array = widths;
+    request->sampling.num_beam_widths = 3;
+}
+
 static void arrive(simulation *self) {
     int32_t ids[MAX_SEQ_LEN], count = make_prompt(self, ids);
     tn_request request;
@@ -90,6 +108,7 @@ static void arrive(simulation *self) {
     retention.ranges = &range;
     retention.num_ranges = 1;
     if (random_below(self, 8) == 0) request.retention = &retention;
+    if (self->set.beams && random_below(self, 4) == 0) ask_for_beams(self, &request);
     if (!self->set.allow_chunks && count + request.max_tokens > self->set.max_num_tokens) return; /* enqueue refuses these */
     tn_sequence *sequence;
     assert_int_equal(tn_sequence_create(&request, 0, &self->info, NULL, NULL, &sequence), TN_OK);
@@ -101,7 +120,54 @@ static void arrive(simulation *self) {
     tn_scheduler_push(&self->scheduler, sequence);
 }
 
-static void check_answer(const simulation *self, const tn_sequence *sequence) {
+/* Any next token, more likely or less, by all before it. */
+static void make_logits(uint64_t hash, float *out) {
+    for (int32_t i = 0; i < VOCAB; i++) {
+        hash = hash * 6364136223846793005u + 1442695040888963407u;
+        out[i] = (float)(hash >> 40) / (float)(1 << 23);
+    }
+}
+
+/* The same search as far as it came, without a scheduler. */
+static void check_beams(const simulation *self, tn_sequence *sequence) {
+    const tn_beams *beams = sequence->beams;
+    tn_request request;
+    tn_request_init(&request, sequence->tokens, (size_t)sequence->num_prompt, sequence->max_tokens);
+    request.end_id = sequence->end_id;
+    request.sampling.beam_width = beams->width;
+    request.sampling.early_stopping = beams->early_stopping;
+    request.sampling.length_penalty = (float)beams->length_penalty;
+    request.sampling.beam_width_array = beams->widths;
+    request.sampling.num_beam_widths = (size_t)beams->num_widths;
+    tn_sequence *alone;
+    assert_int_equal(tn_sequence_create(&request, 0, &self->info, NULL, NULL, &alone), TN_OK);
+    while (alone->num_known < sequence->num_known) {
+        assert_false(alone->is_done);
+        for (int32_t row = 0; row < tn_beams_num_rows(alone->beams); row++) {
+            uint64_t hash = 1;
+            for (int32_t i = 0; i < alone->num_known; i++) hash = mix(hash, alone->beams->tokens[row][i]);
+            make_logits(hash, alone->beams->logits + row * VOCAB);
+        }
+        tn_beams_advance(alone, 0);
+    }
+    tn_beams_end(alone, sequence->done_reason);
+    tn_beams_end(sequence, sequence->done_reason);
+    int32_t num_tokens = alone->num_known - alone->num_prompt;
+    assert_int_equal(beams->num_answers, alone->beams->num_answers);
+    if (sequence->done_reason <= TN_FINISH_LENGTH) assert_true(alone->is_done);
+    for (int32_t i = 0; i < beams->num_answers; i++) {
+        int32_t ids[2][MAX_SEQ_LEN];
+        tn_beam_answer answer = tn_beams_get(beams, i, num_tokens, true), wanted = tn_beams_get(alone->beams, i, num_tokens, true);
+        assert_memory_equal(&answer.score, &wanted.score, sizeof answer.score);
+        assert_true(answer.num_tokens == wanted.num_tokens && answer.reason == wanted.reason);
+        tn_beams_copy(beams, &answer, ids[0], NULL, 0, NULL, 0);
+        tn_beams_copy(alone->beams, &wanted, ids[1], NULL, 0, NULL, 0);
+        assert_memory_equal(ids[0], ids[1], (size_t)answer.num_tokens * sizeof **ids);
+    }
+    tn_sequence_destroy(alone);
+}
+
+static void check_answer(const tn_sequence *sequence) {
     uint64_t hash = 1;
     for (int32_t i = 0; i < sequence->num_known; i++) {
         if (i >= sequence->num_prompt && sequence->tokens[i] != draw(hash))
@@ -109,11 +175,16 @@ static void check_answer(const simulation *self, const tn_sequence *sequence) {
         hash = mix(hash, sequence->tokens[i]);
     }
     if (sequence->done_reason == TN_FINISH_LENGTH) assert_int_equal(sequence->num_known, sequence->max_total);
-    if (self->set.policy != TN_MAX_UTILIZATION) assert_int_equal(sequence->num_pauses, 0);
 }
 
 static void leave(simulation *self, tn_sequence *sequence) {
-    check_answer(self, sequence);
+    if (sequence->beams != NULL)
+        check_beams(self, sequence);
+    else
+        check_answer(sequence);
+    if (self->set.policy != TN_MAX_UTILIZATION) assert_int_equal(sequence->num_pauses, 0);
+    self->num_searches += sequence->beams != NULL;
+    if (sequence->beams != NULL) self->num_beam_pauses += sequence->num_pauses;
     assert_int_equal(sequence->num_blocks, 0);
     self->num_ended++;
     self->num_cancelled += sequence->done_reason == TN_FINISH_CANCELLED;
@@ -149,30 +220,34 @@ static void run_copies(simulation *self) {
     }
 }
 
-static uint64_t *place_of(simulation *self, const tn_sequence *sequence, int32_t position) {
-    return &self->contents[sequence->blocks[position / BLOCK]][position % BLOCK];
+static uint64_t *place_of(simulation *self, const tn_schedule_row *row, int32_t position) {
+    return &self->contents[row->blocks[position / BLOCK]][position % BLOCK];
 }
 
 /* Attention reads everything before: a random place is compared. */
-static void check_past(simulation *self, const tn_sequence *sequence, int32_t end) {
+static void check_past(simulation *self, const tn_schedule_row *row) {
+    const tn_sequence *sequence = row->sequence;
+    int32_t end = row->first_token < sequence->num_known ? row->first_token : sequence->num_known;
     if (end == 0) return;
     int32_t position = (int32_t)random_below(self, (uint32_t)end);
     if (self->set.window > 0 && position >= self->set.sink_tokens && position <= end - self->set.window) return; /* not seen */
     uint64_t hash = 1;
-    for (int32_t i = 0; i <= position; i++) hash = mix(hash, sequence->tokens[i]);
-    if (position < sequence->num_known && *place_of(self, sequence, position) != hash)
+    for (int32_t i = 0; i <= position; i++) hash = mix(hash, row->tokens[i]);
+    if (position < sequence->num_known && *place_of(self, row, position) != hash)
         fail_msg("request %d finds something else at %d of %d tokens", (int)sequence->id, (int)position, (int)end);
 }
 
 static int32_t run_row(simulation *self, const tn_schedule_row *row) {
     const tn_sequence *sequence = row->sequence;
-    check_past(self, sequence, row->first_token < sequence->num_known ? row->first_token : sequence->num_known);
+    check_past(self, row);
     if (row->needs_slot) self->last_tokens[sequence->slot] = sequence->tokens[sequence->num_prefill - 1];
-    uint64_t hash = row->first_token > 0 ? *place_of(self, sequence, row->first_token - 1) : 1;
+    uint64_t hash = row->first_token > 0 ? *place_of(self, row, row->first_token - 1) : 1;
     for (int32_t i = row->first_token; i < row->first_token + row->num_tokens; i++) {
-        hash = mix(hash, i < sequence->num_known ? sequence->tokens[i] : self->last_tokens[sequence->slot]);
-        *place_of(self, sequence, i) = hash;
+        hash = mix(hash, i < sequence->num_known ? row->tokens[i] : self->last_tokens[sequence->slot]);
+        *place_of(self, row, i) = hash;
     }
+    if (row->draws && sequence->beams != NULL) make_logits(hash, sequence->beams->logits + row->beam * VOCAB);
+    if (sequence->beams != NULL) return 0;
     if (row->draws) self->last_tokens[sequence->slot] = draw(hash);
     return draw(hash);
 }
@@ -185,17 +260,19 @@ static void check_rows(simulation *self, int32_t num_rows) {
     assert_in_range(num_rows, 1, MAX_BATCH);
     for (int32_t i = 0; i < num_rows; i++) {
         const tn_schedule_row *row = &self->scheduler.rows[i];
-        int32_t end = row->first_token + row->num_tokens;
+        const tn_beams *beams = row->sequence->beams;
+        int32_t end = row->first_token + row->num_tokens, trunk = beams != NULL ? beams->num_trunk : row->sequence->num_prefill;
         num_tokens += row->num_tokens;
-        assert_false(slots[row->sequence->slot]);
-        slots[row->sequence->slot] = true;
+        assert_false(slots[row->slot]);
+        slots[row->slot] = true;
+        if (row->beam > 0) assert_ptr_equal(self->scheduler.rows[i - row->beam].sequence, row->sequence);
+        if (row->beam == 0 && beams != NULL) assert_int_equal(row->num_beams, row->first_token < trunk ? 1 : beams->num_live);
         assert_true(!row->is_context || !seen_generation);
         seen_generation = seen_generation || !row->is_context;
         assert_true(end <= row->sequence->max_total && row->sequence->num_blocks * BLOCK >= end);
         if (!row->is_context) assert_int_equal(row->num_tokens, 1);
-        if (row->is_context && end < row->sequence->num_prefill && self->set.allow_chunks)
-            assert_true(row->num_tokens <= self->set.max_chunk_tokens);
-        if (row->is_context && !self->set.allow_chunks) assert_int_equal(end, row->sequence->num_prefill);
+        if (row->is_context && end < trunk && self->set.allow_chunks) assert_true(row->num_tokens <= self->set.max_chunk_tokens);
+        if (row->is_context && !self->set.allow_chunks) assert_true(end == trunk || end == row->sequence->num_prefill);
         self->trace = mix(mix(mix(self->trace, (int32_t)row->sequence->id), row->first_token), row->num_tokens);
     }
     assert_in_range(num_tokens, 1, self->set.max_num_tokens);
@@ -222,7 +299,11 @@ static void land(simulation *self) {
     for (int32_t i = 0; i < done->num_rows; i++) {
         tn_sequence *sequence = done->rows[i].sequence;
         tn_scheduler_retire(&self->scheduler, &done->rows[i], true);
-        if (!sequence->is_done && done->rows[i].draws) tn_sequence_accept_token(sequence, done->tokens[i], self->now_ns);
+        if (sequence->is_done || !done->rows[i].draws || done->rows[i].beam > 0) continue;
+        if (sequence->beams != NULL)
+            tn_beams_advance(sequence, self->now_ns);
+        else
+            tn_sequence_accept_token(sequence, done->tokens[i], self->now_ns);
     }
     tn_scheduler_retire_step(&self->scheduler);
 }
@@ -267,11 +348,15 @@ static void step(simulation *self) {
 static uint64_t simulate(const setting *set, uint64_t seed, int32_t num_requests, simulation *out) {
     static simulation self;
     self = (simulation){.set = *set, .random = seed, .next_id = 1};
-    self.info =
-        (tn_executor_info){.vocab_size = VOCAB, .max_seq_len = MAX_SEQ_LEN, .tokens_per_block = BLOCK, .num_blocks = set->num_blocks};
+    self.info = (tn_executor_info){.vocab_size = VOCAB,
+                                   .max_seq_len = MAX_SEQ_LEN,
+                                   .tokens_per_block = BLOCK,
+                                   .num_blocks = set->num_blocks,
+                                   .max_beam_width = MAX_WIDTH};
     tn_kv_cache_options cache = {.num_blocks = set->num_blocks,
                                  .tokens_per_block = BLOCK,
                                  .num_host_slots = set->num_host_slots,
+                                 .max_copies = MAX_BATCH,
                                  .enable_partial_reuse = set->partial,
                                  .copy_on_partial_reuse = set->copies,
                                  .onboard_blocks = true,
@@ -306,19 +391,19 @@ static uint64_t simulate(const setting *set, uint64_t seed, int32_t num_requests
 }
 
 static const setting settings[] = {
-    {TN_GUARANTEED_NO_EVICT, TN_FIRST_COME_FIRST_SERVED, 1, 64, 0, 32, 32, 4, true, true, true, true, true, 0, 0},
-    {TN_GUARANTEED_NO_EVICT, TN_EQUAL_PROGRESS, 2, 40, 24, 24, 16, 4, true, true, true, true, false, 0, 0},
-    {TN_GUARANTEED_NO_EVICT, TN_FIRST_COME_FIRST_SERVED, 2, 24, 8, 64, 64, 4, true, true, true, false, true, 0, 0},
-    {TN_GUARANTEED_NO_EVICT, TN_FIRST_COME_FIRST_SERVED, 1, 24, 0, 96, 96, 4, false, false, false, false, false, 0, 0},
-    {TN_MAX_UTILIZATION, TN_FIRST_COME_FIRST_SERVED, 1, 24, 0, 32, 32, 4, true, true, true, true, true, 0, 0},
-    {TN_MAX_UTILIZATION, TN_FIRST_COME_FIRST_SERVED, 2, 24, 16, 32, 3, 1, true, true, true, true, true, 0, 0},
-    {TN_MAX_UTILIZATION, TN_EQUAL_PROGRESS, 2, 32, 0, 16, 16, 4, true, false, false, false, false, 0, 0},
-    {TN_MAX_UTILIZATION, TN_FIRST_COME_FIRST_SERVED, 2, 28, 0, 96, 96, 4, false, true, false, false, true, 0, 0},
-    {TN_STATIC_BATCH, TN_FIRST_COME_FIRST_SERVED, 1, 48, 0, 32, 32, 4, true, true, true, true, true, 0, 0},
-    {TN_STATIC_BATCH, TN_EQUAL_PROGRESS, 2, 24, 24, 16, 8, 4, true, true, true, true, false, 0, 0},
-    {TN_GUARANTEED_NO_EVICT, TN_FIRST_COME_FIRST_SERVED, 2, 12, 0, 16, 8, 4, true, false, false, false, true, 10, 3},
-    {TN_MAX_UTILIZATION, TN_EQUAL_PROGRESS, 1, 11, 0, 32, 5, 1, true, false, false, false, true, 9, 0},
-    {TN_GUARANTEED_NO_EVICT, TN_FIRST_COME_FIRST_SERVED, 1, 40, 0, 32, 32, 4, true, true, true, true, true, 12, 5},
+    {TN_GUARANTEED_NO_EVICT, TN_FIRST_COME_FIRST_SERVED, 1, 64, 0, 32, 32, 4, true, true, true, true, true, 0, 0, false},
+    {TN_GUARANTEED_NO_EVICT, TN_EQUAL_PROGRESS, 2, 40, 24, 24, 16, 4, true, true, true, true, false, 0, 0, true},
+    {TN_GUARANTEED_NO_EVICT, TN_FIRST_COME_FIRST_SERVED, 2, 24, 8, 64, 64, 4, true, true, true, false, true, 0, 0, true},
+    {TN_GUARANTEED_NO_EVICT, TN_FIRST_COME_FIRST_SERVED, 1, 24, 0, 96, 96, 4, false, false, false, false, false, 0, 0, true},
+    {TN_MAX_UTILIZATION, TN_FIRST_COME_FIRST_SERVED, 1, 24, 0, 32, 32, 4, true, true, true, true, true, 0, 0, true},
+    {TN_MAX_UTILIZATION, TN_FIRST_COME_FIRST_SERVED, 2, 24, 16, 32, 3, 1, true, true, true, true, true, 0, 0, true},
+    {TN_MAX_UTILIZATION, TN_EQUAL_PROGRESS, 2, 32, 0, 16, 16, 4, true, false, false, false, false, 0, 0, false},
+    {TN_MAX_UTILIZATION, TN_FIRST_COME_FIRST_SERVED, 2, 28, 0, 96, 96, 4, false, true, false, false, true, 0, 0, true},
+    {TN_STATIC_BATCH, TN_FIRST_COME_FIRST_SERVED, 1, 48, 0, 32, 32, 4, true, true, true, true, true, 0, 0, true},
+    {TN_STATIC_BATCH, TN_EQUAL_PROGRESS, 2, 24, 24, 16, 8, 4, true, true, true, true, false, 0, 0, true},
+    {TN_GUARANTEED_NO_EVICT, TN_FIRST_COME_FIRST_SERVED, 2, 12, 0, 16, 8, 4, true, false, false, false, true, 10, 3, true},
+    {TN_MAX_UTILIZATION, TN_EQUAL_PROGRESS, 1, 11, 0, 32, 5, 1, true, false, false, false, true, 9, 0, true},
+    {TN_GUARANTEED_NO_EVICT, TN_FIRST_COME_FIRST_SERVED, 1, 40, 0, 32, 32, 4, true, true, true, true, true, 12, 5, true},
 };
 enum { NUM_SETTINGS = sizeof settings / sizeof *settings };
 
@@ -326,6 +411,7 @@ static void every_request_ends_with_its_own_answer_and_every_block_is_accounted_
     (void)state;
     simulation *result = calloc(1, sizeof *result);
     int64_t num_pauses = 0, num_onboarded = 0, num_copied = 0, num_reused = 0, num_cancelled = 0, num_timed_out = 0;
+    int64_t num_searches = 0, num_beam_pauses = 0;
     assert_non_null(result);
     for (int i = 0; i < NUM_SETTINGS; i++) {
         (void)simulate(&settings[i], 1000 + (uint64_t)i, NUM_REQUESTS / NUM_SETTINGS, result);
@@ -335,10 +421,15 @@ static void every_request_ends_with_its_own_answer_and_every_block_is_accounted_
         num_reused += result->num_reused;
         num_cancelled += result->num_cancelled;
         num_timed_out += result->num_timed_out;
+        num_searches += result->num_searches;
+        num_beam_pauses += result->num_beam_pauses;
         if (settings[i].policy == TN_MAX_UTILIZATION) assert_true(result->scheduler.num_pauses > 100);
     }
-    print_message("%d pauses, %d blocks from the host, %d parts copied, %d tokens reused, %d cancelled, %d timed out\n", (int)num_pauses,
-                  (int)num_onboarded, (int)num_copied, (int)num_reused, (int)num_cancelled, (int)num_timed_out);
+    print_message("%d pauses, %d blocks from the host, %d parts copied, %d tokens reused, %d cancelled, %d timed out, "
+                  "%d searches paused %d times\n",
+                  (int)num_pauses, (int)num_onboarded, (int)num_copied, (int)num_reused, (int)num_cancelled, (int)num_timed_out,
+                  (int)num_searches, (int)num_beam_pauses);
+    assert_true(num_searches > 10000 && num_beam_pauses > 1000);
     assert_true(num_onboarded > 100 && num_copied > 1000 && num_reused > 10000 && num_cancelled > 1000 && num_timed_out > 1000);
     free(result);
 }

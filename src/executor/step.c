@@ -10,6 +10,7 @@
 
 #include "base/report.h"
 #include "base/thread.h"
+#include "executor/beams.h"
 
 /* --- runner ------------------------------------------------------------------------------------------------------------- */
 
@@ -182,11 +183,11 @@ void tn_engine_step_begin(tn_engine_step *step) {
 }
 
 /* Columns past a row's blocks are −1: only those that the row's last user left are written again. */
-static void fill_table_row(tn_engine_step *step, const tn_step_runner *runner, int32_t seq, const tn_sequence *sequence) {
+static void fill_table_row(tn_engine_step *step, const tn_step_runner *runner, int32_t seq, const tn_schedule_row *plan) {
     int32_t *table = step->batch.block_table + (size_t)seq * (size_t)runner->max_blocks;
-    memcpy(table, sequence->blocks, (size_t)sequence->num_blocks * sizeof *table);
-    for (int32_t i = sequence->num_blocks; i < step->table_columns[seq]; i++) table[i] = -1;
-    step->table_columns[seq] = sequence->num_blocks;
+    memcpy(table, plan->blocks, (size_t)plan->num_blocks * sizeof *table);
+    for (int32_t i = plan->num_blocks; i < step->table_columns[seq]; i++) table[i] = -1;
+    step->table_columns[seq] = plan->num_blocks;
 }
 
 void tn_engine_step_add(tn_engine_step *step, const tn_step_runner *runner, const tn_schedule_row *plan) {
@@ -194,23 +195,23 @@ void tn_engine_step_add(tn_engine_step *step, const tn_step_runner *runner, cons
     const tn_sequence *sequence = plan->sequence;
     int32_t first = plan->first_token, end = first + plan->num_tokens, seq = batch->num_seqs++;
     for (int32_t i = first; i < end; i++) {
-        batch->input_ids[batch->num_tokens] = i < sequence->num_known ? sequence->tokens[i] : -1;
+        batch->input_ids[batch->num_tokens] = i < sequence->num_known ? plan->tokens[i] : -1;
         batch->positions[batch->num_tokens] = i;
         batch->num_tokens++;
     }
     batch->query_start[seq + 1] = batch->num_tokens;
-    batch->seq_slot[seq] = sequence->slot;
+    batch->seq_slot[seq] = plan->slot;
     batch->kv_length[seq] = end;
-    fill_table_row(step, runner, seq, sequence);
+    fill_table_row(step, runner, seq, plan);
     step->rows[step->num_rows++] = (tn_step_row){.plan = *plan, .first_logits = batch->num_logits};
     for (int32_t i = 0; i < plan->num_logits; i++) {
-        bool is_drawn = plan->draws && i == plan->num_logits - 1;
+        bool is_drawn = plan->draws && sequence->beams == NULL && i == plan->num_logits - 1;
         batch->logits_rows[batch->num_logits] = batch->num_tokens - plan->num_logits + i;
-        batch->sample_slot[batch->num_logits] = is_drawn ? sequence->slot : -1;
+        batch->sample_slot[batch->num_logits] = is_drawn ? plan->slot : -1;
         batch->sample_position[batch->num_logits] = is_drawn ? end : 0;
         batch->num_logits++;
     }
-    batch->has_draws = batch->has_draws || plan->draws;
+    batch->has_draws = batch->has_draws || (plan->draws && sequence->beams == NULL);
 }
 
 /* --- launching ------------------------------------------------------------------------------------------------------------- */
@@ -263,6 +264,20 @@ static int32_t drawn_row(const tn_step_row *row) {
     return row->first_logits + row->plan.num_logits - 1;
 }
 
+/* Those of all its beams, for the host to choose from. */
+static tn_status read_beam_logits(tn_step_runner *runner, const tn_step_row *row) {
+    const tn_schedule_row *plan = &row->plan;
+    const tn_beams *beams = plan->sequence->beams;
+    if (!plan->draws || plan->beam > 0) return TN_OK;
+    size_t vocab = (size_t)runner->vocab_size, row_bytes = vocab * sizeof(float), offset = (size_t)drawn_row(row) * row_bytes;
+    size_t size_bytes = (size_t)plan->num_beams * row_bytes;
+    tn_status status = tn_context_read(runner->forward, "logits", offset, size_bytes, beams->logits, runner->stream);
+    if (status != TN_OK || beams->generation_logits == NULL) return status;
+    size_t drawn = (size_t)(plan->first_token + plan->num_tokens - plan->sequence->num_prompt);
+    return tn_context_read(runner->forward, "logits", offset, size_bytes, beams->generation_logits + drawn * (size_t)beams->width * vocab,
+                           runner->stream);
+}
+
 /* Queues the copies of logits that requests asked for, while the buffer still holds what the network made. */
 static tn_status read_logits(tn_step_runner *runner, const tn_step_row *row) {
     const tn_schedule_row *plan = &row->plan;
@@ -278,6 +293,7 @@ static tn_status read_logits(tn_step_runner *runner, const tn_step_row *row) {
         status = tn_context_read(runner->forward, "logits", (size_t)drawn_row(row) * row_bytes, row_bytes,
                                  sequence->generation_logits + drawn * (size_t)runner->vocab_size, runner->stream);
     }
+    if (status == TN_OK && sequence->beams != NULL) status = read_beam_logits(runner, row);
     return status;
 }
 
@@ -352,6 +368,10 @@ tn_status tn_step_runner_finish(tn_step_runner *runner, tn_engine_step *step, tn
         if (sequence->first_iter < 0) sequence->first_iter = step->iter;
         sequence->last_iter = step->iter;
         if (!row->plan.draws) continue;
+        if (sequence->beams != NULL) {
+            if (row->plan.beam == 0) tn_beams_advance(sequence, now_ns);
+            continue;
+        }
         int32_t token = step->next_ids[drawn_row(row)];
         take_log_probs(runner, step, row, token);
         tn_sequence_accept_token(sequence, token, now_ns);

@@ -3,7 +3,7 @@
  * executor_api_test.c: every entry of tenon/executor.h, request.h and executor_stats.h that executor_test.c does not use, on a
  * running engine.
  */
-#include "e2e/executor.h"
+#include "support/executor.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -13,18 +13,6 @@
 #include "support/fault_allocator.h"
 
 enum { PROMPT = 40, ANSWER = 24, BLOCK = 16 };
-
-static tn_executor_options make_options(void) {
-    tn_executor_options options;
-    tn_executor_options_init(&options);
-    return options;
-}
-
-static tn_request make_request(const int32_t *ids, size_t count, int32_t max_tokens) {
-    tn_request request;
-    tn_request_init(&request, ids, count, max_tokens);
-    return request;
-}
 
 static void expect_refused(tn_test_decoder *decoder, const tn_request *request, tn_status wanted, const char *message) {
     tn_diag *diag;
@@ -280,7 +268,7 @@ static void absent_features_are_refused_by_name(void **state) {
     }
     request.features = 0;
     request.sampling.beam_width = 2;
-    expect_refused(decoder, &request, TN_UNSUPPORTED, "cannot take the request: beam search is not built");
+    expect_refused(decoder, &request, TN_INVALID_ARGUMENT, "cannot take the request: beam_width is 2, the executor's max_beam_width is 1");
     request.sampling.num_return_sequences = 3;
     expect_refused(decoder, &request, TN_INVALID_ARGUMENT,
                    "cannot take the request: num_return_sequences is 3, must be at most beam_width");
@@ -335,7 +323,10 @@ static void options_of_absent_features_are_refused_by_name(void **state) {
         assert_string_equal(entry.message, "cannot start the executor: " text);                           \
         tn_diag_clear(diag);                                                                              \
     } while (0)
-    REFUSED(max_beam_width, 4, TN_UNSUPPORTED, "max_beam_width: beam search is not built");
+    REFUSED(max_beam_width, 0, TN_INVALID_ARGUMENT, "max_beam_width is 0, must be 1 to 1024");
+    REFUSED(max_beam_width, MAX_BATCH + 1, TN_INVALID_ARGUMENT, "max_beam_width is 17, beams are sequences, and a step holds 16");
+    REFUSED(normalize_log_probs, false, TN_UNSUPPORTED, "normalize_log_probs: log-probabilities that are not normalised are not built");
+    REFUSED(max_seq_idle_microseconds, 0, TN_INVALID_ARGUMENT, "max_seq_idle_microseconds is 0, must be 1 or more");
     REFUSED(max_attention_window, 64, TN_UNSUPPORTED, "max_attention_window: windows are built into plans and cannot be narrowed here");
     REFUSED(sink_token_length, 4, TN_UNSUPPORTED, "sink_token_length: sink tokens are built into plans and cannot be set here");
     REFUSED(debug_input_tensors, true, TN_UNSUPPORTED,
@@ -1090,32 +1081,6 @@ static void each_failing_allocation_of_enqueue_is_reported_and_queues_nothing(vo
         decoder->executor = NULL;
         assert_int_equal(tn_fault_num_live_blocks(&fault), 0);
     }
-}
-
-/* --- the device of the group -------------------------------------------------------------------------------------------------- */
-
-static int open_group(void **state, bool is_async) {
-    static tn_test_decoder decoder;
-    tn_device_options options;
-    tn_device_options_init(&options);
-    options.async = is_async;
-    options.async_seed = 11;
-    open_decoder(&decoder, "ref", &options);
-    *state = &decoder;
-    return 0;
-}
-
-static int open_synchronous(void **state) {
-    return open_group(state, false);
-}
-
-static int open_asynchronous(void **state) {
-    return open_group(state, true);
-}
-
-static int close_group(void **state) {
-    tn_test_decoder_close(*state);
-    return 0;
 }
 
 int main(void) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * executor_soak_test.c: 10,000 requests with cancels, time limits and failing post-processors in every phase, on a real engine:
+ * executor_soak_test.c: 10,000 requests, some with beams, with cancels, time limits and failing post-processors in every phase, on a real engine:
  * nothing is left behind, and whoever was left alone answers bitwise as alone.
  */
-#include "e2e/executor.h"
+#include "support/executor.h"
 
 #include <dirent.h>
 #include <time.h>
@@ -18,7 +18,7 @@ typedef struct soak {
     size_t lengths[NUM_PROMPTS];
     tn_response *alone[NUM_PROMPTS];
     uint32_t random;
-    int num_cancelled, num_timed_out, num_failed, num_whole;
+    int num_cancelled, num_timed_out, num_failed, num_whole, num_searches;
 } soak;
 
 static uint32_t random_below(soak *self, uint32_t below) {
@@ -31,6 +31,10 @@ static tn_request request_of(const soak *self, uint32_t prompt) {
     tn_request_init(&request, self->ids[prompt], self->lengths[prompt], ANSWER);
     request.client_id = prompt;
     if (prompt % 4 == 1) request.return_generation_logits = true;
+    if (prompt % 8 == 3) {
+        request.sampling.beam_width = 2 + (int32_t)(prompt / 8);
+        request.sampling.length_penalty = 1.0f;
+    }
     if (prompt % 4 != 2) return request;
     request.sampling.top_p = 0.9f;
     request.sampling.temperature = 1.5f;
@@ -55,10 +59,30 @@ static void refuse(void *user, tn_logits_view *views, size_t num_views) {
         if (views[i].num_ids % 7 == 0) views[i].status = TN_CANCELLED;
 }
 
+/* Whole searches are compared; those that were stopped show what they had. */
+static void compare_beams(const tn_response *response, const tn_response *alone) {
+    for (int32_t beam = 0; beam < tn_response_num_beams(alone); beam++) {
+        size_t count, wanted;
+        const int32_t *ids = tn_response_beam_ids(response, beam, &count), *expected = tn_response_beam_ids(alone, beam, &wanted);
+        assert_int_equal(count, wanted);
+        assert_memory_equal(ids, expected, count * sizeof *ids);
+        assert_true(tn_response_beam_score(response, beam) == tn_response_beam_score(alone, beam));
+    }
+}
+
+static bool take_beams(soak *self, tn_response *response, const tn_response *alone) {
+    bool is_final = tn_response_is_final(response), is_whole = tn_response_finish_reason(response) == TN_FINISH_LENGTH;
+    if (is_whole && tn_response_num_beams(response) == tn_response_num_beams(alone)) compare_beams(response, alone);
+    self->num_searches += is_whole;
+    tn_response_destroy(response);
+    return is_final;
+}
+
 /* Returns whether the request has ended. */
 static bool take(soak *self, tn_response *response, size_t *num_taken) {
     size_t count, wanted, prompt = (size_t)tn_response_client_id(response);
     const int32_t *tokens = tn_response_ids(response, &count), *expected = tn_response_ids(self->alone[prompt], &wanted);
+    if (tn_response_num_beams(self->alone[prompt]) > 1) return take_beams(self, response, self->alone[prompt]);
     bool is_final = tn_response_is_final(response);
     assert_true(*num_taken + count <= wanted);
     assert_memory_equal(tokens, expected + *num_taken, count * sizeof *tokens);
@@ -113,7 +137,9 @@ static void thousands_of_requests_leave_nothing_behind_and_disturb_nobody(void *
     assert_non_null(self);
     self->random = 3;
     open_decoder(&self->decoder, "cpu", NULL);
-    start(&self->decoder, 0, 0);
+    tn_executor_options alone_options = make_options();
+    alone_options.max_beam_width = 3;
+    tn_test_decoder_start(&self->decoder, &alone_options);
     tn_executor_info info;
     tn_executor_get_info(self->decoder.executor, &info);
     for (uint32_t i = 0; i < NUM_PROMPTS; i++) {
@@ -138,10 +164,12 @@ static void thousands_of_requests_leave_nothing_behind_and_disturb_nobody(void *
         options.max_batch_size = 12;
         options.host_cache_bytes = policy == TN_MAX_UTILIZATION ? info.cache_bytes / (size_t)info.num_blocks * 20 : 0;
         options.event_buffer_max_size = 50;
+        options.max_beam_width = 3;
         options.request_stats_max_iterations = 10;
         run(self, &options);
     }
-    assert_true(self->num_cancelled > 100 && self->num_timed_out > 100 && self->num_failed > 100 && self->num_whole > 5000);
+    assert_true(self->num_cancelled > 100 && self->num_timed_out > 100 && self->num_failed > 100 && self->num_whole > 4000 &&
+                self->num_searches > 500);
     tn_executor_destroy(self->decoder.executor);
     self->decoder.executor = NULL;
     assert_int_equal(tn_fault_num_live_blocks(&counter), 0);

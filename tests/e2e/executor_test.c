@@ -3,7 +3,7 @@
  * executor_test.c: requests from queue to response on a running engine: endings, cancelling, failing, sharing, on the reference
  * device, synchronous and asynchronous.
  */
-#include "e2e/executor.h"
+#include "support/executor.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -13,16 +13,6 @@
 
 /* *state: the decoder of the group. */
 enum { PROMPT = 40, ANSWER = 24 };
-
-static tn_request make_request(const int32_t *ids, size_t count, int32_t max_tokens) {
-    tn_request request;
-    tn_request_init(&request, ids, count, max_tokens);
-    return request;
-}
-
-static void nap(void) {
-    nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
-}
 
 /* The greedy answer to a prompt, alone. */
 static tn_response *answer_alone(tn_test_decoder *decoder, const int32_t *ids, size_t count, int32_t max_tokens) {
@@ -274,12 +264,6 @@ static void a_request_cancelled_in_the_queue_never_runs(void **state) {
     assert_cancelled(await(decoder, running), &count);
     assert_cancelled(await(decoder, last), &count);
     assert_no_block_left(decoder);
-}
-
-static int64_t num_steps(const tn_test_decoder *decoder) {
-    tn_executor_info info;
-    tn_executor_get_info(decoder->executor, &info);
-    return info.num_steps;
 }
 
 /* The cancelled request and one beside it, whose answer must not change. */
@@ -766,32 +750,6 @@ static void each_failing_allocation_of_starting_an_executor_is_reported_and_leak
             return;
         }
     }
-}
-
-/* --- the device of the group -------------------------------------------------------------------------------------------------- */
-
-static int open_group(void **state, bool is_async) {
-    static tn_test_decoder decoder;
-    tn_device_options options;
-    tn_device_options_init(&options);
-    options.async = is_async;
-    options.async_seed = 7;
-    open_decoder(&decoder, "ref", &options);
-    *state = &decoder;
-    return 0;
-}
-
-static int open_synchronous(void **state) {
-    return open_group(state, false);
-}
-
-static int open_asynchronous(void **state) {
-    return open_group(state, true);
-}
-
-static int close_group(void **state) {
-    tn_test_decoder_close(*state);
-    return 0;
 }
 
 int main(void) {

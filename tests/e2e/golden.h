@@ -21,7 +21,7 @@
 #include "format/json.h"
 #include "support/decoder.h"
 
-enum { GOLDEN_MAX_CASES = 3, GOLDEN_TOKENS = 24, GOLDEN_VOCAB = 320, GOLDEN_MAX_PROMPT = 64 };
+enum { GOLDEN_MAX_CASES = 3, GOLDEN_TOKENS = 24, GOLDEN_VOCAB = 320, GOLDEN_MAX_PROMPT = 64, GOLDEN_BEAMS = 4, GOLDEN_BEAM_TOKENS = 12 };
 /* tests/golden: logits are rounded to 1e-5, Hugging Face adds in another order. A GPU's exponentials and sines are less exact. */
 static inline double golden_tolerance(const tn_test_decoder *decoder) {
     return strcmp(decoder->device->backend->name, "cuda") == 0 ? 1e-3 : 2e-4;
@@ -32,6 +32,9 @@ typedef struct golden_case {
     size_t num_ids, num_positions;
     size_t positions[GOLDEN_MAX_PROMPT];
     float logits[GOLDEN_MAX_PROMPT][GOLDEN_VOCAB];
+    bool has_beams; /* generate(num_beams=4, max_new_tokens=12, length_penalty=1.0, early_stopping=True) */
+    int32_t beams[GOLDEN_BEAMS][GOLDEN_BEAM_TOKENS];
+    double scores[GOLDEN_BEAMS];
 } golden_case;
 
 typedef struct golden_model {
@@ -72,6 +75,26 @@ static inline void golden_read_case(const tn_json_value *object, golden_case *ou
     }
 }
 
+static inline void golden_read_beams(const tn_json_value *object, golden_case *out) {
+    const tn_json_value *beams = tn_json_find(object, "beam4"), *sequences, *scores;
+    out->has_beams = beams != NULL;
+    if (beams == NULL) return;
+    assert_int_equal(tn_json_get_array(beams, "sequences", NULL, &sequences), TN_OK);
+    assert_int_equal(tn_json_get_array(beams, "scores", NULL, &scores), TN_OK);
+    assert_int_equal(tn_json_count(sequences), GOLDEN_BEAMS);
+    assert_int_equal(tn_json_count(scores), GOLDEN_BEAMS);
+    for (size_t i = 0; i < GOLDEN_BEAMS; i++) {
+        const tn_json_value *ids = tn_json_at(sequences, i);
+        assert_int_equal(tn_json_count(ids), GOLDEN_BEAM_TOKENS);
+        for (size_t t = 0; t < GOLDEN_BEAM_TOKENS; t++) {
+            int64_t id;
+            assert_int_equal(tn_json_to_integer(tn_json_at(ids, t), 0, GOLDEN_VOCAB - 1, NULL, &id), TN_OK);
+            out->beams[i][t] = (int32_t)id;
+        }
+        assert_int_equal(tn_json_to_number(tn_json_at(scores, i), -1e6, 0.0, NULL, &out->scores[i]), TN_OK);
+    }
+}
+
 static inline golden_model *golden_load(const char *name, const char *config) {
     golden_model *model = calloc(1, sizeof *model);
     assert_non_null(model);
@@ -85,7 +108,10 @@ static inline golden_model *golden_load(const char *name, const char *config) {
     assert_int_equal(tn_json_get_array(tn_json_root(json), "cases", NULL, &cases), TN_OK);
     model->num_cases = tn_json_count(cases);
     assert_true(model->num_cases <= GOLDEN_MAX_CASES);
-    for (size_t i = 0; i < model->num_cases; i++) golden_read_case(tn_json_at(cases, i), &model->cases[i]);
+    for (size_t i = 0; i < model->num_cases; i++) {
+        golden_read_case(tn_json_at(cases, i), &model->cases[i]);
+        golden_read_beams(tn_json_at(cases, i), &model->cases[i]);
+    }
     tn_json_destroy(json);
     return model;
 }
@@ -150,20 +176,63 @@ static inline void golden_await(tn_test_decoder *decoder, uint64_t id, const gol
     tn_response_destroy(response);
 }
 
+static inline uint64_t golden_enqueue_beams(tn_test_decoder *decoder, const golden_case *example) {
+    tn_request request;
+    uint64_t id;
+    tn_request_init(&request, example->ids, example->num_ids, GOLDEN_BEAM_TOKENS);
+    request.sampling.beam_width = GOLDEN_BEAMS;
+    request.sampling.length_penalty = 1.0f;
+    request.sampling.early_stopping = 1;
+    assert_int_equal(tn_executor_enqueue(decoder->executor, &request, &id), TN_OK);
+    return id;
+}
+
+static inline void golden_await_beams(tn_test_decoder *decoder, uint64_t id, const golden_model *model, size_t index, const char *how) {
+    const golden_case *example = &model->cases[index];
+    tn_response *response;
+    assert_int_equal(tn_executor_await(decoder->executor, id, TN_FOREVER, &response), TN_OK);
+    if (tn_response_error(response) != NULL) fail_msg("%s: %s", model->name, tn_response_error(response));
+    assert_int_equal(tn_response_num_beams(response), GOLDEN_BEAMS);
+    for (int32_t beam = 0; beam < GOLDEN_BEAMS; beam++) {
+        size_t count;
+        const int32_t *ids = tn_response_beam_ids(response, beam, &count);
+        assert_int_equal(count, GOLDEN_BEAM_TOKENS);
+        for (size_t i = 0; i < count; i++)
+            if (ids[i] != example->beams[beam][i])
+                fail_msg("%s (%s), %s: beam %d: token %zu is %d, wanted %d", model->name, model->config, how, (int)beam, i, (int)ids[i],
+                         (int)example->beams[beam][i]);
+        double score = (double)tn_response_beam_score(response, beam);
+        if (!(fabs(score - example->scores[beam]) <= 1e-4))
+            fail_msg("%s (%s), %s: beam %d has score %.6f, wanted %.6f", model->name, model->config, how, (int)beam, score,
+                     example->scores[beam]);
+        assert_int_equal(tn_response_beam_finish_reason(response, beam), TN_FINISH_LENGTH);
+    }
+    tn_response_destroy(response);
+}
+
 /* Every case alone, then all in one batch; chunk 0: prompts whole. */
 static inline void golden_run(tn_test_decoder *decoder, const golden_model *model, int32_t chunk, const char *how) {
     tn_executor_options options;
     tn_executor_options_init(&options);
     options.max_chunk_tokens = chunk;
-    options.max_cache_tokens = 512;
+    options.max_cache_tokens = 1024;
+    options.max_beam_width = GOLDEN_BEAMS;
     tn_test_decoder_start(decoder, &options);
     char text[96];
     snprintf(text, sizeof text, "%s, alone", how);
     for (size_t i = 0; i < model->num_cases; i++) golden_await(decoder, golden_enqueue(decoder, &model->cases[i]), model, i, text);
+    for (size_t i = 0; i < model->num_cases; i++)
+        if (model->cases[i].has_beams) golden_await_beams(decoder, golden_enqueue_beams(decoder, &model->cases[i]), model, i, text);
     snprintf(text, sizeof text, "%s, in one batch", how);
-    uint64_t ids[GOLDEN_MAX_CASES];
-    for (size_t i = 0; i < model->num_cases; i++) ids[i] = golden_enqueue(decoder, &model->cases[i]);
-    for (size_t i = 0; i < model->num_cases; i++) golden_await(decoder, ids[i], model, i, text);
+    uint64_t ids[GOLDEN_MAX_CASES], beam_ids[GOLDEN_MAX_CASES];
+    for (size_t i = 0; i < model->num_cases; i++) {
+        if (model->cases[i].has_beams) beam_ids[i] = golden_enqueue_beams(decoder, &model->cases[i]);
+        ids[i] = golden_enqueue(decoder, &model->cases[i]);
+    }
+    for (size_t i = 0; i < model->num_cases; i++) {
+        golden_await(decoder, ids[i], model, i, text);
+        if (model->cases[i].has_beams) golden_await_beams(decoder, beam_ids[i], model, i, text);
+    }
 }
 
 static inline void golden_check_block_size(const golden_model *model, const char *path, const char *backend, int64_t tokens_per_block) {
@@ -171,7 +240,7 @@ static inline void golden_check_block_size(const golden_model *model, const char
     tn_model_options_init(&options);
     options.tokens_per_block = tokens_per_block;
     options.max_num_tokens = 128;
-    options.max_batch_size = 4;
+    options.max_batch_size = 8;
     tn_test_decoder decoder;
     tn_test_decoder_open(&decoder, path, backend, NULL, &options);
     char how[64];

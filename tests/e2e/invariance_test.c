@@ -2,11 +2,11 @@
  *
  * invariance_test.c: an answer does not depend on what runs beside it: logits bit for bit, within one plan.
  */
-#include "e2e/executor.h"
+#include "support/executor.h"
 
 enum { PROMPT = 45, ANSWER = 12 };
 
-static tn_request make_request(const int32_t *ids, size_t count) {
+static tn_request request_with_logits(const int32_t *ids, size_t count) {
     tn_request request;
     tn_request_init(&request, ids, count, ANSWER);
     request.return_generation_logits = true;
@@ -20,7 +20,7 @@ static void check_batch(const tn_test_decoder *decoder, const int32_t *ids, cons
     for (uint32_t i = 0; i < MAX_BATCH; i++) {
         size_t count = 1 + (i * 29) % 113;
         make_prompt(others[i], count, 100 + i);
-        tn_request request = i == 5 ? make_request(ids, PROMPT) : make_request(others[i], count);
+        tn_request request = i == 5 ? request_with_logits(ids, PROMPT) : request_with_logits(others[i], count);
         requests[i] = enqueue(decoder, &request);
     }
     for (int i = 0; i < MAX_BATCH; i++) {
@@ -34,7 +34,7 @@ static void check_engine(tn_test_decoder *decoder, const int32_t *ids, const tn_
     static const int32_t chunks[] = {0, 8, 24};
     for (int c = 0; c < 3; c++) {
         start(decoder, chunks[c], 0);
-        tn_request request = make_request(ids, PROMPT);
+        tn_request request = request_with_logits(ids, PROMPT);
         tn_response *cold = tn_test_answer(decoder, &request), *hit = tn_test_answer(decoder, &request);
         tn_request_timings timings;
         tn_response_timings(hit, &timings);
@@ -86,7 +86,7 @@ static void check(const char *model, const char *backend, tn_dtype float_dtype, 
     snprintf(path, sizeof path, TN_TEST_DATA "/models/%s", model);
     tn_test_decoder_open(&decoder, path, backend, NULL, &options);
     start(&decoder, 0, 0);
-    tn_request request = make_request(ids, PROMPT);
+    tn_request request = request_with_logits(ids, PROMPT);
     tn_response *alone = tn_test_answer(&decoder, &request);
     request.return_context_logits = true;
     tn_response *prompt = tn_test_answer(&decoder, &request);
@@ -132,7 +132,7 @@ static void on_the_asynchronous_device_depth_two_equals_depth_one(void **state) 
         for (uint32_t i = 0; i < 6; i++) {
             size_t count = 3 + i * 17;
             make_prompt(ids[i], count, 200 + i);
-            tn_request request = make_request(ids[i], count);
+            tn_request request = request_with_logits(ids[i], count);
             request.sampling.top_p = 0.9f; /* draws depend on seed and position only */
             request.sampling.temperature = 1.5f;
             request.sampling.seed = i;

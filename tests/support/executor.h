@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * executor.h: what the tests of the running executor share: the golden model llama-gqa, prompts, whole answers to compare.
+ * executor.h: what the tests of the running executor share: the golden model llama-gqa on a device (also as a group of tests:
+ * *state is its decoder), requests, prompts, whole answers to compare.
  */
-#ifndef TN_TESTS_E2E_EXECUTOR_H_
-#define TN_TESTS_E2E_EXECUTOR_H_
+#ifndef TN_TESTS_SUPPORT_EXECUTOR_H_
+#define TN_TESTS_SUPPORT_EXECUTOR_H_
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 
 #include <cmocka.h>
 #include <math.h>
+#include <time.h>
 
 #include "support/decoder.h"
 
@@ -38,6 +40,18 @@ static inline void open_decoder(tn_test_decoder *decoder, const char *backend, c
     tn_test_decoder_open(decoder, MODEL, backend, device_options, &options);
 }
 
+static inline tn_executor_options make_options(void) {
+    tn_executor_options options;
+    tn_executor_options_init(&options);
+    return options;
+}
+
+static inline tn_request make_request(const int32_t *ids, size_t count, int32_t max_tokens) {
+    tn_request request;
+    tn_request_init(&request, ids, count, max_tokens);
+    return request;
+}
+
 static inline void start(tn_test_decoder *decoder, int32_t chunk, int32_t depth) {
     tn_executor_options options;
     tn_executor_options_init(&options);
@@ -56,6 +70,17 @@ static inline tn_response *await(const tn_test_decoder *decoder, uint64_t id) {
     tn_response *response;
     assert_int_equal(tn_executor_await(decoder->executor, id, TN_FOREVER, &response), TN_OK);
     return response;
+}
+
+/* A moment for the loop. */
+static inline void nap(void) {
+    nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
+}
+
+static inline int64_t num_steps(const tn_test_decoder *decoder) {
+    tn_executor_info info;
+    tn_executor_get_info(decoder->executor, &info);
+    return info.num_steps;
 }
 
 static inline void assert_no_block_left(const tn_test_decoder *decoder) {
@@ -86,6 +111,32 @@ static inline void assert_same_answer(const tn_response *a, const tn_response *b
     for (size_t i = 0; i < count * VOCAB; i++)
         if (logits_a[i] != logits_b[i])
             fail_msg("logit %zu of generated token %zu: %.9g and %.9g", i % VOCAB, i / VOCAB, (double)logits_a[i], (double)logits_b[i]);
+}
+
+/* --- the decoder of a group of tests ------------------------------------------------------------------------------------------ */
+
+static inline int open_group(void **state, bool is_async) {
+    static tn_test_decoder decoder;
+    tn_device_options options;
+    tn_device_options_init(&options);
+    options.async = is_async;
+    options.async_seed = 7;
+    open_decoder(&decoder, "ref", &options);
+    *state = &decoder;
+    return 0;
+}
+
+static inline int open_synchronous(void **state) {
+    return open_group(state, false);
+}
+
+static inline int open_asynchronous(void **state) {
+    return open_group(state, true);
+}
+
+static inline int close_group(void **state) {
+    tn_test_decoder_close(*state);
+    return 0;
 }
 
 #endif
