@@ -39,6 +39,10 @@ TN_API TN_MUST_CHECK tn_status tn_context_set_input_shape(tn_context *context, c
 /* The shape of an output for the inputs set; −1 where it is known only after running. */
 TN_API TN_MUST_CHECK tn_status tn_context_get_shape(const tn_context *context, const char *name, tn_dims *out_dims);
 
+/* Bytes that the memory of an input or output must have for the inputs set: of its shape, or of its bound where that is known only
+ * after running. */
+TN_API TN_MUST_CHECK tn_status tn_context_get_max_size(tn_context *context, const char *name, size_t *out_bytes);
+
 /* Memory that the device can reach (cpu: any; ref async and cuda: device memory) of at least the tensor's bytes; of an output
  * whose size is known only after running, the bytes of its bound. Host inputs and outputs: host memory. NULL: not set. */
 TN_API TN_MUST_CHECK tn_status tn_context_set_address(tn_context *context, const char *name, void *memory);

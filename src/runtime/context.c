@@ -252,6 +252,16 @@ void *tn_context_buffer(tn_context *context, const char *name) {
     return io->own;
 }
 
+tn_status tn_context_get_max_size(tn_context *context, const char *name, size_t *out_bytes) {
+    uint32_t index;
+    *out_bytes = 0;
+    tn_status status = find_io(context, name, "size a tensor", &index);
+    if (status == TN_OK) status = tn_context_resolve(context);
+    if (status != TN_OK) return status;
+    if (tn_tensor_room(context->function, context->function->io[index], context->values, out_bytes)) return TN_OK;
+    return tn_fail(context->diag, TN_INVALID_ARGUMENT, "cannot size '%s': its shape is too large", name);
+}
+
 tn_status tn_context_read(tn_context *context, const char *name, size_t offset, size_t size_bytes, void *dst, tn_stream *stream) {
     uint32_t index;
     size_t room;

@@ -59,7 +59,10 @@ static void hand_made_plan_runs_at_several_shapes(void **state) {
         assert_scaled(x, y, n);
         for (int i = n * 4; i < 32; i++) assert_true(((uint8_t *)&y[i])[0] == 0x55);
         tn_dims dims;
+        size_t bytes;
         assert_int_equal(tn_context_get_shape(context, "y", &dims), TN_OK);
+        assert_int_equal(tn_context_get_max_size(context, "y", &bytes), TN_OK);
+        assert_int_equal(bytes, dims.d[0] * dims.d[1] * 4);
         assert_int_equal(dims.rank, 2);
         assert_int_equal(dims.d[0], n);
         assert_int_equal(tn_context_get_shape(context, "x", &dims), TN_OK);
@@ -74,6 +77,12 @@ static void wrong_shapes_are_refused_with_both_ranges(void **state) {
     tn_dims dims;
     assert_int_equal(tn_context_get_shape(context, "y", &dims), TN_INVALID_ARGUMENT);
     assert_true(diag_says(diag, "the shape of input 'x' is not set"));
+    size_t bytes;
+    assert_int_equal(tn_context_get_max_size(context, "y", &bytes), TN_INVALID_ARGUMENT);
+    assert_true(diag_says(diag, "the shape of input 'x' is not set"));
+    assert_int_equal(tn_context_get_max_size(context, "nothing", &bytes), TN_INVALID_ARGUMENT);
+    assert_true(diag_says(diag, "no input or output 'nothing'"));
+    assert_int_equal(bytes, 0);
     assert_int_equal(tn_context_set_input_shape(context, "z", TN_DIMS(1, 4)), TN_INVALID_ARGUMENT);
     assert_true(diag_says(diag, "no input 'z'"));
     assert_int_equal(tn_context_set_input_shape(context, "y", TN_DIMS(1, 4)), TN_INVALID_ARGUMENT);
