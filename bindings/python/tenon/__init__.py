@@ -19,7 +19,13 @@ from typing import Any, List
 from .version import __version__
 
 # name in this package: module that defines it
-_NAMES: dict = {
+_NAMES = {
+    "LLM": "llm",
+    "RequestOutput": "llm",
+    "CompletionOutput": "llm",
+    "SamplingParams": "sampling_params",
+    "Tokenizer": "tokenizer",
+    "build_engine": "engine",
 }
 _MODULES = ("bindings", "engine", "errors")
 

@@ -48,6 +48,11 @@ class Engine:
         return cls._make(lambda *rest: lib.tn_engine_load_memory(buffer, source.size, *rest), keep=[buffer, room])
 
     @classmethod
+    def from_plan(cls, plan: Any) -> "Engine":
+        """Of what :func:`build_plan` gave; the weights are used where they are."""
+        return cls._make(lib.tn_engine_create, plan)
+
+    @classmethod
     def _make(cls, load: Any, *first: Any, keep: Any = ()) -> "Engine":
         diag = Diag()
         options = ffi.new("tn_engine_options *")

@@ -18,6 +18,7 @@ class                         also a                                   what the 
 ``TimedOutError``             ``TimeoutError``                         the time is over; the work may go on
 ``IoError``                   ``OSError``                              the operating system refused
 ``InternalError``                                                      a defect of Tenon: report it
+``RequestError``                                                       of ``tenon.LLM``: a request was refused or failed
 ============================  =======================================  ====================================================
 """
 
@@ -104,6 +105,12 @@ class IoError(TenonError, OSError):
 
 class InternalError(TenonError):
     status = 11
+
+
+class RequestError(TenonError):
+    """A request was refused, or failed while it ran; the message says why. No other request suffers."""
+
+    status = 1
 
 
 class TenonWarning(RuntimeWarning):

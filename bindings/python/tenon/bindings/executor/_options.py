@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, List
+from typing import Any, List, NamedTuple
 
 import numpy
 
@@ -105,6 +105,23 @@ def cache_salt_of(request: Request) -> int:
     return salt
 
 
+class More(NamedTuple):
+    """What tenon.LLM asks for beyond upstream's Request; stands in its ``__dict__`` under ``MORE``, and what it gives in the Result's."""
+
+    end_ids: List[int]  # further ids that end an answer
+    num_log_probs: int  # −1: none; K: of each token, and of the K most likely
+    prompt_log_probs: bool
+
+
+MORE = "_more"
+
+
+def _fill_more(target: Any, more: More, keep: List[Any]) -> None:
+    keep.append(ffi.new("int32_t[]", more.end_ids))
+    target.more_end_ids, target.num_more_end_ids = keep[-1], len(more.end_ids)
+    target.num_log_probs, target.return_prompt_log_probs = more.num_log_probs, more.prompt_log_probs
+
+
 def fill_request(target: Any, request: Request, keep: List[Any]) -> None:
     """``target``: tn_request *; what it points to lives in ``keep``. The post-processor of its own is the caller's."""
     values = request.__dict__
@@ -140,6 +157,9 @@ def fill_request(target: Any, request: Request, keep: List[Any]) -> None:
     if values["kv_cache_retention_config"] is not None:
         target.retention = _retention(values["kv_cache_retention_config"], keep)
     target.features = features_of(request)
+    more = values.get(MORE)
+    if more is not None:
+        _fill_more(target, more, keep)
 
 
 # --- the executor's options ----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from ..._ffi import Diag, check, decode, encode, ffi, lib, owned
 from ..._record import UInt64
 from ..._tensor import give
 from ...errors import InvalidArgumentError, NotFoundError, UnavailableError, UnsupportedError
-from ._options import fill_options, fill_request
+from ._options import MORE, fill_options, fill_request
 from ._processors import Processor, call_processor
 from .config import ExecutorConfig
 from .enums import FinishReason, ModelType, RequestStage
@@ -40,7 +40,7 @@ def _shut_down_all() -> None:
 class _Pending:
     """What a response needs to know of its request until the final one is taken."""
 
-    __slots__ = ("prompt", "streaming", "returns_all", "returns_log_probs", "log_probs", "processor")
+    __slots__ = ("prompt", "streaming", "returns_all", "returns_log_probs", "log_probs", "processor", "more")
 
     def __init__(self, request: Request, processor: Optional[Processor]) -> None:
         values = request.__dict__
@@ -51,6 +51,7 @@ class _Pending:
         self.prompt = [] if self.streaming or values["output_config"].exclude_input_from_output else values["input_token_ids"]
         self.log_probs: Dict[int, List[float]] = {}
         self.processor = processor
+        self.more = values.get(MORE)
 
 
 class Executor:
@@ -253,6 +254,8 @@ class Executor:
             values["log_probs"] = own
             values["cum_log_probs"] = [float(lib.tn_response_beam_cum_log_prob(response, beam)) for beam in beams]
         self._add_logits(response, pending, generated, values)
+        if pending.more is not None:
+            values[MORE] = _more_of(response, generated, count)
         return Result._of(**values)
 
     def _add_logits(self, response: Any, pending: _Pending, generated: List[List[int]], values: Dict[str, Any]) -> None:
@@ -460,6 +463,19 @@ def _debug_tensor(tensor: Any) -> Any:
 def _own_log_probs(response: Any, beam: int, num_tokens: int, count: Any) -> List[float]:
     """Of the chosen tokens of this response."""
     return [lib.tn_response_beam_log_probs(response, beam, i, count)[0].value for i in range(num_tokens)]
+
+
+def _more_of(response: Any, generated: List[List[int]], count: Any) -> Any:
+    """([beams][tokens] of [(id, log-probability)], its own first; the prompt's log-probabilities)."""
+    rows = []
+    for beam, ids in enumerate(generated):
+        rows.append([])
+        for i in range(len(ids)):
+            row = lib.tn_response_beam_log_probs(response, beam, i, count)
+            if row != ffi.NULL:
+                rows[-1].append([(row[k].id, row[k].value) for k in range(count[0])])
+    prompt = lib.tn_response_prompt_log_probs(response, count)
+    return rows, ffi.unpack(prompt, count[0]) if prompt != ffi.NULL and count[0] else []
 
 
 def _time(ns: int) -> datetime.timedelta:
