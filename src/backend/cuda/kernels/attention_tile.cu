@@ -341,8 +341,8 @@ template <typename S> __device__ __forceinline__ void attend_tile(const tn_cuda_
     int k_dim = (int)args.constants[K_DIM], v_dim = (int)args.constants[V_DIM];
     int window = (int)args.constants[WINDOW], kv_head = blockIdx.x % num_kv_heads;
     float soft_cap = (float)constant_real(args, SOFT_CAP);
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     if (threadIdx.x == 0)
         shared.tile = find_query_tile<S::POSITIONS>(args, group, (int)(gridDim.x / num_kv_heads - 1 - blockIdx.x / num_kv_heads));
     __syncthreads();

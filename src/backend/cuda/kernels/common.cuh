@@ -9,7 +9,9 @@
  *   1. it may read weights at once: nothing in a segment writes them;
  *   2. every thread that reads or writes anything else calls wait_for_previous() first, and at least one thread of each
  *      block does, so that "this kernel has ended" means "all before it have ended";
- *   3. it calls let_next_start() as soon as its own loads of weights are on their way.
+ *   3. it calls let_next_start() as soon as its own loads of weights are on their way, before it waits: the kernels behind a
+ *      small one then read weights while the one before it is at work. A kernel starts when all blocks of the one before it have
+ *      come this far, so nothing that waits takes the place of what it waits for.
  */
 #ifndef TN_BACKEND_CUDA_KERNELS_COMMON_CUH_
 #define TN_BACKEND_CUDA_KERNELS_COMMON_CUH_
@@ -85,6 +87,13 @@ __device__ __forceinline__ uint4 load_once(const void *address) {
     uint4 x;
     asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w) : "l"(address));
     return x;
+}
+
+/* 16 bytes and multiples of them, from an address that is one, on their way to the second-level cache. */
+__device__ __forceinline__ void fetch_to_l2(const void *address, uint32_t num_bytes) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(address), "r"(num_bytes));
+#endif
 }
 
 __device__ __forceinline__ float warp_sum(float x) {

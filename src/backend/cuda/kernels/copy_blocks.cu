@@ -15,8 +15,8 @@ static void copy_run(char *dst, const char *src, long long size_bytes) {
 }
 
 TN_KERNEL(copy_kv_block, 128) {
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     char *head = (char *)args.buffers[0] + blockIdx.x * args.constants[C_HEAD];
     char *dst = head + args.constants[C_DST];
     const char *src = head + args.constants[C_SRC];

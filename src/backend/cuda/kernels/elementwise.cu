@@ -10,8 +10,8 @@ enum { COUNT, KIND, PERIOD /* the second operand repeats after so many elements 
 
 TN_KERNEL(elementwise, 256) {
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     if (i >= args.constants[COUNT]) return;
     float a = ((const float *)args.buffers[0])[i], b = ((const float *)args.buffers[1])[i % args.constants[PERIOD]], y;
     switch ((int)args.constants[KIND]) {
@@ -27,8 +27,8 @@ TN_KERNEL(elementwise, 256) {
 
 TN_KERNEL(unary, 256) {
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     if (i >= args.constants[COUNT]) return;
     float x = ((const float *)args.buffers[0])[i], y;
     switch ((int)args.constants[KIND]) {
@@ -50,8 +50,8 @@ TN_KERNEL(unary, 256) {
 
 TN_KERNEL(activation, 256) {
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     if (i < args.constants[COUNT]) ((float *)args.buffers[1])[i] = activate((int)args.constants[KIND], ((const float *)args.buffers[0])[i]);
 }
 
@@ -62,8 +62,8 @@ TN_KERNEL(softmax_rows, 256) {
     int columns = (int)args.constants[SOFTMAX_COLUMNS];
     const float *x = (const float *)args.buffers[0] + (int64_t)blockIdx.x * columns;
     float *y = (float *)args.buffers[1] + (int64_t)blockIdx.x * columns, largest = -INFINITY, sum = 0.0f;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     for (int i = threadIdx.x; i < columns; i += blockDim.x) largest = fmaxf(largest, x[i]);
     largest = block_max(largest, scratch);
     for (int i = threadIdx.x; i < columns; i += blockDim.x) sum += expf(x[i] - largest);

@@ -29,8 +29,8 @@ TN_KERNEL(rotary, 32 * WARPS) {
     float *head = heads[threadIdx.x / 32];
     int lane = threadIdx.x % 32, dim = (int)args.constants[ROTARY_DIM], columns = (int)args.constants[ROTARY_TABLE_COLUMNS];
     int64_t index = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     if (index >= args.constants[ROTARY_NUM_HEADS]) return;
     const float *x = (const float *)args.buffers[0] + index * dim;
     float *y = (float *)args.buffers[2] + index * dim;
@@ -79,8 +79,8 @@ __device__ __forceinline__ T *find_head(const tn_cuda_args &args, void *cache, i
 template <typename T> __device__ __forceinline__ void update_cache(const tn_cuda_args &args) {
     int lane = threadIdx.x % 32, num_kv_heads = (int)args.constants[NUM_KV_HEADS];
     int64_t index = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     if (index >= args.constants[NUM_TOKENS] * 2 * num_kv_heads) return;
     int token = (int)(index / (2 * num_kv_heads)), head = (int)(index % num_kv_heads);
     bool is_value = index % (2 * num_kv_heads) >= num_kv_heads;
@@ -107,8 +107,8 @@ template <typename T> __device__ __forceinline__ void split_qkv(const tn_cuda_ar
     int lane = threadIdx.x % 32, num_heads = (int)args.constants[NUM_HEADS], num_kv_heads = (int)args.constants[NUM_KV_HEADS];
     int k_dim = (int)args.constants[K_DIM], v_dim = (int)args.constants[V_DIM], heads_a_token = num_heads + 2 * num_kv_heads;
     int64_t index = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     if (index >= args.constants[NUM_TOKENS] * heads_a_token) return;
     int token = (int)(index / heads_a_token), h = (int)(index % heads_a_token), kv_head = h - num_heads;
     bool is_query = h < num_heads, is_value = kv_head >= num_kv_heads;

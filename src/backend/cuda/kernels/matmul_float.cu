@@ -30,8 +30,8 @@ template <int T, bool GROUPED> __device__ __forceinline__ void multiply_tile(con
     enum { TILE = 16 * T, DEPTH = 64 / T, QUADS = DEPTH / 4, WIDTH = TILE + PAD }; /* one quad of x and of w a thread */
     __shared__ float slices[2][2][DEPTH][WIDTH];                                   /* [side][x, w] */
     long long n = args.constants[TN_MATMUL_N], k = args.constants[TN_MATMUL_K];
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     tile_place tile = find_tile<TILE, GROUPED>(args, TILE);
     if (tile.num_rows == 0) return;
 

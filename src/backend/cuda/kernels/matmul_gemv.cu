@@ -13,7 +13,7 @@
  */
 #include "backend/cuda/kernels/matmul.cuh"
 
-enum { NUM_WEIGHT_ROWS = 4, MAX_WARPS = 8 };
+enum { NUM_WEIGHT_ROWS = 4, MAX_WARPS = 8, FETCHED = 32 << 10 /* bytes a block */ };
 
 /* Sums each of N values over the warp: lane l returns the sum of value l / (32 / N). N is a power of two up to 32. */
 template <int N, int OFFSET = 16> __device__ __forceinline__ float warp_sums(float (&values)[N]) {
@@ -47,9 +47,9 @@ struct gemv_shape {
     bool gated;
 };
 
-/* Row i of the set in a granule. Behind the end: the last row, which is read and not stored. */
-__device__ __forceinline__ int weight_row(const gemv_shape &s, int granule, int i) {
-    int slot = granule * s.num_sets + s.set, row;
+/* Row i of a set in a granule. Behind the end: the last row, which is read and not stored. */
+__device__ __forceinline__ int weight_row(const gemv_shape &s, int granule, int set, int i) {
+    int slot = granule * s.num_sets + set, row;
     if (s.gated)
         row = (int)gate_row(slot * (NUM_WEIGHT_ROWS / 2) + i % (NUM_WEIGHT_ROWS / 2)) + i / (NUM_WEIGHT_ROWS / 2) * TN_MATMUL_STRIP;
     else
@@ -63,9 +63,25 @@ __device__ __forceinline__ void load_step(step_weights &w, const weight_place &p
     if (granule >= s.num_granules || vector >= s.num_vectors) return;
 #pragma unroll
     for (int i = 0; i < NUM_WEIGHT_ROWS; i++) {
-        long long row = weight_row(s, granule, i);
+        long long row = weight_row(s, granule, s.set, i);
         w.data[i] = load_once(place.data + row * place.row_bytes + vector * 16ll);
         w.scale[i] = W::scale(place.scales + row * place.scale_row_bytes, vector);
+    }
+}
+
+/* Rows of the weight are on their way to the second-level cache while the kernels before are at work: of each set, the first
+ * thread of row i asks for what follows the first step in the row, then for rows of the next granules, FETCHED bytes in all. */
+__device__ __forceinline__ void fetch_ahead(const weight_place &place, const gemv_shape &s) {
+    int set = threadIdx.x / NUM_WEIGHT_ROWS, i = threadIdx.x % NUM_WEIGHT_ROWS;
+    long long left = FETCHED / (s.num_sets * NUM_WEIGHT_ROWS), first = s.threads * 16ll;
+    for (int granule = blockIdx.x; granule < s.num_granules && left > 0; granule += gridDim.x) {
+        const uint8_t *row = place.data + (long long)weight_row(s, granule, set, i) * place.row_bytes;
+        long long bytes = place.row_bytes - first < left ? place.row_bytes - first : left;
+        if (bytes > 0) {
+            fetch_to_l2(row + first, (uint32_t)bytes);
+            left -= bytes;
+        }
+        first = 0;
     }
 }
 
@@ -165,8 +181,13 @@ template <typename W, int ROWS, bool GROUPED> __device__ __forceinline__ void mu
     step_weights now = {}, next = {};
     int granule = blockIdx.x, chunk = 0, parity = 0;
     load_step<W>(now, place, s, granule, chunk);
-    if constexpr (!GROUPED) wait_for_previous();
-    let_next_start();
+    if constexpr (GROUPED) {
+        let_next_start();
+    } else {
+        if (threadIdx.x < s.num_sets * NUM_WEIGHT_ROWS) fetch_ahead(place, s);
+        let_next_start();
+        wait_for_previous();
+    }
 
     const float *x = (const float *)args.buffers[0] + x_row * k;
     int x_offset[ROWS];
@@ -197,8 +218,8 @@ template <typename W, bool GROUPED> __device__ __forceinline__ void multiply_any
     bool gated = is_gated(args);
     long long column = (long long)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
     if (gated) column = gate_row(column);
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     if (column >= n) return;
     for (long long row = blockIdx.y; row < args.constants[TN_MATMUL_ROWS]; row += gridDim.y) {
         long long x_row = row, group = 0;

@@ -109,8 +109,8 @@ template <typename W, int ROWS, bool GROUPED> __device__ __forceinline__ void mu
     __shared__ __align__(128) uint8_t slices[2][SLICE_BYTES];
     int n = (int)args.constants[TN_MATMUL_N], k = (int)args.constants[TN_MATMUL_K];
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32, piece = threadIdx.x % PIECES, row = threadIdx.x / PIECES;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     tile_place tile = find_tile<ROWS, GROUPED>(args, COLUMNS);
     if (tile.num_rows == 0) return;
 

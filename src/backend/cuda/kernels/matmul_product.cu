@@ -11,8 +11,8 @@ enum { N, K, OUTPUT, A_ROW, A_K, B_K, B_COLUMN, PER_BATCH, INNER, A_OUTER, A_INN
 TN_KERNEL(product, 256) {
     const long long *c = args.constants;
     long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     if (index >= c[COUNT]) return;
     long long batch = index / c[PER_BATCH], row = index % c[PER_BATCH] / c[N], column = index % c[N];
     const float *a = (const float *)args.buffers[0] + batch / c[INNER] * c[A_OUTER] + batch % c[INNER] * c[A_INNER] + row * c[A_ROW];

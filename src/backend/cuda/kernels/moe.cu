@@ -12,8 +12,8 @@ enum { MAX_EXPERTS = 512, PER_LANE = MAX_EXPERTS / 32, ROUTE_WARPS = 4 };
 TN_KERNEL(route_choose, 32 * ROUTE_WARPS) {
     int lane = threadIdx.x % 32, token = blockIdx.x * ROUTE_WARPS + threadIdx.x / 32, experts = (int)args.constants[NUM_EXPERTS];
     int top_k = (int)args.constants[TOP_K], type = (int)args.constants[ROUTE_TYPE], output = (int)args.constants[OUTPUT];
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     if (token >= args.constants[NUM_TOKENS]) return;
     const float *logits = (const float *)args.buffers[0] + (int64_t)token * experts;
     const float *bias = args.constants[HAS_BIAS] ? (const float *)args.buffers[1] : nullptr;
@@ -86,8 +86,8 @@ TN_KERNEL(route_sort, 32 * ROUTE_WARPS) {
     int count = (int)(args.constants[NUM_TOKENS] * args.constants[TOP_K]);
     const int32_t *chosen = (const int32_t *)args.buffers[output + 3];
     int32_t *start = (int32_t *)args.buffers[output], *order = (int32_t *)args.buffers[output + 1];
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     if (expert > args.constants[NUM_EXPERTS]) return;
     int before = 0;
     for (int i = lane; i < count; i += 32) before += chosen[i] < expert;
@@ -107,16 +107,16 @@ enum { COMBINE_ROWS /* T·K */, COMBINE_COLUMNS, COMBINE_TOP_K };
 
 TN_KERNEL(combine_places, 256) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     if (i < args.constants[COMBINE_ROWS]) ((int32_t *)args.buffers[4])[((const int32_t *)args.buffers[1])[i]] = i;
 }
 
 TN_KERNEL(combine, 256) {
     int columns = (int)args.constants[COMBINE_COLUMNS], top_k = (int)args.constants[COMBINE_TOP_K], token = blockIdx.x;
     int column = blockIdx.y * blockDim.x + threadIdx.x;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     if (column >= columns) return;
     const int32_t *places = (const int32_t *)args.buffers[4] + (int64_t)token * top_k;
     const float *scores = (const float *)args.buffers[2] + (int64_t)token * top_k, *y = (const float *)args.buffers[0];

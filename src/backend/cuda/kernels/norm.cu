@@ -42,8 +42,8 @@ TN_KERNEL(normalize_short_rows, 1024) {
         row.residual = (const float4 *)((const float *)args.buffers[3] + start);
         row.sum = (float4 *)((float *)args.buffers[args.constants[OUTPUT] + 1] + start);
     }
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
 
     float mean = 0.0f, squares = 0.0f;
 #pragma unroll
@@ -78,8 +78,8 @@ TN_KERNEL(normalize_rows, 1024) {
     const float *x = (const float *)args.buffers[0] + start, *scale = (const float *)args.buffers[1];
     const float *bias = args.constants[HAS_BIAS] ? (const float *)args.buffers[2] : nullptr;
     float *y = (float *)args.buffers[args.constants[OUTPUT]] + start;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
 
     if (args.constants[HAS_RESIDUAL]) {
         const float *residual = (const float *)args.buffers[3] + start;

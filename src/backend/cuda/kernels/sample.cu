@@ -315,8 +315,8 @@ TN_KERNEL(sample_rows, THREADS) {
     s.raw = (const float *)args.buffers[0] + (int64_t)row * vocab;
     s.logits = (float *)args.buffers[output + 4] + (int64_t)row * vocab;
     s.allowed = args.constants[HAS_MASK] ? (const uint32_t *)args.buffers[4] + (int64_t)row * ((vocab + 31) / 32) : nullptr;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
 
     /* The largest raw logit, and Σ e^(x − largest) with 1 for the largest itself, also if it is infinite. Each thread keeps the
      * best two of its own: the largest log-probabilities are mostly among them. */

@@ -9,6 +9,7 @@
 
 /* The sequence s with query_start[s] ≤ token < query_start[s + 1]; −1 if there is none. query_start ascends. */
 __device__ __forceinline__ int find_sequence(const int32_t *query_start, int num_seqs, int token) {
+    if (token < num_seqs && query_start[token] == token && query_start[token + 1] > token) return token; /* a token each */
     int low = 0, high = num_seqs; /* the last start ≤ token is in [low, high) */
     while (high - low > 1) {
         int middle = (low + high) / 2;

@@ -14,8 +14,8 @@ TN_KERNEL(token_ids, 256) {
     const int32_t *ids = (const int32_t *)args.buffers[0], *query_start = (const int32_t *)args.buffers[1];
     const int32_t *seq_slot = (const int32_t *)args.buffers[2];
     int token = blockIdx.x * blockDim.x + threadIdx.x;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     if (token >= args.constants[IDS_NUM_TOKENS]) return;
     int32_t id = ids[token];
     if (id < 0) {
@@ -40,8 +40,8 @@ __device__ __forceinline__ int64_t find_row(const tn_cuda_args &args) {
 template <typename T> __device__ __forceinline__ void gather_row(const tn_cuda_args &args) {
     int columns = (int)args.constants[GATHER_COLUMNS];
     float *y = (float *)args.buffers[2] + (int64_t)blockIdx.x * columns;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     int64_t row = find_row(args);
     const T *x = (const T *)args.buffers[0] + (row < 0 ? 0 : row) * columns;
     for (int i = threadIdx.x; i < columns; i += blockDim.x) y[i] = row < 0 ? 0.0f : to_float(x[i]);
@@ -61,8 +61,8 @@ __device__ __forceinline__ void gather_planes(const tn_cuda_args &args, tn_plane
     int64_t columns = args.constants[GATHER_COLUMNS];
     float *y = (float *)args.buffers[2] + blockIdx.x * columns;
     const char *weight = (const char *)args.buffers[0];
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     int64_t row = find_row(args);
     for (int64_t i = threadIdx.x; i < columns; i += blockDim.x) {
         float value = 0.0f;
@@ -93,8 +93,8 @@ enum { TABLE_NUM_ANGLES, TABLE_HALF, TABLE_SCALE };
 
 TN_KERNEL(rotary_table, 128) {
     int index = blockIdx.x * blockDim.x + threadIdx.x, half = (int)args.constants[TABLE_HALF];
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     if (index >= args.constants[TABLE_NUM_ANGLES]) return;
     int token = index / half, i = index % half;
     double scale = constant_real(args, TABLE_SCALE), sine, cosine;
