@@ -216,6 +216,19 @@ static void make_prompt_attention(tn_case_build *build) {
     make_attention(build);
 }
 
+/* Many heads for one key/value head: 8, and 10, which a block of a kernel need not take at once. */
+static void make_attention_of_16(tn_case_build *build) {
+    set_geometry(build);
+    fill_cache(build, 16);
+    add_attention(build, build->from->variant, 16, build->from->y);
+}
+
+static void make_attention_of_20(tn_case_build *build) {
+    set_geometry(build);
+    fill_cache(build, 20);
+    add_attention(build, build->from->variant, 20, build->from->y);
+}
+
 /* KV_CACHE_UPDATE and QKV_CACHE are seen through what ref-like attention of the same backend reads: the case's subject is then
  * the attention, with the writer before it. */
 enum { QKV_TABLE = 1, QKV_Q_NORM = 2, QKV_K_NORM = 4, QKV_INTERLEAVED = 8 };
@@ -275,6 +288,23 @@ static void add_prompts(tn_case_list *list) {
                 added->rows = NUM_SEQUENCES, added->has_windows = true;
                 /* queries in bfloat16 move scores of a deviation of up to 4 by up to 0.02, and weights by as much */
                 if (stored[d] == TN_BFLOAT16) added->rounded_factor = 4.0;
+            }
+}
+
+static void add_groups(tn_case_list *list) {
+    static const tn_dtype stored[] = {TN_FLOAT16, TN_BFLOAT16};
+    static const struct { int64_t page, k, v; } shapes[] = {{32, 128, 128}, {64, 64, 64}, {16, 72, 96}};
+    for (size_t d = 0; d < 2; d++)
+        for (size_t shape = 0; shape < 3; shape++)
+            for (int heads = 16; heads <= 20; heads += 4) {
+                tn_case *added = tn_cases_add(list, TN_OP_ATTENTION, heads == 16 ? make_attention_of_16 : make_attention_of_20,
+                                              "group of %d heads %s page %lld heads %lldx%lld", heads, tn_dtype_name(stored[d]),
+                                              (long long)shapes[shape].page, (long long)shapes[shape].k, (long long)shapes[shape].v);
+                added->variant = shape == 1 ? ATTENTION_SINK_TOKENS : ATTENTION_PLAIN, added->option = (int)shapes[shape].page;
+                added->k = shapes[shape].k, added->n = shapes[shape].v;
+                added->encoding = tn_encoding_plain(stored[d]);
+                added->rows = NUM_SEQUENCES, added->has_windows = true;
+                if (stored[d] == TN_BFLOAT16) added->rounded_factor = 4.0; /* as of prompts */
             }
 }
 
@@ -423,6 +453,7 @@ void tn_cases_add_decoder(tn_case_list *list) {
         }
     add_caches(list);
     add_prompts(list);
+    add_groups(list);
     for (int type = 0; type < TN_NUM_ROUTE_TYPES; type++)
         for (int option = 0; option < 4; option++) {
             tn_case *added = tn_cases_add(list, TN_OP_ROUTE, make_route, "type %d%s%s", type, option & 1 ? " renormalize" : "",

@@ -55,8 +55,9 @@ extern const tn_backend tn_cuda_backend;
     X(grouped_matmul_float) \
     X(grouped_matmul_mma)   \
     X(normalization)        \
-    X(attention)            \
     X(attention_tile)       \
+    X(attention_decode)     \
+    X(attention)            \
     X(sample)               \
     X(route)                \
     X(combine)              \

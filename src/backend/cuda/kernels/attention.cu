@@ -9,6 +9,7 @@
  * several splits, what they found is merged: by a cluster of eight blocks (cards from 9.0 on), each reading the others' shared
  * memory, or by a second kernel from the workspace. Either way a split's part is, for each head: values [v_dim], maximum, sum.
  */
+#include "backend/cuda/kernels/cluster.cuh"
 #include "backend/cuda/kernels/sequence.cuh"
 #include "backend/cuda/kv_layout.h"
 
@@ -91,24 +92,6 @@ __device__ __forceinline__ void merge_scales(float max_a, float max_b, float *sc
     *scale_a = max_a == -INFINITY ? 0.0f : expf(max_a - largest);
     *scale_b = max_b == -INFINITY ? 0.0f : expf(max_b - largest);
     *max_out = largest;
-}
-
-/* The same place in the shared memory of the cluster's block `rank`. */
-__device__ __forceinline__ float load_of_block(const float *mine, uint32_t rank) {
-    uint32_t address = (uint32_t)__cvta_generic_to_shared(mine);
-    float x = 0.0f;
-#if __CUDA_ARCH__ >= 900
-    uint32_t remote;
-    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(remote) : "r"(address), "r"(rank));
-    asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(x) : "r"(remote) : "memory");
-#endif
-    return x;
-}
-
-__device__ __forceinline__ void wait_for_cluster() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
-#endif
 }
 
 /* Ends a head's softmax: the sink counts, then all is divided by the sum. */
@@ -340,8 +323,8 @@ template <typename T, int CHUNKS, int HEADS, bool CLUSTER> __device__ __forceinl
     int k_dim = (int)args.constants[K_DIM], v_dim = (int)args.constants[V_DIM], num_heads = (int)args.constants[NUM_HEADS];
     int tokens_per_block = (int)args.constants[TOKENS_PER_BLOCK], num_kv_heads = (int)args.constants[NUM_KV_HEADS];
     row_state<T, CHUNKS, HEADS> row;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
 
     row.load_query((const float *)args.buffers[0] + ((int64_t)token * num_heads + first_head) * k_dim, k_dim);
     visible v = find_visible(args, token); /* while the query is on its way */
@@ -401,8 +384,8 @@ ATTENTIONS(bf16, bf16)
 TN_KERNEL(attention_merge, 128) {
     int num_heads = (int)args.constants[NUM_HEADS], v_dim = (int)args.constants[V_DIM], stride = v_dim + 2;
     int num_splits = (int)args.constants[NUM_SPLITS], token = blockIdx.x, head = blockIdx.y;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     visible v = find_visible(args, token);
     int used = (v.num_tiles + v.tiles_a_split - 1) / v.tiles_a_split;
     if (used < 1) used = 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * attention_tile.c: the tactic of ATTENTION for prompts, on tensor cores. A step that has no more tokens than sequences is
- * left to attention_paged's kernels, as plans choose by the number of tokens alone.
+ * left to attention_decode's kernels, as plans choose by the number of tokens alone.
  */
 #include "backend/checks.h"
 #include "backend/cuda/cuda.h"
@@ -87,11 +87,19 @@ static step_size size_of(const tn_problem *problem, const int64_t *symbols) {
                        .group = params->num_heads / params->num_kv_heads};
 }
 
+/* What takes a step of no more tokens than sequences. */
+static const tn_tactic *decoding_tactic(const tn_problem *problem) {
+    enum { MAX_DECODE_DIM = 128 };
+    const tn_attention_params *params = problem->params;
+    bool is_long = params->k_dim > MAX_DECODE_DIM || params->v_dim > MAX_DECODE_DIM;
+    return is_long ? &tn_cuda_tactic_attention : &tn_cuda_tactic_attention_decode;
+}
+
 static tn_status prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
     const tn_attention_params *params = problem->params;
     const variant *v = find_variant(params);
     step_size size = size_of(problem, symbols);
-    if (size.tokens <= size.sequences) return tn_cuda_tactic_attention.prepare(device, problem, symbols, out_launch);
+    if (size.tokens <= size.sequences) return decoding_tactic(problem)->prepare(device, problem, symbols, out_launch);
     *out_launch = (tn_launch){0};
     int64_t *constants = out_launch->constants;
     constants[NUM_TOKENS] = size.tokens;
@@ -125,7 +133,7 @@ static double estimate(const tn_device_info *device, const tn_problem *problem, 
     const double flops_per_us = 2.0e6, lone_flops_per_us = 1.4e6; /* of one multiprocessor */
     const tn_attention_params *params = problem->params;
     step_size size = size_of(problem, symbols);
-    if (size.tokens <= size.sequences) return tn_cuda_tactic_attention.estimate_us(device, problem, symbols);
+    if (size.tokens <= size.sequences) return decoding_tactic(problem)->estimate_us(device, problem, symbols);
     int64_t workers = device->num_workers > 0 ? device->num_workers : 1, sequences = size.sequences > 0 ? size.sequences : 1;
     int64_t blocks = tn_ceil_div(tn_ceil_div(size.tokens, sequences) * size.group, ROWS) * sequences * params->num_kv_heads;
     double positions = (double)(tn_operand_dim(&problem->operands[4], 1, symbols) * params->tokens_per_block) / 2;
@@ -136,7 +144,7 @@ static double estimate(const tn_device_info *device, const tn_problem *problem, 
 }
 
 static size_t workspace_bytes(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
-    return tn_cuda_tactic_attention.workspace_bytes(device, problem, symbols);
+    return decoding_tactic(problem)->workspace_bytes(device, problem, symbols);
 }
 
 const tn_tactic tn_cuda_tactic_attention_tile = {
