@@ -26,8 +26,17 @@ _NAMES = {
     "SamplingParams": "sampling_params",
     "Tokenizer": "tokenizer",
     "build_engine": "engine",
+    "Builder": "builder",
+    "BuilderConfig": "builder",
+    "Network": "network",
+    "net_guard": "network",
+    "default_net": "network",
+    "default_trtnet": "network",
+    "set_network": "network",
+    "Tensor": "functional",
+    "Parameter": "parameter",
 }
-_MODULES = ("bindings", "engine", "errors")
+_MODULES = ("bindings", "builder", "engine", "errors", "functional", "graph_rewriting", "logger", "network", "parameter", "plugin", "runtime", "trt")
 
 __all__ = ["__version__", *_NAMES, *_MODULES]
 

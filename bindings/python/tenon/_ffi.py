@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import pathlib
 import warnings
+import weakref
 from typing import Any, List, Optional, Union
 
 from . import errors
@@ -58,12 +59,18 @@ def decode(text: Any) -> str:
 
 
 def owned(pointer: Any, destroy: Any, *keep: Any) -> Any:
-    """The pointer, destroyed with its last Python reference; what is in ``keep`` lives longer than it."""
+    """The pointer, destroyed with its last Python reference; what is in ``keep`` lives longer than it.
 
-    def end(pointer: Any, keep: Any = keep) -> None:
-        destroy(pointer)
+    Also where the garbage collector finds all of them at once: it clears objects in no order, so the order stands outside of them.
+    """
+    kind = ffi.typeof(pointer)
+    handle = ffi.cast(kind, pointer)
+    weakref.finalize(handle, _end, ffi.cast(kind, pointer), destroy, keep)
+    return handle
 
-    return ffi.gc(pointer, end)
+
+def _end(pointer: Any, destroy: Any, keep: Any) -> None:
+    destroy(pointer)
 
 
 class Diag:

@@ -61,6 +61,8 @@ class IHostMemory(bytes):
     def __repr__(self) -> str:
         return f"IHostMemory({len(self)} bytes)"
 
+    __str__ = __repr__
+
 
 class IOptimizationProfile:
     """Ranges of the inputs' dimensions, checked against the network when it is built."""
@@ -286,7 +288,7 @@ class IBuilderConfig:
     def _make(self, builder: Any) -> Any:
         out = ffi.new("tn_builder_config **")
         check(lib.tn_builder_config_create(builder, out))
-        config = ffi.gc(out[0], lib.tn_builder_config_destroy)
+        config = owned(out[0], lib.tn_builder_config_destroy, builder)
         for profile in self._profiles:
             made = lib.tn_builder_config_add_profile(config)
             if made == ffi.NULL:

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 import numpy as np
 
 from .. import errors
-from .._ffi import Diag, decode, encode, error_of, ffi, lib
+from .._ffi import Diag, decode, encode, error_of, ffi, lib, owned
 from . import _enums as enums
 from ._enums import DataType
 from . import _layers as layers
@@ -43,7 +43,7 @@ class INetworkDefinition:
         status = lib.tn_network_create(options, out)
         if status != 0:
             raise error_of(status, self._diag.take())
-        self._raw = ffi.gc(out[0], lib.tn_network_destroy)
+        self._raw = owned(out[0], lib.tn_network_destroy, self._diag)
         self._flags = flags
         self._tensors: Dict[int, ITensor] = {}
         self._layers: Dict[int, ILayer] = {}
