@@ -65,7 +65,8 @@ def owned(pointer: Any, destroy: Any, *keep: Any) -> Any:
     """
     kind = ffi.typeof(pointer)
     handle = ffi.cast(kind, pointer)
-    weakref.finalize(handle, _end, ffi.cast(kind, pointer), destroy, keep)
+    # Not at exit: threads may still be inside, and the process ends anyway
+    weakref.finalize(handle, _end, ffi.cast(kind, pointer), destroy, keep).atexit = False
     return handle
 
 
