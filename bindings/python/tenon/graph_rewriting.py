@@ -273,7 +273,7 @@ class FLayerInfo:
         self._network._calls.pop(address_of(self._call), None)
         had_failed = lib.tn_network_has_failed(trt_network._raw)
         lib.tn_call_end(self._call, ffi.NULL, 0)
-        trt_network._pending = None
+        trt_network._pending.clear()
         if not had_failed:
             trt_network._diag.clear()
             lib.tn_network_forgive(trt_network._raw)
@@ -542,7 +542,7 @@ class _Run:
             return bool(answer)
         except BaseException as error:
             self.error = error
-            self.network.trt_network._pending = None
+            self.network.trt_network._pending.clear()
             text = ffi.new("char[]", f"{type(error).__name__}: {error}".encode()[:400])
             return bool(lib.tn_rewriter_fail(rewriter, lib.TN_INVALID_ARGUMENT, b"%s", text))
 

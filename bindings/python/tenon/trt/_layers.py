@@ -263,11 +263,12 @@ class ILayer:
         if self._layer is None:
             if self._error is not None:
                 raise self._error
-            self._network._flush()
+            self._settle()
         return self._layer
 
     def _settle(self) -> None:
         assert self._make is not None
+        self._network._pending = [layer for layer in self._network._pending if layer is not self]
         try:
             self._layer = self._make()
             if self._name is not None:
@@ -566,7 +567,11 @@ class _Shuffle(ILayer):
 
     @reshape_dims.setter
     def reshape_dims(self, dims: Any) -> None:
-        lib.tn_shuffle_set_reshape(self._handle, to_dims(dims))
+        given = Dims((dims,) if isinstance(dims, int) else dims)
+        if self._layer is None and self._error is None:
+            self._params.update(reshape=given, has_reshape=True)
+            return
+        lib.tn_shuffle_set_reshape(self._handle, to_dims(given))
         self._network._done()
 
     @property
@@ -575,15 +580,7 @@ class _Shuffle(ILayer):
 
     @zero_is_placeholder.setter
     def zero_is_placeholder(self, is_placeholder: bool) -> None:
-        lib.tn_shuffle_set_zero_is_placeholder(self._handle, bool(is_placeholder))
-        self._network._done()
-
-    def set_input(self, index: int, tensor: ITensor) -> None:
-        if index != 1:
-            super().set_input(index, tensor)
-            return
-        lib.tn_shuffle_set_reshape_tensor(self._handle, self._network._argument(tensor, f"the reshape of '{self.name}'"))
-        self._network._done()
+        self._zero_is_zero = not is_placeholder
 
 
 IShuffleLayer = _class("IShuffleLayer", LayerType.SHUFFLE, "Transpose, reshape, transpose.", _Shuffle)

@@ -47,7 +47,7 @@ class INetworkDefinition:
         self._flags = flags
         self._tensors: Dict[int, ITensor] = {}
         self._layers: Dict[int, ILayer] = {}
-        self._pending: Optional[ILayer] = None
+        self._pending: List[ILayer] = []  # layers that wait for their properties
         self._values: Dict[int, Weights] = {}  # of constants, by their tensors: borrowed by the library until the build
         self._constructs: List[Any] = []  # loops and conditionals that are open
         self._was_built = False
@@ -61,9 +61,8 @@ class INetworkDefinition:
 
     def _flush(self) -> None:
         """What waits for its properties enters the network."""
-        layer, self._pending = self._pending, None
-        if layer is not None:
-            layer._settle()
+        while self._pending:
+            self._pending[0]._settle()
 
     def _failure(self) -> BaseException:
         entries = self._diag.take()
@@ -116,19 +115,17 @@ class INetworkDefinition:
 
     def _add(self, kind: str, inputs: Sequence[Optional[ITensor]], layer_class: Optional[Any] = None, **params: Any) -> Any:
         """A layer of the operation table by name."""
-        self._flush()
         return self._layer(self._raw_add(kind, inputs, params), layer_class)
 
     def _defer(self, layer_class: Any, inputs: Sequence[Optional[ITensor]], params: Dict[str, Any], make: Callable[[Any], Any]) -> Any:
         """A layer that enters when it is needed; ``make`` gives the library's layer."""
-        self._flush()
         for i, tensor in enumerate(inputs):
             self._optional(tensor, f"input {i} of {layer_class.__name__}")
         layer = layer_class(self)
         layer._inputs = list(inputs)
         layer._params = {name: to_raw(value) for name, value in params.items()}
         layer._make = lambda: make(layer)
-        self._pending = layer
+        self._pending.append(layer)
         return layer
 
     def _defer_kind(self, kind: str, inputs: Sequence[Optional[ITensor]], **params: Any) -> Any:
@@ -187,7 +184,7 @@ class INetworkDefinition:
 
     num_inputs = property(lambda self: lib.tn_network_num_inputs(self._raw), doc="Inputs.")
     num_outputs = property(lambda self: lib.tn_network_num_outputs(self._handle), doc="Outputs.")
-    num_layers = property(lambda self: lib.tn_network_num_layers(self._handle), doc="Layers; some of TensorRT's are several here.")
+    num_layers = property(lambda self: len(self._live()), doc="Layers; some of TensorRT's are several here.")
     has_implicit_batch_dimension = False
     flags = property(lambda self: self._flags, doc="Creation flags.")
 
@@ -257,8 +254,16 @@ class INetworkDefinition:
 
     def get_layer(self, index: int) -> Optional[ILayer]:
         """None out of range. Walk all layers by iterating over the network: this one counts from the first."""
-        handle = lib.tn_network_layer(self._handle, index)
-        return None if handle == ffi.NULL else self._view(handle)
+        live = self._live()
+        return self._view(live[index]) if 0 <= index < len(live) else None
+
+    def _live(self) -> List[Any]:
+        """The library's layers without removed ones."""
+        handles, handle = [], lib.tn_network_next_layer(self._handle, ffi.NULL)
+        while handle != ffi.NULL:
+            handles.append(handle)
+            handle = lib.tn_network_next_layer(self._raw, handle)
+        return handles
 
     def _view(self, handle: Any) -> ILayer:
         """As TensorRT gives layers by index: ``layer.__class__ = trt.IConvolutionLayer`` makes it one."""
@@ -276,10 +281,7 @@ class INetworkDefinition:
         return self.num_layers
 
     def __iter__(self) -> Iterator[ILayer]:
-        handle = lib.tn_network_next_layer(self._handle, ffi.NULL)
-        while handle != ffi.NULL:
-            yield self._view(handle)
-            handle = lib.tn_network_next_layer(self._raw, handle)
+        return iter([self._view(handle) for handle in self._live()])
 
     def set_weights_name(self, weights: Any, name: str) -> bool:
         """The name by which these weights are refitted. False: no layer has them."""
@@ -318,7 +320,6 @@ class INetworkDefinition:
 
     def add_constant(self, shape: Any, weights: Any) -> Any:
         """Values of a shape. InvalidArgumentError: their number is not the shape's."""
-        self._flush()
         return self._layer(self._raw_constant(shape, to_weights(weights)))
 
     def add_identity(self, input: ITensor) -> Any:
@@ -349,7 +350,6 @@ class INetworkDefinition:
         return self._raw_add("fill", [dims, alpha, beta], {"op": params["op"], "seed": params["seed"]})
 
     def add_assertion(self, condition: ITensor, message: str) -> Any:
-        self._flush()
         handle = lib.tn_network_add_assertion(self._raw, self._argument(condition, "the condition"), to_name(message, "a message"))
         return self._layer(handle)
 
@@ -357,7 +357,6 @@ class INetworkDefinition:
         return self._add("unary", [input], op=self._enum(enums.UnaryOperation, op, "the operation"))
 
     def add_activation(self, input: ITensor, type: Any) -> Any:
-        self._flush()
         number = self._number(type, "ACTIVATION", enums.ActivationType, "the activation")
         return self._layer(lib.tn_network_add_activation(self._raw, self._argument(input, "the input"), number))
 
@@ -378,7 +377,6 @@ class INetworkDefinition:
     def add_scale_nd(self, input: ITensor, mode: Any, shift: Any = None, scale: Any = None, power: Any = None, channel_axis: int = 1) -> Any:
         self._enum(enums.ScaleMode, mode, "the mode")
         self._argument(input, "the input")
-        self._flush()
         tensors = []
         for what, given in (("shift", shift), ("scale", scale), ("power", power)):
             weights = to_weights(given)
@@ -430,7 +428,8 @@ class INetworkDefinition:
 
     def add_shuffle(self, input: ITensor) -> Any:
         """Then ``first_transpose``, ``reshape_dims`` (or input 1), ``second_transpose``."""
-        return self._add("shuffle", [input])
+        params = {"first": Dims(), "reshape": Dims(), "has_reshape": False, "zero_is_zero": False, "second": Dims()}
+        return self._defer_kind("shuffle", [input], **params)
 
     def _axes(self, axes: Any, what: str) -> Tuple[Any, int]:
         numbers = [int(axis) for axis in (self._known(axes, what).reshape(-1) if isinstance(axes, ITensor) else Dims(axes))]
@@ -438,11 +437,9 @@ class INetworkDefinition:
 
     def add_squeeze(self, input: ITensor, axes: Any) -> Any:
         """``axes``: a constant, or integers."""
-        self._flush()
         return self._layer(lib.tn_network_add_squeeze(self._raw, self._argument(input, "the input"), *self._axes(axes, "the axes")))
 
     def add_unsqueeze(self, input: ITensor, axes: Any) -> Any:
-        self._flush()
         return self._layer(lib.tn_network_add_unsqueeze(self._raw, self._argument(input, "the input"), *self._axes(axes, "the axes")))
 
     def add_slice(self, input: ITensor, start: Any, shape: Any, stride: Any) -> Any:
@@ -460,7 +457,6 @@ class INetworkDefinition:
 
     def add_padding_nd(self, input: ITensor, pre_padding: Any, post_padding: Any) -> Any:
         """Zeros around the last dimensions; negative crops."""
-        self._flush()
         handle = lib.tn_network_add_padding(self._raw, self._argument(input, "the input"), to_dims(pre_padding), to_dims(post_padding))
         return self._layer(handle, layers.IPaddingLayer)
 
@@ -588,13 +584,11 @@ class INetworkDefinition:
                          op_b=self._enum(enums.MatrixOperation, op1, "op1"))
 
     def add_einsum(self, inputs: Sequence[ITensor], equation: str) -> Any:
-        self._flush()
         handles = [self._argument(tensor, f"input {i} of an einsum") for i, tensor in enumerate(inputs)]
         return self._layer(lib.tn_network_add_einsum(self._raw, ffi.new("tn_tensor *[]", handles or 1), len(handles), to_name(equation, "an equation")))
 
     def add_fully_connected(self, input: ITensor, num_outputs: int, kernel: Any, bias: Any = None) -> Any:
         """x [n, …] → [n, outputs, 1, 1]; kernel [outputs, k]. TensorRT dropped it in version 10."""
-        self._flush()
         self._argument(input, "the input")
         weights, offsets = to_weights(kernel), to_weights(bias)
         if num_outputs < 1 or weights.size % num_outputs:
@@ -610,7 +604,6 @@ class INetworkDefinition:
 
         ``causal``: a bool (upper left) or a ``CausalMaskKind``; ``mask``: bool (True is seen) or added.
         """
-        self._flush()
         options = ffi.new("tn_attention_options *")
         lib.tn_attention_options_init(options)
         options.softmax = self._enum(enums.AttentionNormalizationOp, norm_op, "the normalization").name == "SOFTMAX"
@@ -626,7 +619,6 @@ class INetworkDefinition:
     def add_rotary_embedding(self, input: ITensor, cos: ITensor, sin: ITensor, interleaved: bool, dim: int,
                              position_ids: Optional[ITensor] = None) -> Any:
         """x [batch, heads, length, size]; ``dim`` 0: the whole head."""
-        self._flush()
         handle = lib.tn_network_add_rotary_embedding(
             self._raw, self._argument(input, "the input"), self._argument(cos, "cos"), self._argument(sin, "sin"),
             self._optional(position_ids, "the position ids"), bool(interleaved), int(dim))
@@ -634,7 +626,6 @@ class INetworkDefinition:
 
     def add_kv_cache_update(self, cache: ITensor, update: ITensor, write_indices: ITensor, cache_mode: Any = enums.KVCacheMode.LINEAR) -> Any:
         """cache [batch, heads, max length, size] with update [batch, heads, length, size] from write_indices [batch] on."""
-        self._flush()
         self._enum(enums.KVCacheMode, cache_mode, "the mode")
         handle = lib.tn_network_add_kv_cache_update(self._raw, self._argument(cache, "the cache"), self._argument(update, "the update"),
                                                     self._argument(write_indices, "the write indices"), ffi.NULL)
@@ -642,7 +633,6 @@ class INetworkDefinition:
 
     def add_dist_collective(self, input: ITensor, op: Any, reduce_op: Any, root: int = 0, groups: Sequence[int] = ()) -> Any:
         """One rank runs in this version; a group that needs another is refused."""
-        self._flush()
         group = ffi.new("int64_t[]", [int(rank) for rank in groups] or 1)
         handle = lib.tn_network_add_collective(
             self._raw, self._argument(input, "the input"), self._number(op, "COLLECTIVE", enums.CollectiveOperation, "the operation"),

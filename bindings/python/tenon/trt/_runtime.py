@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Set, Union
 
 from .. import errors
 from .._ffi import Diag, check, encode, ffi, lib, owned
@@ -115,6 +115,7 @@ class IExecutionContext:
         self.name = ""
         self._context = engine._engine.context()
         self._addresses: Dict[str, int] = {}
+        self._shaped: Set[str] = set()
         self._profiler: Optional[IProfiler] = None
         self._times: Dict[str, int] = {}
 
@@ -123,11 +124,12 @@ class IExecutionContext:
     def set_optimization_profile_async(self, profile_index: int, stream_handle: int = 0) -> bool:
         """Before shapes are set."""
         self._context = self.engine._engine.context(profile_index)
-        self._addresses = {}
+        self._addresses, self._shaped = {}, set()
         return True
 
     def set_input_shape(self, name: str, shape: Any) -> bool:
         self._context.set_input_shape(name, shape)
+        self._shaped.add(name)
         return True
 
     def get_tensor_shape(self, name: str) -> Dims:
@@ -138,7 +140,7 @@ class IExecutionContext:
 
     def infer_shapes(self) -> List[str]:
         """Inputs whose shape is not set yet."""
-        return [info.name for info in self.engine._engine.inputs if min(self._context.get_shape(info.name), default=0) < 0]
+        return [info.name for info in self.engine._engine.inputs if info.name not in self._shaped and min(info.shape, default=0) < 0]
 
     all_binding_shapes_specified = property(lambda self: not self.infer_shapes(), doc="All inputs have shapes.")
 
