@@ -11,6 +11,7 @@
 
 #define TN_CPU_KERNELS(X) \
     X(matmul)             \
+    X(gather_rows)        \
     X(grouped_matmul)     \
     X(quantize_rows)      \
     X(normalization)      \

@@ -4,13 +4,17 @@
  *
  * A tile is a block of rows × a granule of up to 4 strips (1 for a few rows where nothing is gated or quantised), so that
  * gating and quantising stay inside a tile and need no barrier. Tiles of one row block stand together: its activations stay
- * in the second-level cache while the weights pass. Inside a tile rows go by chunks of TILE_ROWS, their activations gathered
- * once for all strips; sums are kept in float32 between blocks of columns, exactly.
+ * in the second-level cache while the weights pass. Inside a tile rows go by chunks of TILE_ROWS; sums are kept in float32
+ * between blocks of columns, exactly.
+ *
+ * Several quantised rows are first gathered into the workspace, once for all tiles, by a phase of their own: gathered by each
+ * claim of tiles they took a sixth of a product with 16 rows, and by each strip, where k > 1,024, half of it. One row alone, and
+ * an expert's rows, which nobody knows beforehand, are gathered by who multiplies them.
  *
  * Weights that come from memory can be streamed: asked for ahead of the first rows that meet them, one row alone taking the
  * strips of a granule side by side (matmul_integer.h has the figures). The sums and their order are the same.
  *
- * launch constants: [0] rows a block, [1] strips a granule, [2] granules, [3] 1: the weights are streamed
+ * launch constants: [0] rows a block, [1] strips a granule, [2] granules, [3] 1: the weights are streamed, [4] 1: gathered
  */
 #ifndef TN_BACKEND_CPU_MATMUL_H_
 #define TN_BACKEND_CPU_MATMUL_H_
@@ -34,6 +38,8 @@ typedef struct matmul_work {
     const char *x;
     size_t x_row_bytes;
     bool streams;
+    char *gathered; /* the workspace */
+    int64_t gathered_row_bytes;
     tile_output output;
 } matmul_work;
 
@@ -50,20 +56,23 @@ V_INLINE matmul_work matmul_work_make(const tn_bound_step *step) {
         work.x_row_bytes = (size_t)work.k * sizeof(float);
     } else {
         work.x_row_bytes = tn_quantized_row_bytes(x->dtype, work.k);
+        work.gathered = step->buffers[problem->num_operands];
+        work.gathered_row_bytes = work.k / 32 * tile_block_bytes(1, x->dtype == TN_Q15_32);
     }
     work.output = tile_output_make(step, work.n);
     return work;
 }
 
-/* Rows of one chunk; what is gathered of them stays for the next tile that has the same rows. */
+/* Rows of one chunk. Their tiles stand in the workspace or here; those gathered here stay for the next tile that has the same rows. */
 typedef struct matmul_chunk {
     const char *rows[TILE_ROWS];
     int64_t num_rows;
-    int64_t gathered_blocks; /* 0: nothing yet, or not all columns at once */
+    gathered_rows gathered;
+    int64_t gathered_end; /* blocks from gathered.first up to here are there */
     _Alignas(64) char tiles[GATHERED_BLOCKS * 72];
 } matmul_chunk;
 
-/* Columns that are gathered at once: all if they fit, else even shares of at most K_BLOCK, whole units of 64. */
+/* Columns that are met at once: all if they fit, else even shares of at most K_BLOCK, whole units of 64. */
 V_INLINE int64_t columns_at_once(int64_t k, int64_t num_rows) {
     if (k / 32 * num_rows <= GATHERED_BLOCKS && (num_rows < 8 || k <= K_BLOCK)) return k;
     return tn_round_up(tn_ceil_div(k, tn_ceil_div(k, K_BLOCK)), 128);
@@ -79,15 +88,26 @@ V_INLINE void matmul_run_columns(const matmul_work *work, const matmul_chunk *ch
                         TILE_COLUMNS);
         return;
     }
-    const integer_functions *functions = integer_functions_for(work->type, work->x_dtype == TN_Q15_32);
+    bool two_planes = work->x_dtype == TN_Q15_32;
+    const integer_functions *functions = integer_functions_for(work->type, two_planes);
+    const gathered_rows *rows = &chunk->gathered;
     int s = 0;
-    if (streams && chunk->num_rows == 1)
+    if (streams && chunk->num_rows == 1) {
+        const char *tile = rows->tiles + (first / 32 - rows->first) * tile_block_bytes(1, two_planes);
         for (; s + V_TILE_STRIPS <= num_strips; s += V_TILE_STRIPS)
-            functions->streamed_row(weights + s * work->strip_bytes, work->strip_bytes, chunk->tiles, first / 32, end / 32,
-                                    &y[0][s * LANES]);
+            functions->streamed_row(weights + s * work->strip_bytes, work->strip_bytes, tile, first / 32, end / 32, &y[0][s * LANES]);
+    }
     for (; s < num_strips; s++)
-        (streams ? functions->streamed_strip : functions->strip)(weights + s * work->strip_bytes, chunk->tiles, chunk->num_rows, first / 32,
+        (streams ? functions->streamed_strip : functions->strip)(weights + s * work->strip_bytes, rows, chunk->num_rows, first / 32,
                                                                  end / 32, &y[0][s * LANES], TILE_COLUMNS);
+}
+
+/* The chunk's columns [first, end) as tiles, unless they are there. */
+V_INLINE void gather_columns(const matmul_work *work, matmul_chunk *chunk, int64_t first, int64_t end) {
+    if (first / 32 >= chunk->gathered.first && end / 32 <= chunk->gathered_end) return;
+    gather_tiles(work->x_dtype, work->type, work->k, chunk->rows, chunk->num_rows, first / 32, end / 32, chunk->tiles);
+    chunk->gathered = (gathered_rows){chunk->tiles, first / 32, (end - first) / 32 * tile_block_bytes(1, work->x_dtype == TN_Q15_32)};
+    chunk->gathered_end = end / 32;
 }
 
 /* Output rows [row, row + chunk rows); strips [strip, strip + num_strips) of n. */
@@ -98,10 +118,7 @@ static void matmul_run_chunk(const matmul_work *work, matmul_chunk *chunk, bool 
         for (int s = 0; s < num_strips; s++) v_store(&y[r][s * LANES], v_zero());
     for (int64_t k = 0; k < work->k; k += step) {
         int64_t end = k + step < work->k ? k + step : work->k;
-        if (work->x_dtype != TN_FLOAT32 && chunk->gathered_blocks == 0) {
-            gather_tiles(work->x_dtype, work->type, work->k, chunk->rows, num_rows, k / 32, end / 32, chunk->tiles);
-            if (step == work->k) chunk->gathered_blocks = end / 32;
-        }
+        if (work->x_dtype != TN_FLOAT32) gather_columns(work, chunk, k, end);
         matmul_run_columns(work, chunk, streams, work->weights + strip * work->strip_bytes, k, end, num_strips, y);
     }
     for (int64_t r = 0; r < num_rows; r++) finish_row(&work->output, y[r], row + r, strip * LANES, num_strips, work->n);
@@ -110,6 +127,21 @@ static void matmul_run_chunk(const matmul_work *work, matmul_chunk *chunk, bool 
 V_INLINE int strips_of_granule(const matmul_work *work, int64_t strip, int64_t per_granule) {
     int64_t left = tn_ceil_div(work->n, LANES) - strip;
     return (int)(left < per_granule ? left : per_granule);
+}
+
+enum { GATHER_ROWS = 8 /* of a tile of the first phase: whole tiles at every level */ };
+
+void TN_ISA_NAME(tn_cpu_gather_rows)(const tn_bound_step *step, int64_t begin, int64_t end, int worker);
+void TN_ISA_NAME(tn_cpu_gather_rows)(const tn_bound_step *step, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    matmul_work work = matmul_work_make(step);
+    int64_t num_rows = tn_operand_rows(&step->problem->operands[0], step->symbols);
+    for (int64_t tile = begin; tile < end; tile++) {
+        const char *rows[GATHER_ROWS];
+        int64_t row = tile * GATHER_ROWS, count = num_rows - row < GATHER_ROWS ? num_rows - row : GATHER_ROWS;
+        for (int64_t r = 0; r < count; r++) rows[r] = work.x + (size_t)(row + r) * work.x_row_bytes;
+        gather_tiles(work.x_dtype, work.type, work.k, rows, count, 0, work.k / 32, work.gathered + row * work.gathered_row_bytes);
+    }
 }
 
 void TN_ISA_NAME(tn_cpu_matmul)(const tn_bound_step *step, int64_t begin, int64_t end, int worker);
@@ -126,8 +158,12 @@ void TN_ISA_NAME(tn_cpu_matmul)(const tn_bound_step *step, int64_t begin, int64_
         for (int64_t row = first; row < last; row += TILE_ROWS) {
             if (row != gathered_row) {
                 chunk.num_rows = last - row < TILE_ROWS ? last - row : TILE_ROWS;
-                chunk.gathered_blocks = 0;
+                chunk.gathered_end = 0;
                 for (int64_t r = 0; r < chunk.num_rows; r++) chunk.rows[r] = work.x + (size_t)(row + r) * work.x_row_bytes;
+                if (constants[4] != 0) {
+                    chunk.gathered = (gathered_rows){work.gathered + row * work.gathered_row_bytes, 0, work.gathered_row_bytes};
+                    chunk.gathered_end = work.k / 32;
+                }
                 gathered_row = row;
             }
             matmul_run_chunk(&work, &chunk, work.streams && row == first, row, strip, num_strips);
@@ -153,7 +189,7 @@ void TN_ISA_NAME(tn_cpu_grouped_matmul)(const tn_bound_step *step, int64_t begin
         int64_t last = expert_start[expert + 1];
         for (int64_t row = expert_start[expert]; row < last; row += TILE_ROWS) {
             chunk.num_rows = last - row < TILE_ROWS ? last - row : TILE_ROWS;
-            chunk.gathered_blocks = 0;
+            chunk.gathered_end = 0;
             for (int64_t r = 0; r < chunk.num_rows; r++) {
                 int64_t from = params->sorted ? row + r : order[row + r] / params->top_k;
                 chunk.rows[r] = work.x + (size_t)from * work.x_row_bytes;

@@ -37,6 +37,12 @@ V_INLINE int64_t tile_rows_of(int64_t rows_left) {
     return rows_left >= V_TILE_ROWS ? V_TILE_ROWS : rows_left >= 4 ? 4 : rows_left >= 2 ? 2 : 1;
 }
 
+/* Where the tiles of some rows stand: blocks from `first` on, row_bytes for each row of a tile. */
+typedef struct gathered_rows {
+    const char *tiles;
+    int64_t first, row_bytes;
+} gathered_rows;
+
 /* Blocks [first, end) of num_rows quantised rows of `columns` columns as tiles, one after another. */
 static void gather_tiles(tn_dtype dtype, tn_strip_type type, int64_t columns, const char *const *rows, int64_t num_rows, int64_t first,
                          int64_t end, char *tiles) {
@@ -144,14 +150,15 @@ V_INLINE void integer_tile(const tile_shape shape, const tn_strip_type type, con
     V_UNROLL for (int i = 0; i < shape.rows * shape.strips; i++) v_store(y + (shape.strips > 1 ? i * LANES : i * stride), total[i]);
 }
 
-#define ROW_TILE(num_rows, ahead)                                                                                                     \
-    integer_tile((tile_shape){(num_rows), 1, (ahead)}, type, two_planes, strip, 0, tiles + r * row_bytes, first, end, y + r * stride, \
-                 stride)
+#define ROW_TILE(num_rows, ahead)                                                                                                  \
+    integer_tile((tile_shape){(num_rows), 1, (ahead)}, type, two_planes, strip, 0,                                                 \
+                 rows->tiles + r * rows->row_bytes + (first - rows->first) * tile_block_bytes((num_rows), two_planes), first, end, \
+                 y + r * stride, stride)
 
 /* All tiles of a chunk against blocks [first, end) of one strip. streams: the weights come from memory with the first tile. */
-V_INLINE void integer_strip(const tn_strip_type type, const bool two_planes, const bool streams, const uint8_t *strip, const char *tiles,
-                            int64_t num_rows, int64_t first, int64_t end, float *y, int64_t stride) {
-    int64_t r = 0, row_bytes = (end - first) * tile_block_bytes(1, two_planes);
+V_INLINE void integer_strip(const tn_strip_type type, const bool two_planes, const bool streams, const uint8_t *strip,
+                            const gathered_rows *rows, int64_t num_rows, int64_t first, int64_t end, float *y, int64_t stride) {
+    int64_t r = 0;
     if (streams) {
         int64_t count = tile_rows_of(num_rows);
 #if V_TILE_ROWS > 1
@@ -180,8 +187,8 @@ V_INLINE void integer_strip(const tn_strip_type type, const bool two_planes, con
     for (; r < num_rows; r++) ROW_TILE(1, 0);
 }
 
-typedef void (*integer_strip_function)(const uint8_t *strip, const char *tiles, int64_t num_rows, int64_t first, int64_t end, float *y,
-                                       int64_t stride);
+typedef void (*integer_strip_function)(const uint8_t *strip, const gathered_rows *rows, int64_t num_rows, int64_t first, int64_t end,
+                                       float *y, int64_t stride);
 /* V_TILE_STRIPS strips, strip_bytes apart, against one row; y: [strips · 16] */
 typedef void (*integer_row_function)(const uint8_t *strips, int64_t strip_bytes, const char *tile, int64_t first, int64_t end, float *y);
 
@@ -190,18 +197,18 @@ typedef struct integer_functions {
     integer_row_function streamed_row;
 } integer_functions;
 
-#define INTEGER_FUNCTIONS(name, type, two_planes)                                                                                \
-    static void name##_strip(const uint8_t *strip, const char *tiles, int64_t num_rows, int64_t first, int64_t end, float *y,    \
-                             int64_t stride) {                                                                                   \
-        integer_strip(type, two_planes, false, strip, tiles, num_rows, first, end, y, stride);                                   \
-    }                                                                                                                            \
-    static void name##_streamed(const uint8_t *strip, const char *tiles, int64_t num_rows, int64_t first, int64_t end, float *y, \
-                                int64_t stride) {                                                                                \
-        integer_strip(type, two_planes, true, strip, tiles, num_rows, first, end, y, stride);                                    \
-    }                                                                                                                            \
-    static void name##_row(const uint8_t *strips, int64_t strip_bytes, const char *tile, int64_t first, int64_t end, float *y) { \
-        integer_tile(ROW_STREAMS, type, two_planes, strips, strip_bytes, tile, first, end, y, 0);                                \
-    }                                                                                                                            \
+#define INTEGER_FUNCTIONS(name, type, two_planes)                                                                                        \
+    static void name##_strip(const uint8_t *strip, const gathered_rows *rows, int64_t num_rows, int64_t first, int64_t end, float *y,    \
+                             int64_t stride) {                                                                                           \
+        integer_strip(type, two_planes, false, strip, rows, num_rows, first, end, y, stride);                                            \
+    }                                                                                                                                    \
+    static void name##_streamed(const uint8_t *strip, const gathered_rows *rows, int64_t num_rows, int64_t first, int64_t end, float *y, \
+                                int64_t stride) {                                                                                        \
+        integer_strip(type, two_planes, true, strip, rows, num_rows, first, end, y, stride);                                             \
+    }                                                                                                                                    \
+    static void name##_row(const uint8_t *strips, int64_t strip_bytes, const char *tile, int64_t first, int64_t end, float *y) {         \
+        integer_tile(ROW_STREAMS, type, two_planes, strips, strip_bytes, tile, first, end, y, 0);                                        \
+    }                                                                                                                                    \
     static const integer_functions name = {name##_strip, name##_streamed, name##_row};
 INTEGER_FUNCTIONS(q15_q4_0, TN_STRIP_Q4_0, true)
 INTEGER_FUNCTIONS(q15_q4_1, TN_STRIP_Q4_1, true)

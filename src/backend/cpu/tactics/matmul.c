@@ -10,7 +10,12 @@
 #include "op/quantized_rows.h"
 
 /* A claim of less than this costs more in claiming than it gains in balance. */
-enum { BYTES_PER_CLAIM = 8 << 10, MAX_BLOCK_ROWS = 128 /* enough to reuse the weights, tiles small enough to share */ };
+enum {
+    BYTES_PER_CLAIM = 8 << 10,
+    GATHERED_PER_CLAIM = 24 << 10, /* half a microsecond */
+    MAX_BLOCK_ROWS = 128,          /* enough to reuse the weights, tiles small enough to share */
+    GATHER_ROWS = 8
+};
 
 static bool weight_fits(const tn_problem *problem, bool integer, int rank, char *reason, size_t reason_size) {
     const tn_operand *w = &problem->operands[1];
@@ -67,6 +72,22 @@ static int64_t rows_per_block(const tn_device_info *device, size_t row_bytes, in
     return rows < 32 ? 32 : rows > num_rows ? num_rows : rows;
 }
 
+static bool gathers(const tn_problem *problem, const int64_t *symbols) {
+    const tn_operand *x = &problem->operands[0];
+    return problem->op == TN_OP_MATRIX_MULTIPLY && x->dtype != TN_FLOAT32 && tn_operand_rows(x, symbols) > 1;
+}
+
+/* Blocks of 32 with planes, scale and sum, as matmul_integer.h lays them out. */
+static int64_t gathered_row_bytes(const tn_operand *x, const int64_t *symbols) {
+    return tn_operand_columns(x, symbols) / 32 * (x->dtype == TN_Q15_32 ? 72 : 40);
+}
+
+static size_t workspace_bytes(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
+    (void)device;
+    const tn_operand *x = &problem->operands[0];
+    return gathers(problem, symbols) ? (size_t)(tn_operand_rows(x, symbols) * gathered_row_bytes(x, symbols)) : 0;
+}
+
 static tn_status prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_cpu_kernel kernel,
                          bool streams, tn_launch *out_launch) {
     const tn_operand *x = &problem->operands[0], *w = &problem->operands[1];
@@ -91,6 +112,12 @@ static tn_status prepare(const tn_device_info *device, const tn_problem *problem
     out_launch->constants[1] = per_granule;
     out_launch->constants[2] = granules;
     out_launch->constants[3] = streams;
+    if (gathers(problem, symbols)) {
+        out_launch->constants[4] = 1;
+        out_launch->workspace_bytes = workspace_bytes(device, problem, symbols);
+        tn_cpu_launch_tiles(out_launch, tn_cpu_kernel_get(device->isa, TN_KERNEL_gather_rows), tn_ceil_div(num_rows, GATHER_ROWS),
+                            GATHER_ROWS * gathered_row_bytes(x, symbols), GATHERED_PER_CLAIM);
+    }
     int64_t tile_bytes = tn_strip_bytes(type, k) * per_granule * tn_ceil_div(num_rows > 0 ? num_rows : 1, 8);
     tn_cpu_launch_tiles(out_launch, tn_cpu_kernel_get(device->isa, kernel), num_tiles, tile_bytes, BYTES_PER_CLAIM);
     return TN_OK;
@@ -123,22 +150,24 @@ static const char *const all_layouts[] = {"strip16_f32",  "strip16_f16", "strip1
     }                                                                                                                                    \
     const tn_tactic tn_cpu_tactic_matmul_##member = {                                                                                    \
         .name = "matmul_strip16_" #member,                                                                                               \
-        .version = 1,                                                                                                                    \
+        .version = 2,                                                                                                                    \
         .numerics = rounding,                                                                                                            \
         .op = TN_OP_MATRIX_MULTIPLY,                                                                                                     \
         .layouts = readable,                                                                                                             \
         .supports = linear_##member##_supports,                                                                                          \
         .estimate_us = estimate,                                                                                                         \
+        .workspace_bytes = workspace_bytes,                                                                                              \
         .prepare = prepare_linear,                                                                                                       \
     };                                                                                                                                   \
     const tn_tactic tn_cpu_tactic_matmul_stream_##member = {                                                                             \
         .name = "matmul_strip16_stream_" #member,                                                                                        \
-        .version = 1,                                                                                                                    \
+        .version = 2,                                                                                                                    \
         .numerics = rounding,                                                                                                            \
         .op = TN_OP_MATRIX_MULTIPLY,                                                                                                     \
         .layouts = readable,                                                                                                             \
         .supports = linear_##member##_supports,                                                                                          \
         .estimate_us = estimate_streamed,                                                                                                \
+        .workspace_bytes = workspace_bytes,                                                                                              \
         .prepare = prepare_streamed,                                                                                                     \
     };                                                                                                                                   \
     const tn_tactic tn_cpu_tactic_grouped_##member = {                                                                                   \
