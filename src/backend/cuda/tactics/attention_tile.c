@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * attention_tile.c: the tactic of ATTENTION for prompts, on tensor cores. A step that has no more tokens than sequences is
+ * attention_tile.c: the tactic of ATTENTION for prompts, on tensor cores: attention_wgmma's kernels where they do, else
+ * attention_tile's. A step that has no more tokens than sequences is
  * left to attention_decode's kernels, as plans choose by the number of tokens alone.
  */
 #include "backend/checks.h"
 #include "backend/cuda/cuda.h"
 #include "base/checked.h"
 
-/* constants, as in kernels/attention_tile.cu */
+/* constants, as in kernels/attention_rows.cuh */
 enum {
     NUM_TOKENS,
     NUM_SEQS,
@@ -53,6 +54,24 @@ static const variant *find_variant(const tn_attention_params *params) {
 static int64_t shared_bytes(const variant *v) {
     enum { PAD = 8, TILE_BYTES = 64, ROW_PLACE_BYTES = 12, GROUP_BYTES = 4 * 2 * 8 };
     return (ROWS + 4 * v->positions) * (v->dim + PAD) * 2 + TILE_BYTES + ROWS * ROW_PLACE_BYTES + v->positions / GROUP * GROUP_BYTES;
+}
+
+/* Kernels of warpgroups: plain scores of heads of 64 or 128 values. */
+static bool uses_warpgroups(const tn_device_info *device, const tn_problem *problem) {
+    const tn_attention_params *params = problem->params;
+    bool is_plain = params->soft_cap <= 0.0 && params->k_dim == params->v_dim && (params->k_dim == 64 || params->k_dim == 128);
+    for (uint32_t i = 5; i < problem->num_inputs; i++) is_plain = is_plain && problem->operands[i].absent;
+    return is_plain && device->isa == 90;
+}
+
+static void launch_warpgroups(const tn_problem *problem, int64_t num_blocks, tn_launch *launch) {
+    static const tn_cuda_kernel kernels[2][2] = {{TN_CUDA_KERNEL_attention_wgmma_f16_64, TN_CUDA_KERNEL_attention_wgmma_f16_128},
+                                                 {TN_CUDA_KERNEL_attention_wgmma_bf16_64, TN_CUDA_KERNEL_attention_wgmma_bf16_128}};
+    enum { WARPGROUP_POSITIONS = 128, SLOTS = 4, WARPGROUP_THREADS = 384, ALIGNMENT = 1024 };
+    const tn_attention_params *params = problem->params;
+    int64_t bytes = (ROWS + SLOTS * WARPGROUP_POSITIONS) * params->k_dim * 2 + ALIGNMENT;
+    tn_cuda_launch_add(launch, kernels[params->cache_dtype == TN_BFLOAT16][params->k_dim == 128], num_blocks, 1, 1, WARPGROUP_THREADS,
+                       (uint32_t)bytes);
 }
 
 /* What a block may have of a multiprocessor's shared memory. */
@@ -122,15 +141,18 @@ static tn_status prepare(const tn_device_info *device, const tn_problem *problem
     constants[OUTPUT] = problem->num_inputs;
     /* every number that the kernel gives to tiles, tokens without a sequence behind the last one included */
     int64_t tiles = size.tokens * size.group / ROWS + size.sequences + 1;
-    tn_cuda_launch_add(out_launch, params->cache_dtype == TN_FLOAT16 ? v->f16 : v->bf16, tiles * params->num_kv_heads, 1, 1,
-                       (uint32_t)(ROWS / v->warp_rows * 32), (uint32_t)shared_bytes(v));
+    if (uses_warpgroups(device, problem))
+        launch_warpgroups(problem, tiles * params->num_kv_heads, out_launch);
+    else
+        tn_cuda_launch_add(out_launch, params->cache_dtype == TN_FLOAT16 ? v->f16 : v->bf16, tiles * params->num_kv_heads, 1, 1,
+                           (uint32_t)(ROWS / v->warp_rows * 32), (uint32_t)shared_bytes(v));
     return TN_OK;
 }
 
 /* Two blocks share a multiprocessor; one alone is not twice as fast. Whole rounds of blocks, each over half of the positions. */
 static double estimate(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
     enum { BLOCKS_A_WORKER = 2 };
-    const double flops_per_us = 2.0e6, lone_flops_per_us = 1.4e6; /* of one multiprocessor */
+    const double flops_per_us = 2.0e6, lone_flops_per_us = 1.4e6, warpgroup_flops_per_us = 3.0e6; /* of one multiprocessor */
     const tn_attention_params *params = problem->params;
     step_size size = size_of(problem, symbols);
     if (size.tokens <= size.sequences) return decoding_tactic(problem)->estimate_us(device, problem, symbols);
@@ -138,6 +160,8 @@ static double estimate(const tn_device_info *device, const tn_problem *problem, 
     int64_t blocks = tn_ceil_div(tn_ceil_div(size.tokens, sequences) * size.group, ROWS) * sequences * params->num_kv_heads;
     double positions = (double)(tn_operand_dim(&problem->operands[4], 1, symbols) * params->tokens_per_block) / 2;
     double block_flops = 2.0 * ROWS * positions * (double)(params->k_dim + params->v_dim);
+    if (uses_warpgroups(device, problem))
+        return tn_cuda_estimate_us(device, 0, (double)tn_ceil_div(blocks, workers) * block_flops, warpgroup_flops_per_us);
     double us = blocks <= workers ? block_flops / lone_flops_per_us
                                   : (double)tn_ceil_div(blocks, BLOCKS_A_WORKER * workers) * BLOCKS_A_WORKER * block_flops / flops_per_us;
     return tn_cuda_estimate_us(device, 0, us, 1.0);
