@@ -31,7 +31,7 @@ class BuilderConfig:
     def __init__(self, **kwargs: Any) -> None:
         self._trt_builder_config: Optional[trt.IBuilderConfig] = None
 
-    def _init(self, trt_builder_config: trt.IBuilderConfig, **kwargs: Any) -> "BuilderConfig":
+    def _init(self, trt_builder_config: trt.IBuilderConfig, /, **kwargs: Any) -> "BuilderConfig":
         self._trt_builder_config = trt_builder_config
         for name, value in kwargs.items():
             if hasattr(type(self), name) or name.startswith("_"):

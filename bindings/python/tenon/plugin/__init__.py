@@ -44,6 +44,9 @@ class PluginConfig:
             def change(value: Any = "float16" if field.endswith("_plugin") else True, **more: Any) -> "PluginConfig":
                 if field == "paged_kv_cache" and value is not True:
                     more, value = {"tokens_per_block": value}, True
+                value = more.pop("dtype", value)
+                if field == "context_fmha_type":
+                    value = ContextFMHAType(int(value))
                 for key, given in {field: value, **more}.items():
                     if key not in _FIELDS:
                         raise AttributeError(f"PluginConfig has no field '{key}'")
