@@ -17,7 +17,8 @@ ARROWS = {
     "op": ["base"],
     "format": ["base"],
     "weights": ["op"],
-    "network": ["weights"],
+    "plugin": ["op"],
+    "network": ["weights", "plugin"],
     "plan": ["weights"],
     "backend": ["weights"],
     "rewrite": ["network"],
@@ -26,7 +27,7 @@ ARROWS = {
     "model": ["functional", "format"],
     "onnx": ["functional", "format"],
     "builder": ["passes", "plan", "backend"],
-    "runtime": ["plan", "backend"],
+    "runtime": ["plan", "backend", "plugin"],
     "tokenizer": ["format"],
     "executor": ["runtime", "tokenizer"],
     "server": ["executor"],
@@ -38,6 +39,7 @@ DEFINING = ["network", "rewrite", "functional", "passes", "model", "onnx", "buil
 RUNNING = ["runtime", "executor", "server", "cli"]
 PUBLIC = {
     "network.h": DEFINING, "rewrite.h": DEFINING, "builder.h": DEFINING, "model.h": ["model", "cli"],
+    "layer.h": DEFINING,
     "engine.h": RUNNING, "context.h": RUNNING, "refit.h": RUNNING, "inspector.h": RUNNING,
     "executor.h": ["executor", "server", "cli"], "server.h": ["server", "cli"], "tenon.h": ["cli"],
     "tokenizer.h": ["tokenizer", "executor", "server", "cli"],

@@ -31,19 +31,21 @@ typedef enum tn_weight_loading {
 } tn_weight_loading;
 
 typedef struct tn_engine_options {
-    size_t struct_size;               /* set by tn_engine_options_init */
-    tn_diag *diag;                    /* borrowed for the call; NULL: stderr */
-    const tn_allocator *allocator;    /* copied; NULL: malloc */
-    tn_device *device;                /* borrowed, must outlive the engine; NULL: a device of the plan's backend, the engine's own */
-    tn_weight_loading weight_loading; /* default AUTO */
-    bool verify_weights;              /* compare every weight's checksum before returning; default false: while copying */
-    size_t memory_limit_bytes;        /* 0: what the machine and its cgroup allow */
+    size_t struct_size;                 /* set by tn_engine_options_init */
+    tn_diag *diag;                      /* borrowed for the call; NULL: stderr */
+    const tn_allocator *allocator;      /* copied; NULL: malloc */
+    tn_device *device;                  /* borrowed, must outlive the engine; NULL: a device of the plan's backend, the engine's own */
+    tn_weight_loading weight_loading;   /* default AUTO */
+    bool verify_weights;                /* compare every weight's checksum before returning; default false: while copying */
+    size_t memory_limit_bytes;          /* 0: what the machine and its cgroup allow */
+    struct tn_plugin_registry *plugins; /* classes of the plan's plugins (tenon/plugin.h); borrowed, must outlive the engine; NULL: none */
 } tn_engine_options;
 TN_API void tn_engine_options_init(tn_engine_options *options);
 
 /* Loads a plan file. Checks every table of it before use.
  * TN_NOT_FOUND       no such file
  * TN_INVALID_DATA    damaged or not a plan: the diagnostic has the offset
+ * TN_NOT_FOUND       also: a plugin that options.plugins does not have, by its name
  * TN_INCOMPATIBLE    made for another device and not usable here: the hint has the command that fixes it
  * TN_OUT_OF_MEMORY   the diagnostic has the table of what was needed
  * Blocks until the weights are usable. Allocates. */

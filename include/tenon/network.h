@@ -70,6 +70,8 @@ TN_API void tn_network_mark_output(tn_network *network, tn_tensor *tensor, const
 TN_API void tn_network_unmark_output(tn_network *network, tn_tensor *tensor);
 TN_API void tn_network_mark_debug(tn_network *network, tn_tensor *tensor);
 TN_API void tn_network_unmark_debug(tn_network *network, tn_tensor *tensor);
+/* Also what is left of the layers after fusion, under the names that the inspector shows; this keeps nothing from being fused. */
+TN_API void tn_network_mark_unfused_as_debug(tn_network *network, bool mark);
 /* An integer tensor of 1 dimension whose elements are wanted as a shape: it is computed on the host before the rest runs if it
  * can be, and the output lies there. */
 TN_API void tn_network_mark_output_for_shapes(tn_network *network, tn_tensor *tensor, const char *name);
@@ -78,12 +80,14 @@ TN_API bool tn_tensor_is_debug(const tn_tensor *tensor);
 TN_API bool tn_tensor_is_input(const tn_tensor *tensor);
 /* Its elements are known to the shapes: computed on the host. */
 TN_API bool tn_tensor_is_shape(const tn_tensor *tensor);
+TN_API bool tn_tensor_is_made_on_host(const tn_tensor *tensor); /* where it is made; final when the network is complete */
 /* First of that name; NULL: none. */
 TN_API tn_tensor *tn_network_find_tensor(const tn_network *network, const char *name);
 TN_API tn_layer *tn_network_find_layer(const tn_network *network, const char *name);
 /* Removes the layer that makes the tensor; its other outputs go too. Refused while something reads one, or one is an output. */
 TN_API void tn_network_remove_tensor(tn_network *network, tn_tensor *tensor);
 TN_API const char *tn_network_name(const tn_network *network);
+TN_API void tn_network_set_name(tn_network *network, const char *name); /* UTF-8, not empty */
 TN_API uint32_t tn_network_flags(const tn_network *network);
 
 TN_API int tn_network_num_inputs(const tn_network *network);
@@ -268,6 +272,37 @@ TN_API tn_layer *tn_network_add_attention(tn_network *network, tn_tensor *q, tn_
  * rotary_dim / 2] with position_ids [batch, length], or [batch, length, rotary_dim / 2] with NULL. */
 TN_API tn_layer *tn_network_add_rotary_embedding(tn_network *network, tn_tensor *x, tn_tensor *cos, tn_tensor *sin, tn_tensor *position_ids,
                                                  bool interleaved, int64_t rotary_dim);
+
+typedef struct tn_kv_cache_update_options {
+    size_t struct_size;        /* set by tn_kv_cache_update_options_init */
+    tn_tensor *update_lengths; /* integers [batch]: how many of each row's update count; NULL: all */
+} tn_kv_cache_update_options;
+TN_API void tn_kv_cache_update_options_init(tn_kv_cache_update_options *options);
+/* cache [batch, heads, max length, size] with update [batch, heads, length, size] from write_indices[batch] on; what falls outside
+ * is dropped. The output is the new cache; give it back as the next run's input. Several layers; the last one. */
+TN_API tn_layer *tn_network_add_kv_cache_update(tn_network *network, tn_tensor *cache, tn_tensor *update, tn_tensor *write_indices,
+                                                const tn_kv_cache_update_options *options);
+
+/* Per token Σ over its k experts of score · down(act(gate(x)) · up(x)), each with its bias. */
+typedef struct tn_moe_options {
+    size_t struct_size;                             /* set by tn_moe_options_init */
+    tn_tensor *gate, *up;                           /* constants [experts, inner, hidden] */
+    tn_tensor *down;                                /* constant [experts, hidden, inner] */
+    tn_tensor *gate_bias, *up_bias, *down_bias;     /* [experts, inner], [experts, inner], [experts, hidden]; NULL: none */
+    tn_activation_type activation;                  /* default silu */
+    double swiglu_limit, swiglu_alpha, swiglu_beta; /* of silu: gate ≤ limit, |up| ≤ limit, gate · σ(alpha · gate) · (up + beta);
+                                                       defaults ∞, 1, 0 */
+} tn_moe_options;
+TN_API void tn_moe_options_init(tn_moe_options *options);
+/* x [tokens, hidden] or [batch, tokens, hidden]; experts (int32) and scores (x's type) the same with k columns: the experts of a
+ * token, all different, and what they weigh. Several layers; the last one. */
+TN_API tn_layer *tn_network_add_moe(tn_network *network, tn_tensor *x, tn_tensor *experts, tn_tensor *scores,
+                                    const tn_moe_options *options);
+
+/* Over the ranks of `group` (num_ranks 0: all). One rank runs in this version: the output is x, and a group or a root that needs
+ * another rank is TN_UNSUPPORTED. `op` counts for reductions. */
+TN_API tn_layer *tn_network_add_collective(tn_network *network, tn_tensor *x, tn_collective_type type, tn_reduce_op op, int64_t root,
+                                           const int64_t *group, int num_ranks);
 
 TN_API tn_layer *tn_network_add_quantize(tn_network *network, tn_tensor *x, tn_tensor *scale, tn_dtype to, int axis);
 TN_API tn_layer *tn_network_add_dequantize(tn_network *network, tn_tensor *x, tn_tensor *scale, tn_dtype to, int axis);

@@ -106,7 +106,11 @@
     X(TN_COLLECTIVE_BROADCAST, "broadcast")           \
     X(TN_COLLECTIVE_SEND, "send")                     \
     X(TN_COLLECTIVE_RECV, "recv")                     \
-    X(TN_COLLECTIVE_ALL_TO_ALL_V, "all_to_all_v")
+    X(TN_COLLECTIVE_ALL_TO_ALL_V, "all_to_all_v")     \
+    X(TN_COLLECTIVE_REDUCE, "reduce")                 \
+    X(TN_COLLECTIVE_ALL_TO_ALL, "all_to_all")         \
+    X(TN_COLLECTIVE_GATHER, "gather")                 \
+    X(TN_COLLECTIVE_SCATTER, "scatter")
 
 #define TN_ENUM_FILL(X)                                                                    \
     X(TN_FILL_LINSPACE, "linspace")             /* alpha + Σ beta[axis] · index[axis] */ \

@@ -47,6 +47,7 @@
 #ifndef TENON_REWRITE_H_
 #define TENON_REWRITE_H_
 
+#include "tenon/layer.h"
 #include "tenon/network.h"
 
 #ifdef __cplusplus
@@ -65,29 +66,7 @@ TN_API bool tn_layer_is_removed(const tn_layer *layer);
 /* Layers in their order: the first one for NULL; NULL after the last. Removed ones are left out. */
 TN_API tn_layer *tn_network_next_layer(const tn_network *network, const tn_layer *layer);
 
-/* What distinguishes two layers of a kind: the fields of src/op/op_kinds.def by name ("op", "axis", "epsilon"). */
-typedef enum tn_parameter_type {
-    TN_PARAMETER_BOOL = 0, /* integer */
-    TN_PARAMETER_INT,      /* integer */
-    TN_PARAMETER_REAL,     /* real */
-    TN_PARAMETER_DTYPE,    /* integer (tn_dtype), text its name */
-    TN_PARAMETER_DIMS,     /* dims */
-    TN_PARAMETER_ENUM,     /* integer (tenon/op_enums.h), text its name */
-    TN_PARAMETER_TEXT,     /* text */
-} tn_parameter_type;
-typedef struct tn_parameter {
-    const char *name;
-    tn_parameter_type type;
-    int64_t integer;
-    double real;
-    const char *text; /* "" if it has none */
-    tn_dims dims;
-} tn_parameter;
-TN_API int tn_layer_num_parameters(const tn_layer *layer);
-TN_API bool tn_layer_parameter(const tn_layer *layer, int index, tn_parameter *out_parameter);
-TN_API bool tn_layer_find_parameter(const tn_layer *layer, const char *name, tn_parameter *out_parameter); /* false: none */
-/* It has a parameter of that name, not real, dims or text, with that value: tn_layer_has(layer, "op", TN_ELEMENTWISE_SUM). */
-TN_API bool tn_layer_has(const tn_layer *layer, const char *parameter, int64_t value);
+/* Parameters of layers ("op", "axis", "epsilon"): tenon/layer.h. */
 
 /* --- changing it ---------------------------------------------------------------------------------------------------------- */
 

@@ -723,6 +723,51 @@ case("quantize", "fill scalar", "fill", [], [tensor(np.array(2.5), "float32")], 
 case("quantize", "fill nothing", "fill", [], [tensor(np.zeros((2, 0)), "float32")], {"dims": [2, 0], "op": "linspace", "dtype": "float32", "alpha": 2.5, "beta": 1})
 case("quantize", "assertion that holds", "assertion", [tensor(np.array([1, 1]), "bool")], [tensor(np.array([1, 1]), "bool")], {"message": "sizes agree"}, dynamic=False)
 
+# --- language models, collectives ---------------------------------------------------------------------------------------------------
+
+for dtype, lengths in (("int32", None), ("int64", None), ("int32", [2, 0, 3])):
+    cache, update = tensor(draw(3, 2, 5, 4), "float32"), tensor(draw(3, 2, 3, 4), "float32")
+    start = tensor(np.array([0, 2, 3]), dtype)  # the last row's third token falls outside
+    y = values(cache).copy()
+    for b in range(3):
+        for t in range(3 if lengths is None else lengths[b]):
+            if int(values(start)[b]) + t < 5:
+                y[b, :, int(values(start)[b]) + t] = values(update)[b, :, t]
+    more = [] if lengths is None else [tensor(np.array(lengths), "int32")]
+    case("model", f"kv_cache_update {dtype} {lengths is not None}", "kv_cache_update_padded", [cache, update, start] + more, [tensor(y, "float32")], static_axes=[1, 3], dynamic=not more)
+cache, update = tensor(draw(1, 1, 3, 2), "float32"), tensor(draw(1, 1, 2, 2), "float32")
+case("model", "kv_cache_update outside", "kv_cache_update_padded", [cache, update, tensor(np.array([-1]), "int64")],
+     [tensor(np.concatenate([values(update)[:, :, 1:], values(cache)[:, :, 1:]], 2), "float32")], dynamic=False)
+
+
+def moe(x, experts, scores, gate, up, down, biases=None, act="silu", limit=np.inf, alpha=1.0, beta=0.0):
+    y = np.zeros(x.shape[:-1] + (down.shape[1],))
+    for at in np.ndindex(x.shape[:-1]):
+        for e, score in zip(experts[at].astype(int), scores[at]):
+            g, u = gate[e] @ x[at], up[e] @ x[at]
+            if biases is not None:
+                g, u = g + biases[0][e], u + biases[1][e]
+            g, u = np.minimum(g, limit), np.clip(u, -limit, limit)
+            a = g / (1 + np.exp(-alpha * g)) if act == "silu" else np.maximum(g, 0)
+            d = down[e] @ (a * (u + beta))
+            y[at] += score * (d + biases[2][e] if biases is not None else d)
+    return y
+
+
+for n, (dims, k, biased, act, limits) in enumerate([((5,), 2, False, "silu", {}), ((2, 3), 3, True, "silu", {"limit": 1.5, "alpha": 1.702, "beta": 1.0}),
+                                                    ((4,), 1, False, "relu", {}), ((1, 1), 2, True, "relu", {})]):
+    E, H, I = 4, 6, 8
+    x = tensor(draw(*dims, H), "float32")
+    chosen = tensor(np.stack([rng.permutation(E)[:k] for _ in range(int(np.prod(dims)))]).reshape(*dims, k), "int32")
+    scores = tensor(draw(*dims, k, low=-0.5, high=1.0), "float32")
+    weights = [const(draw(E, I, H)), const(draw(E, I, H)), const(draw(E, H, I))]
+    biases = [const(draw(E, I)), const(draw(E, I)), const(draw(E, H))] if biased else []
+    y = moe(values(x), values(chosen), values(scores), *map(values, weights), biases=[values(b) for b in biases] or None, act=act, **limits)
+    case("model", f"moe {n}", "moe", [x, chosen, scores] + weights + biases, [tensor(y, "float32")], {"activation": act, **limits}, tolerance=2e-6, dynamic=False)
+for kind in ("all_reduce", "all_gather", "reduce_scatter", "broadcast", "reduce", "all_to_all", "gather", "scatter"):
+    x = tensor(draw(2, 3), "float32")
+    case("model", f"collective of one rank: {kind}", "collective", [x], [x], {"type": kind})
+
 for file, cases in files.items():
     for c in cases:
         for key in [k for k, v in c.items() if v is None]:

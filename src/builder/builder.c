@@ -88,6 +88,13 @@ static bool some_tactic_supports(void *user, const tn_problem *problem) {
     return false;
 }
 
+/* tn_network_mark_unfused_as_debug: what the passes left. */
+static void mark_unfused(tn_network *network) {
+    for (tn_layer *layer = network->first_layer; layer != NULL; layer = layer->next)
+        for (size_t i = 0; i < layer->outputs.count && !layer->is_dead && layer->kind != TN_OP_CONSTANT; i++)
+            if (layer->outputs.data[i]->state == NULL) layer->outputs.data[i]->is_debug = true;
+}
+
 static tn_status lower_all(tn_draft *draft, tn_builder *builder, tn_network *const *networks, int num_networks,
                            const tn_builder_config *config) {
     tn_network_ranges *ranges = tn_arena_alloc_array(&draft->arena, (size_t)num_networks, sizeof *ranges);
@@ -99,6 +106,7 @@ static tn_status lower_all(tn_draft *draft, tn_builder *builder, tn_network *con
         .device = builder->device, .batch_invariant = config->batch_invariant, .host_fallback = config->host_fallback};
     for (int i = 0; i < num_networks && status == TN_OK; i++) {
         status = tn_passes_run(networks[i], &pass_options);
+        if (status == TN_OK && networks[i]->unfused_are_debug) mark_unfused(networks[i]);
         if (status == TN_OK) status = tn_lower_network(draft, networks[i], &ranges[i], &lower_options);
     }
     return status;

@@ -134,7 +134,7 @@ static void reserved_operations_are_refused_by_name(void **state) {
     fixture *f = *state;
     tn_network *net = make_network(NULL);
     tn_tensor *x = tn_network_add_input(net, "x", TN_FLOAT32, TN_DIMS(4));
-    tn_op_params params = {0};
+    tn_op_params params = {.collective = {.group = 2}};
     tn_layer *layer = tn_network_add_layer(net, TN_OP_COLLECTIVE, &params, &x, 1, "sum over ranks");
     if (layer != NULL) tn_network_mark_output(net, first(layer), "y");
     tn_plan *plan;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "network/network_internal.h"
+#include "plugin/plugin.h"
 
 enum { MAX_OPTIONAL_INPUTS = 8 }; /* the most inputs of an op that has optional ones */
 
@@ -35,6 +36,7 @@ bool tn_op_input_is_optional(tn_op_kind kind, uint32_t input) {
     case TN_OP_QKV_CACHE: return input >= 1 && input <= 3;
     case TN_OP_ROUTE: return input == 1;
     case TN_OP_SAMPLE: return input == 4;
+    case TN_OP_PLUGIN: return input == 0;
     default: return false;
     }
 }
@@ -226,6 +228,7 @@ static tn_layer *make_layer(const tn_shape *shape, uint32_t num_inputs, const tn
     layer->params = *shape->params;
     layer->region = network->current_region;
     layer->call = network->current_call;
+    if (layer->kind == TN_OP_PLUGIN && network->adding_plugin != NULL) layer->plugin = tn_plugin_retain(network->adding_plugin);
     layer->name = name != NULL ? tn_network_copy_string(network, name)
                                : tn_arena_format(&network->arena, "%s_%" PRIu32, tn_op_get_info(shape->kind)->name, layer->id);
     if (num_epilogues > 0) memcpy(layer->epilogues, epilogues, num_epilogues * sizeof *epilogues);
@@ -253,7 +256,13 @@ tn_layer *tn_network_add_fused_layer(tn_network *network, tn_op_kind kind, const
     if (network->out_of_memory || tn_network_is_frozen(network, "add a layer")) return NULL;
     tn_op_params completed = {0};
     if (params != NULL) completed = *params;
-    tn_shape shape = {.network = network, .kind = kind, .name = name != NULL ? name : "", .params = &completed, .inputs = inputs};
+    tn_shape shape = {.network = network,
+                      .kind = kind,
+                      .name = name != NULL ? name : "",
+                      .params = &completed,
+                      .inputs = inputs,
+                      .plugin = network->adding_plugin};
+    shape.count_id = network->next_id + 2;
     shape.num_inputs = num_own_inputs(kind, num_inputs);
     if (!inputs_are_valid(&shape, num_inputs, num_epilogues)) return NULL;
     tn_tensor *padded[MAX_OPTIONAL_INPUTS] = {NULL};
@@ -270,12 +279,19 @@ tn_layer *tn_network_add_fused_layer(tn_network *network, tn_op_kind kind, const
 bool tn_layer_infer_again(tn_layer *layer) {
     tn_network *network = layer->network;
     tn_op_params completed = layer->params;
-    tn_shape shape = {.network = network, .kind = layer->kind, .name = layer->name, .params = &completed, .inputs = layer->inputs.data};
+    tn_shape shape = {.network = network,
+                      .kind = layer->kind,
+                      .name = layer->name,
+                      .is_change = true,
+                      .params = &completed,
+                      .inputs = layer->inputs.data,
+                      .plugin = layer->plugin};
     uint32_t num_inputs = (uint32_t)layer->inputs.count;
+    if (layer->outputs.count > 1) shape.count_id = layer->outputs.data[1]->id;
     shape.num_inputs = num_own_inputs(layer->kind, num_inputs);
-    for (size_t i = 0; i < layer->outputs.count; i++)
-        if (layer->outputs.data[i]->uses.count > 0) return tn_shape_fail(&shape, "it cannot change any more: other layers read it");
     if (!infer_outputs(&shape, layer->epilogues, layer->num_epilogues, num_inputs)) return false;
+    if (shape.num_outputs != layer->outputs.count)
+        return tn_shape_fail(&shape, "it would have %" PRIu32 " outputs, not %zu", shape.num_outputs, layer->outputs.count);
     layer->params = completed;
     for (size_t i = 0; i < layer->outputs.count; i++) {
         tn_tensor *output = layer->outputs.data[i];
@@ -284,6 +300,7 @@ bool tn_layer_infer_again(tn_layer *layer) {
         memcpy(output->dims, shape.outputs[i].dims, sizeof output->dims);
         output->host_syms = NULL;
         output->host_value = NULL;
+        output->num_host_values = 0;
         output->place = TN_PLACE_DEVICE;
     }
     if (tn_layer_fold_host_values(layer)) return true;

@@ -38,7 +38,7 @@ void tn_network_link_layer(tn_network *network, tn_layer *layer) {
     number_layer(network, layer);
 }
 
-static void unlink_layer(tn_network *network, tn_layer *layer) {
+static void take_out(tn_network *network, tn_layer *layer) {
     if (layer->previous != NULL)
         layer->previous->next = layer->next;
     else
@@ -49,9 +49,23 @@ static void unlink_layer(tn_network *network, tn_layer *layer) {
         network->last_layer = layer->previous;
     if (network->insert_before == layer) network->insert_before = layer->next;
     network->num_layers--;
+}
+
+void tn_network_move_layer(tn_network *network, tn_layer *layer, tn_layer *behind) {
+    take_out(network, layer);
+    tn_layer *insert_before = network->insert_before;
+    network->insert_before = behind->next;
+    tn_network_link_layer(network, layer);
+    network->insert_before = insert_before;
+}
+
+static void unlink_layer(tn_network *network, tn_layer *layer) {
+    take_out(network, layer);
     tn_array_deinit(network->allocator, &layer->inputs);
     tn_array_deinit(network->allocator, &layer->use_positions);
     tn_array_deinit(network->allocator, &layer->outputs);
+    tn_plugin_destroy(layer->plugin);
+    layer->plugin = NULL;
 }
 
 bool tn_region_contains(const tn_network *network, uint32_t outer, uint32_t inner) {
@@ -85,7 +99,7 @@ void tn_layer_drop_uses(tn_layer *layer) {
     }
 }
 
-void tn_layer_set_input(tn_layer *layer, uint32_t index, tn_tensor *tensor) {
+void tn_layer_connect(tn_layer *layer, uint32_t index, tn_tensor *tensor) {
     if (layer == NULL || index >= layer->inputs.count || layer->inputs.data[index] == tensor) return;
     drop_use(layer, index);
     layer->inputs.data[index] = tensor;

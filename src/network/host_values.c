@@ -273,6 +273,7 @@ static bool inputs_are_known(const tn_layer *layer) {
 bool tn_layer_fold_host_values(tn_layer *layer) {
     tn_symbols *symbols = layer->network->symbols;
     bool is_constant = layer->kind == TN_OP_CONSTANT;
+    for (size_t i = 0; i < layer->outputs.count && layer->kind == TN_OP_PLUGIN; i++) layer->outputs.data[i]->place = TN_PLACE_HOST;
     if (tn_op_counts_output(layer->kind)) return tn_tensor_make_host_values(layer->outputs.data[1]); /* read back */
     fold_step fold = is_constant ? fold_constant : fold_function(layer->kind);
     if (layer->outputs.count != 1 || (fold == NULL && !is_carried(layer->kind))) return true;

@@ -186,42 +186,32 @@ bool tn_layer_is_kind(tn_layer *layer, tn_op_kind kind) {
 
 void tn_shuffle_set_first_transpose(tn_layer *layer, tn_dims permutation) {
     if (!tn_layer_is_kind(layer, TN_OP_SHUFFLE)) return;
-    layer->params.shuffle.first = permutation;
-    (void)tn_layer_infer_again(layer);
+    tn_op_params params = layer->params;
+    params.shuffle.first = permutation;
+    (void)tn_layer_change(layer, &params, NULL, 0);
 }
 
 void tn_shuffle_set_reshape(tn_layer *layer, tn_dims dims) {
-    if (!tn_layer_is_kind(layer, TN_OP_SHUFFLE)) return;
-    tn_layer_set_input(layer, 1, NULL);
-    layer->params.shuffle.reshape = dims;
-    layer->params.shuffle.has_reshape = true;
-    (void)tn_layer_infer_again(layer);
-}
-
-/* An input that a setter gives: missing ones and those of other networks are recorded. */
-static bool may_be_input(tn_layer *layer, const tn_tensor *tensor) {
-    if (tensor == NULL) {
-        tn_network_fail_missing(layer->network, "set an input");
-        return false;
-    }
-    if (tensor->network == layer->network) return true;
-    TN_NETWORK_FAIL(layer->network, TN_INVALID_ARGUMENT, "cannot set an input of '%s': '%s' belongs to another network", layer->name,
-                    tensor->name);
-    return false;
+    if (tn_layer_is_kind(layer, TN_OP_SHUFFLE)) (void)tn_layer_set_dims(layer, "reshape", dims);
 }
 
 void tn_shuffle_set_reshape_tensor(tn_layer *layer, tn_tensor *dims) {
-    if (!tn_layer_is_kind(layer, TN_OP_SHUFFLE) || !may_be_input(layer, dims)) return;
-    layer->params.shuffle.has_reshape = false;
-    layer->params.shuffle.reshape = (tn_dims){0};
-    tn_layer_set_input(layer, 1, dims);
-    (void)tn_layer_infer_again(layer);
+    if (!tn_layer_is_kind(layer, TN_OP_SHUFFLE)) return;
+    if (dims == NULL) {
+        tn_network_fail_missing(layer->network, "set an input");
+        return;
+    }
+    tn_op_params params = layer->params;
+    params.shuffle.has_reshape = false;
+    params.shuffle.reshape = (tn_dims){0};
+    (void)tn_layer_change(layer, &params, &(tn_input_change){1, dims}, 1);
 }
 
 void tn_shuffle_set_second_transpose(tn_layer *layer, tn_dims permutation) {
     if (!tn_layer_is_kind(layer, TN_OP_SHUFFLE)) return;
-    layer->params.shuffle.second = permutation;
-    (void)tn_layer_infer_again(layer);
+    tn_op_params params = layer->params;
+    params.shuffle.second = permutation;
+    (void)tn_layer_change(layer, &params, NULL, 0);
 }
 
 tn_layer *tn_network_add_slice(tn_network *network, tn_tensor *x, tn_dims start, tn_dims size, tn_dims stride) {
@@ -232,12 +222,11 @@ tn_layer *tn_network_add_slice(tn_network *network, tn_tensor *x, tn_dims start,
 void tn_slice_set_tensors(tn_layer *layer, tn_tensor *start, tn_tensor *size, tn_tensor *stride) {
     if (!tn_layer_is_kind(layer, TN_OP_SLICE)) return;
     tn_tensor *tensors[3] = {start, size, stride};
-    for (uint32_t i = 0; i < 3; i++) {
-        if (tensors[i] == NULL) continue;
-        if (!may_be_input(layer, tensors[i])) return;
-        tn_layer_set_input(layer, 1 + i, tensors[i]);
-    }
-    (void)tn_layer_infer_again(layer);
+    tn_input_change changes[3];
+    uint32_t num_changes = 0;
+    for (uint32_t i = 0; i < 3; i++)
+        if (tensors[i] != NULL) changes[num_changes++] = (tn_input_change){1 + i, tensors[i]};
+    (void)tn_layer_change(layer, &layer->params, changes, num_changes);
 }
 
 /* --- the rest --------------------------------------------------------------------------------------------------------------- */

@@ -10,8 +10,7 @@
 #include "op/dtype.h"
 #include "op/einsum.h"
 
-/* The options are absent or were made by their init function. */
-static bool options_are_made(tn_network *network, const char *kind, const void *options, size_t struct_size, size_t expected) {
+bool tn_network_options_are_made(tn_network *network, const char *kind, const void *options, size_t struct_size, size_t expected) {
     if (network == NULL) {
         (void)tn_fail(NULL, TN_INVALID_ARGUMENT, "cannot add %s: the network is missing", kind);
         return false;
@@ -36,7 +35,7 @@ tn_tensor *tn_network_add_copied_constant(tn_network *network, tn_dims dims, tn_
 /* --- values --------------------------------------------------------------------------------------------------------------- */
 
 tn_layer *tn_network_add_fill_constant(tn_network *network, tn_dims dims, tn_fill_op op, tn_dtype dtype, double alpha, double beta) {
-    if (!options_are_made(network, "fill", NULL, 0, 0)) return NULL;
+    if (!tn_network_options_are_made(network, "fill", NULL, 0, 0)) return NULL;
     double sizes[TN_MAX_RANK];
     if (dims.rank < 0 || dims.rank > TN_MAX_RANK || tn_dtype_name(dtype) == NULL || dtype == TN_DTYPE_NONE ||
         tn_dtype_get_info(dtype)->bits < 8 || dtype == TN_Q15_32 || dtype == TN_Q8_32) {
@@ -44,7 +43,12 @@ tn_layer *tn_network_add_fill_constant(tn_network *network, tn_dims dims, tn_fil
                         tn_dtype_name(dtype) != NULL ? tn_dtype_name(dtype) : "unknown");
         return NULL;
     }
-    for (int i = 0; i < dims.rank; i++) sizes[i] = (double)dims.d[i];
+    for (int i = 0; i < dims.rank; i++) {
+        sizes[i] = (double)dims.d[i];
+        if (dims.d[i] >= 0) continue;
+        TN_NETWORK_FAIL(network, TN_INVALID_ARGUMENT, "cannot add fill: dimension %d is %" PRId64 ", it must be ≥ 0", i, dims.d[i]);
+        return NULL;
+    }
     tn_tensor *inputs[3] = {tn_network_add_copied_constant(network, TN_DIMS(dims.rank), TN_INT64, sizes),
                             tn_network_add_copied_constant(network, TN_SCALAR, dtype, &alpha),
                             tn_network_add_copied_constant(network, TN_SCALAR, dtype, &beta)};
@@ -53,14 +57,15 @@ tn_layer *tn_network_add_fill_constant(tn_network *network, tn_dims dims, tn_fil
 
 void tn_fill_set_operation(tn_layer *layer, tn_fill_op op, int64_t seed) {
     if (!tn_layer_is_kind(layer, TN_OP_FILL)) return;
-    layer->params.fill.op = (int)op;
-    layer->params.fill.seed = seed;
-    (void)tn_layer_infer_again(layer);
+    tn_op_params params = layer->params;
+    params.fill.op = (int)op;
+    params.fill.seed = seed;
+    (void)tn_layer_change(layer, &params, NULL, 0);
 }
 
 tn_layer *tn_network_add_assertion(tn_network *network, tn_tensor *condition, const char *message) {
     tn_op_params params = {0};
-    if (!options_are_made(network, "assertion", NULL, 0, 0)) return NULL;
+    if (!tn_network_options_are_made(network, "assertion", NULL, 0, 0)) return NULL;
     if (message == NULL || !tn_label_set(&params.assertion.message, message, strlen(message))) {
         TN_NETWORK_FAIL(network, TN_INVALID_ARGUMENT,
                         "cannot add assertion: its message must be UTF-8 of at most %d bytes without quotes, backslashes and control "
@@ -75,9 +80,10 @@ tn_layer *tn_network_add_assertion(tn_network *network, tn_tensor *condition, co
 
 void tn_activation_set_parameters(tn_layer *layer, double alpha, double beta) {
     if (!tn_layer_is_kind(layer, TN_OP_ACTIVATION)) return;
-    layer->params.activation.alpha = alpha;
-    layer->params.activation.beta = beta;
-    (void)tn_layer_infer_again(layer);
+    tn_op_params params = layer->params;
+    params.activation.alpha = alpha;
+    params.activation.beta = beta;
+    (void)tn_layer_change(layer, &params, NULL, 0);
 }
 
 tn_layer *tn_network_add_parametric_relu(tn_network *network, tn_tensor *x, tn_tensor *slope) {
@@ -108,39 +114,26 @@ tn_layer *tn_network_add_topk(tn_network *network, tn_tensor *x, tn_topk_op op, 
     return tn_network_add_layer(network, TN_OP_TOPK, &params, &x, 1, NULL);
 }
 
-/* An input that a setter gives. */
-static bool set_input(tn_layer *layer, uint32_t index, tn_tensor *tensor) {
-    if (tensor == NULL) {
-        tn_network_fail_missing(layer->network, "set an input");
-        return false;
-    }
-    if (tensor->network != layer->network) {
-        TN_NETWORK_FAIL(layer->network, TN_INVALID_ARGUMENT, "cannot set an input of '%s': '%s' belongs to another network", layer->name,
-                        tensor->name);
-        return false;
-    }
-    tn_layer_set_input(layer, index, tensor);
-    return true;
-}
-
 void tn_topk_set_k_tensor(tn_layer *layer, tn_tensor *k) {
-    if (tn_layer_is_kind(layer, TN_OP_TOPK) && set_input(layer, 1, k)) (void)tn_layer_infer_again(layer);
+    if (!tn_layer_is_kind(layer, TN_OP_TOPK)) return;
+    if (k == NULL)
+        tn_network_fail_missing(layer->network, "set an input");
+    else
+        (void)tn_layer_set_input(layer, 1, k);
 }
 
 void tn_topk_set_indices_type(tn_layer *layer, tn_dtype dtype) {
     if (!tn_layer_is_kind(layer, TN_OP_TOPK)) return;
-    layer->params.topk.indices = dtype;
-    (void)tn_layer_infer_again(layer);
+    tn_op_params params = layer->params;
+    params.topk.indices = dtype;
+    (void)tn_layer_change(layer, &params, NULL, 0);
 }
 
 void tn_non_zero_set_indices_type(tn_layer *layer, tn_dtype dtype) {
     if (!tn_layer_is_kind(layer, TN_OP_NON_ZERO)) return;
-    if (layer->outputs.data[0]->uses.count > 0 || (dtype != TN_INT32 && dtype != TN_INT64)) {
-        TN_NETWORK_FAIL(layer->network, TN_INVALID_ARGUMENT, "cannot change the indices of '%s': they are int32 or int64, and not read yet",
-                        layer->name);
-        return;
-    }
-    layer->params.non_zero.indices = layer->outputs.data[0]->dtype = dtype;
+    tn_op_params params = layer->params;
+    params.non_zero.indices = dtype;
+    (void)tn_layer_change(layer, &params, NULL, 0);
 }
 
 tn_layer *tn_network_add_cumulative(tn_network *network, tn_tensor *x, int axis, tn_cumulative_op op, bool exclusive, bool reverse) {
@@ -156,8 +149,9 @@ tn_layer *tn_network_add_ragged_softmax(tn_network *network, tn_tensor *x, tn_te
 
 void tn_shuffle_set_zero_is_placeholder(tn_layer *layer, bool is_placeholder) {
     if (!tn_layer_is_kind(layer, TN_OP_SHUFFLE)) return;
-    layer->params.shuffle.zero_is_zero = !is_placeholder;
-    (void)tn_layer_infer_again(layer);
+    tn_op_params params = layer->params;
+    params.shuffle.zero_is_zero = !is_placeholder;
+    (void)tn_layer_change(layer, &params, NULL, 0);
 }
 
 /* Axes as a mask over `rank` dimensions; −1 after recording. */
@@ -193,7 +187,7 @@ void tn_slice_options_init(tn_slice_options *options) {
 }
 
 tn_layer *tn_network_add_slice_with(tn_network *network, tn_tensor *x, const tn_slice_options *options) {
-    if (!options_are_made(network, "slice", options, options != NULL ? options->struct_size : 0, sizeof *options)) return NULL;
+    if (!tn_network_options_are_made(network, "slice", options, options != NULL ? options->struct_size : 0, sizeof *options)) return NULL;
     if (options == NULL) {
         tn_network_fail_missing(network, "add a slice");
         return NULL;
@@ -273,7 +267,7 @@ tn_layer *tn_network_add_nms(tn_network *network, tn_tensor *boxes, tn_tensor *s
                              const tn_nms_options *options) {
     tn_nms_options defaults;
     tn_nms_options_init(&defaults);
-    if (!options_are_made(network, "nms", options, options != NULL ? options->struct_size : 0, sizeof *options)) return NULL;
+    if (!tn_network_options_are_made(network, "nms", options, options != NULL ? options->struct_size : 0, sizeof *options)) return NULL;
     if (options == NULL) options = &defaults;
     tn_op_params params = {.nms = {.format = (int)options->format, .top_k = options->top_k, .indices = options->indices}};
     tn_tensor *inputs[5] = {boxes, scores, max_per_class, options->iou_threshold, options->score_threshold};
@@ -290,7 +284,8 @@ static tn_layer *add_convolution(tn_network *network, tn_op_kind kind, tn_tensor
                                  const tn_window_options *options) {
     tn_window_options defaults;
     tn_window_options_init(&defaults);
-    if (!options_are_made(network, tn_op_get_info(kind)->name, options, options != NULL ? options->struct_size : 0, sizeof *options))
+    if (!tn_network_options_are_made(network, tn_op_get_info(kind)->name, options, options != NULL ? options->struct_size : 0,
+                                     sizeof *options))
         return NULL;
     if (options == NULL) options = &defaults;
     tn_op_params params = {.convolution = {.stride = options->stride,
@@ -316,7 +311,7 @@ tn_layer *tn_network_add_pooling(tn_network *network, tn_tensor *x, tn_pooling_t
                                  const tn_window_options *options) {
     tn_window_options defaults;
     tn_window_options_init(&defaults);
-    if (!options_are_made(network, "pooling", options, options != NULL ? options->struct_size : 0, sizeof *options)) return NULL;
+    if (!tn_network_options_are_made(network, "pooling", options, options != NULL ? options->struct_size : 0, sizeof *options)) return NULL;
     if (options == NULL) options = &defaults;
     tn_op_params params = {.pooling = {.type = (int)type,
                                        .window = window,
@@ -352,8 +347,31 @@ static bool find_fraction(double scale, int64_t *out_num, int64_t *out_den) {
     return num > 0;
 }
 
+static bool set_fractions(tn_network *network, const char *what, const double *scales, int num_scales, tn_resize_params *params) {
+    for (int i = 0; i < num_scales; i++) {
+        if (find_fraction(scales[i], &params->numerators.d[i], &params->denominators.d[i])) continue;
+        TN_NETWORK_FAIL(network, TN_INVALID_ARGUMENT, "cannot %s: the scale of dimension %d is %g, it must be above 0", what, i, scales[i]);
+        return false;
+    }
+    params->numerators.rank = params->denominators.rank = num_scales;
+    return true;
+}
+
+bool tn_resize_set_scales(tn_layer *layer, const double *scales, int num_scales) {
+    if (!tn_layer_is_kind(layer, TN_OP_RESIZE)) return false;
+    tn_op_params params = layer->params;
+    if (scales == NULL || num_scales < 1 || num_scales > TN_MAX_RANK) {
+        TN_NETWORK_FAIL(layer->network, TN_INVALID_ARGUMENT, "cannot change resize '%s': it needs 1 to %d scales, %d were given",
+                        layer->name, TN_MAX_RANK, scales != NULL ? num_scales : 0);
+        return false;
+    }
+    params.resize.size = (tn_dims){0};
+    return set_fractions(layer->network, "change a resize", scales, num_scales, &params.resize) &&
+           tn_layer_change(layer, &params, &(tn_input_change){1, NULL}, 1);
+}
+
 tn_layer *tn_network_add_resize(tn_network *network, tn_tensor *x, const tn_resize_options *options) {
-    if (!options_are_made(network, "resize", options, options != NULL ? options->struct_size : 0, sizeof *options)) return NULL;
+    if (!tn_network_options_are_made(network, "resize", options, options != NULL ? options->struct_size : 0, sizeof *options)) return NULL;
     if (options == NULL || options->num_scales < 0 || options->num_scales > TN_MAX_RANK) {
         TN_NETWORK_FAIL(network, TN_INVALID_ARGUMENT, "cannot add resize: it has neither a size nor 1 to %d scales", TN_MAX_RANK);
         return NULL;
@@ -365,13 +383,7 @@ tn_layer *tn_network_add_resize(tn_network *network, tn_tensor *x, const tn_resi
                                       .rounding = (int)options->rounding,
                                       .cubic_coeff = options->cubic_coeff,
                                       .exclude_outside = options->exclude_outside}};
-    for (int i = 0; i < options->num_scales; i++) {
-        if (find_fraction(options->scales[i], &params.resize.numerators.d[i], &params.resize.denominators.d[i])) continue;
-        TN_NETWORK_FAIL(network, TN_INVALID_ARGUMENT, "cannot add resize: the scale of dimension %d is %g, it must be above 0", i,
-                        options->scales[i]);
-        return NULL;
-    }
-    params.resize.numerators.rank = params.resize.denominators.rank = options->num_scales;
+    if (!set_fractions(network, "add resize", options->scales, options->num_scales, &params.resize)) return NULL;
     return tn_network_add_layer(network, TN_OP_RESIZE, &params, (tn_tensor *[]){x, options->size_tensor}, 2, NULL);
 }
 
@@ -387,7 +399,7 @@ tn_layer *tn_network_add_einsum(tn_network *network, tn_tensor *const *inputs, i
     int ranks[TN_EINSUM_MAX_INPUTS] = {0};
     tn_op_params params = {0};
     const char *reason = "it takes 1 to 4 inputs";
-    if (!options_are_made(network, "einsum", NULL, 0, 0)) return NULL;
+    if (!tn_network_options_are_made(network, "einsum", NULL, 0, 0)) return NULL;
     bool is_valid = inputs != NULL && equation != NULL && num_inputs >= 1 && num_inputs <= TN_EINSUM_MAX_INPUTS;
     for (int i = 0; is_valid && i < num_inputs; i++) {
         if (inputs[i] == NULL) {

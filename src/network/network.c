@@ -53,6 +53,7 @@ void tn_network_destroy(tn_network *network) {
         tn_array_deinit(allocator, &layer->inputs);
         tn_array_deinit(allocator, &layer->use_positions);
         tn_array_deinit(allocator, &layer->outputs);
+        tn_plugin_destroy(layer->plugin);
     }
     for (size_t i = 0; i < network->tensors.count; i++) tn_array_deinit(allocator, &network->tensors.data[i]->uses);
     tn_array_deinit(allocator, &network->tensors);
@@ -130,20 +131,28 @@ static bool name_is_valid(tn_network *network, const char *what, const char *nam
     return true;
 }
 
-static bool dims_are_valid(tn_network *network, const char *name, const tn_dims *dims) {
+bool tn_network_input_dims_are_valid(tn_network *network, const char *what, const char *name, const tn_dims *dims) {
     if (dims->rank < 0 || dims->rank > TN_MAX_RANK) {
-        TN_NETWORK_FAIL(network, TN_INVALID_ARGUMENT, "cannot add input '%s': it has %" PRId32 " dimensions, at most %d are allowed", name,
+        TN_NETWORK_FAIL(network, TN_INVALID_ARGUMENT, "cannot %s '%s': it has %" PRId32 " dimensions, at most %d are allowed", what, name,
                         dims->rank, TN_MAX_RANK);
         return false;
     }
     for (int i = 0; i < dims->rank; i++) {
         if (dims->d[i] >= -1) continue;
         TN_NETWORK_FAIL(network, TN_INVALID_ARGUMENT,
-                        "cannot add input '%s': dimension %d is %" PRId64 ", it must be ≥ 0, or −1 if known at run time", name, i,
+                        "cannot %s '%s': dimension %d is %" PRId64 ", it must be ≥ 0, or −1 if known at run time", what, name, i,
                         dims->d[i]);
         return false;
     }
     return true;
+}
+
+bool tn_network_input_dtype_is_valid(tn_network *network, const char *what, const char *name, tn_dtype dtype) {
+    const char *dtype_name = tn_dtype_name(dtype);
+    if (dtype_name != NULL && dtype != TN_DTYPE_NONE && dtype != TN_Q15_32 && dtype != TN_Q8_32) return true;
+    TN_NETWORK_FAIL(network, TN_INVALID_ARGUMENT, "cannot %s '%s': inputs cannot be of type %s", what, name,
+                    dtype_name != NULL ? dtype_name : "unknown");
+    return false;
 }
 
 tn_tensor *tn_network_add_input(tn_network *network, const char *name, tn_dtype dtype, tn_dims dims) {
@@ -152,13 +161,9 @@ tn_tensor *tn_network_add_input(tn_network *network, const char *name, tn_dtype 
         return NULL;
     }
     if (tn_network_is_frozen(network, "add an input")) return NULL;
-    if (!name_is_valid(network, "add an input", name) || !dims_are_valid(network, name, &dims)) return NULL;
-    if (tn_dtype_name(dtype) == NULL || dtype == TN_DTYPE_NONE || dtype == TN_Q15_32 || dtype == TN_Q8_32) {
-        const char *dtype_name = tn_dtype_name(dtype);
-        TN_NETWORK_FAIL(network, TN_INVALID_ARGUMENT, "cannot add input '%s': inputs cannot be of type %s", name,
-                        dtype_name != NULL ? dtype_name : "unknown");
+    if (!name_is_valid(network, "add an input", name) || !tn_network_input_dims_are_valid(network, "add input", name, &dims) ||
+        !tn_network_input_dtype_is_valid(network, "add input", name, dtype))
         return NULL;
-    }
     for (size_t i = 0; i < network->inputs.count; i++) {
         if (strcmp(network->inputs.data[i]->name, name) != 0) continue;
         TN_NETWORK_FAIL(network, TN_INVALID_ARGUMENT, "cannot add input '%s': there is an input of that name already", name);
@@ -361,6 +366,10 @@ void tn_network_unmark_debug(tn_network *network, tn_tensor *tensor) {
     if (network != NULL && tensor != NULL && !tn_network_is_frozen(network, "unmark a debug tensor")) tensor->is_debug = false;
 }
 
+void tn_network_mark_unfused_as_debug(tn_network *network, bool mark) {
+    if (network != NULL && !tn_network_is_frozen(network, "mark debug tensors")) network->unfused_are_debug = mark;
+}
+
 void tn_network_mark_output_for_shapes(tn_network *network, tn_tensor *tensor, const char *name) {
     if (network != NULL && tensor != NULL && tensor->network == network && !tn_tensor_require_host(tensor)) {
         TN_NETWORK_FAIL(network, TN_INVALID_ARGUMENT,
@@ -379,6 +388,9 @@ bool tn_tensor_is_debug(const tn_tensor *tensor) {
 }
 bool tn_tensor_is_input(const tn_tensor *tensor) {
     return tensor != NULL && tensor->is_input;
+}
+bool tn_tensor_is_made_on_host(const tn_tensor *tensor) {
+    return tensor != NULL && tensor->place == TN_PLACE_HOST;
 }
 bool tn_tensor_is_shape(const tn_tensor *tensor) {
     return tensor != NULL && tensor->host_syms != NULL && tensor->place == TN_PLACE_HOST;
@@ -401,6 +413,11 @@ tn_layer *tn_network_find_layer(const tn_network *network, const char *name) {
 
 const char *tn_network_name(const tn_network *network) {
     return network != NULL ? network->name : "";
+}
+void tn_network_set_name(tn_network *network, const char *name) {
+    if (network == NULL || tn_network_is_frozen(network, "name the network") || !name_is_valid(network, "name the network", name)) return;
+    const char *copy = tn_network_copy_string(network, name);
+    if (copy != NULL) network->name = copy;
 }
 uint32_t tn_network_flags(const tn_network *network) {
     return network != NULL ? network->flags : 0;

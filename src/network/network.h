@@ -23,6 +23,7 @@
 #include "op/kv_geometry.h"
 #include "op/problem.h"
 #include "tenon/network.h"
+#include "tenon/plugin.h"
 #include "tenon/rewrite.h"
 #include "weights/weights.h"
 
@@ -87,8 +88,9 @@ struct tn_layer {
     uint32_t region;
     tn_activation_precision precision; /* a constraint set by the user; AUTO: none */
     const char *metadata;
-    tn_call *call;  /* the functional this layer belongs to; NULL: none */
-    uint64_t order; /* grows along the list of layers */
+    tn_plugin *plugin; /* of PLUGIN, held; NULL else */
+    tn_call *call;     /* the functional this layer belongs to; NULL: none */
+    uint64_t order;    /* grows along the list of layers */
     tn_layer *previous, *next;
     bool is_dead;            /* replaced or unused, waiting for the sweep; uses nothing any more */
     bool is_live, is_queued; /* scratch of the sweep and of the rewriting driver; false between */
@@ -121,10 +123,12 @@ struct tn_network {
     uint32_t current_region; /* where adders put layers */
     tn_layer *insert_before; /* adders insert before this layer; NULL: at the end */
     tn_call *current_call, *last_call;
+    tn_plugin *adding_plugin;                         /* of the PLUGIN layer that is being added */
     void (*layer_added)(void *user, tn_layer *layer); /* called for each new layer; the rewriting driver's. NULL: none */
     void *layer_added_user;
-    const char *frozen_by; /* the pattern that only looks at present: nothing may be changed; NULL: none */
-    bool failed;           /* an adder failed: the build refuses and the diag has the reasons */
+    const char *frozen_by;  /* the pattern that only looks at present: nothing may be changed; NULL: none */
+    bool unfused_are_debug; /* so are all outputs of layers that are left when the passes have run */
+    bool failed;            /* an adder failed: the build refuses and the diag has the reasons */
     bool out_of_memory;
 };
 
@@ -145,7 +149,8 @@ void tn_tensor_set_role(tn_tensor *tensor, const char *role);
 
 /* All uses of `from` (also as network output, which then takes from's name and role) become uses of `to`. */
 void tn_network_replace_uses(tn_network *network, tn_tensor *from, tn_tensor *to);
-void tn_layer_set_input(tn_layer *layer, uint32_t index, tn_tensor *tensor);
+/* Without checks, and without deriving anything again (tn_layer_change does both). */
+void tn_layer_connect(tn_layer *layer, uint32_t index, tn_tensor *tensor);
 /* Marks the layer dead if nothing needs it (see sweep), and then those of its producers that nothing needs any more. */
 void tn_network_retire(tn_network *network, tn_layer *layer);
 /* Unlinks layers none of whose outputs is used, an output, debug tensor or the last version of a state; repeats. */

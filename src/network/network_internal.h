@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "network/network.h"
+#include "tenon/layer.h"
 
 /* Small tensors that shapes depend on: rank ≤ 1 and at most so many elements. */
 enum { TN_MAX_HOST_VALUES = 64, TN_MAX_OUTPUTS = 4, TN_MAX_NAME_BYTES = 4096 };
@@ -25,6 +26,8 @@ char *tn_network_copy_string(tn_network *network, const char *string);
 /* A constant whose values are copied; for adders. count elements of dtype in row-major order. */
 tn_tensor *tn_network_add_copied_constant(tn_network *network, tn_dims dims, tn_dtype dtype, const double *values);
 bool tn_layer_is_kind(tn_layer *layer, tn_op_kind kind); /* false after recording; NULL is silent */
+/* The options are absent or were made by their init function; `kind` for the message. */
+bool tn_network_options_are_made(tn_network *network, const char *kind, const void *options, size_t struct_size, size_t expected);
 
 /* --- making tensors and layers -------------------------------------------------------------------------------------------- */
 
@@ -32,6 +35,7 @@ tn_tensor *tn_network_make_tensor(tn_network *network, const char *name, tn_dtyp
 bool tn_tensor_add_use(tn_tensor *tensor, tn_layer *layer, uint32_t input);
 void tn_layer_drop_uses(tn_layer *layer);
 void tn_network_link_layer(tn_network *network, tn_layer *layer);
+void tn_network_move_layer(tn_network *network, tn_layer *layer, tn_layer *behind); /* to just behind another one */
 /* Every dimension and host value in its canonical name, after leaves became one value. */
 void tn_network_refresh_dims(tn_network *network);
 bool tn_region_contains(const tn_network *network, uint32_t outer, uint32_t inner); /* inner is outer or inside it */
@@ -51,6 +55,9 @@ typedef struct tn_shape {
     tn_network *network;
     tn_op_kind kind;
     const char *name; /* of the layer; "" if it has none yet */
+    bool is_change;   /* of a layer that stands; for messages */
+    const tn_plugin *plugin;
+    uint32_t count_id; /* the number that output 1 has, or will have when the layer and output 0 are made */
     tn_op_params *params;
     tn_tensor *const *inputs;
     uint32_t num_inputs; /* without those of epilogues */
@@ -58,7 +65,7 @@ typedef struct tn_shape {
     tn_shape_output outputs[TN_MAX_OUTPUTS];
 } tn_shape;
 
-/* Both record "cannot add <kind> '<name>': …" and return false. */
+/* Both record "cannot add <kind> '<name>': …", or "cannot change …", and return false. */
 bool tn_shape_fail(const tn_shape *shape, const char *format, ...) TN_PRINTF(2, 3);
 bool tn_shape_fail_status(const tn_shape *shape, tn_status status, const char *format, ...) TN_PRINTF(3, 4);
 /* "float32 [num_tokens, 576]" for messages; valid until the network dies. */
@@ -87,8 +94,20 @@ bool tn_shape_output_is_input(tn_shape *shape); /* one output like input 0 */
 #include "op/op_kinds.def"
 #undef TN_OP
 
-/* After a setter changed params or inputs: the outputs' types and shapes again. False after recording. */
+/* The outputs' types and shapes from present params and inputs. False after recording. */
 bool tn_layer_infer_again(tn_layer *layer);
+
+/* --- changing (change.c) ---------------------------------------------------------------------------------------------------- */
+
+enum { TN_MAX_INPUT_CHANGES = 4 };
+typedef struct tn_input_change {
+    uint32_t index;
+    tn_tensor *tensor; /* NULL: absent */
+} tn_input_change;
+/* New parameters and inputs; all layers behind follow. False after recording, and nothing is changed. */
+bool tn_layer_change(tn_layer *layer, const tn_op_params *params, const tn_input_change *inputs, uint32_t num_inputs);
+bool tn_network_input_dims_are_valid(tn_network *network, const char *what, const char *name, const tn_dims *dims);
+bool tn_network_input_dtype_is_valid(tn_network *network, const char *what, const char *name, tn_dtype dtype);
 
 /* --- host values ---------------------------------------------------------------------------------------------------------- */
 

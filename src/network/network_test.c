@@ -163,18 +163,6 @@ static void constants_need_as_many_values_as_their_dims(void **state) {
     assert_message(f, "no type");
 }
 
-static void setters_come_before_readers(void **state) {
-    fixture *f = *state;
-    tn_tensor *x = add_input(f, "x", TN_DIMS(-1, 6));
-    tn_layer *shuffle = tn_network_add_shuffle(f->net, x);
-    tn_shuffle_set_reshape(shuffle, TN_DIMS(-1, 2));
-    add(f, output(shuffle), output(shuffle));
-    tn_shuffle_set_reshape(shuffle, TN_DIMS(-1, 3));
-    assert_message(f, "it cannot change any more: other layers read it");
-    tn_slice_set_tensors(shuffle, NULL, NULL, NULL);
-    assert_message(f, "it is shuffle, not slice");
-}
-
 /* --- uses ----------------------------------------------------------------------------------------------------------------- */
 
 static size_t num_uses(const tn_tensor *tensor) {
@@ -452,7 +440,6 @@ int main(void) {
         TEST(tensors_of_another_network_are_refused),
         TEST(dimensions_named_alike_are_one),
         TEST(constants_need_as_many_values_as_their_dims),
-        TEST(setters_come_before_readers),
         TEST(replaced_uses_move_with_outputs_and_states),
         TEST(two_outputs_replaced_by_one_tensor_stay_two),
         TEST(sweep_keeps_what_outputs_and_debug_tensors_need),

@@ -166,7 +166,7 @@ void tn_recurrence_set_next(tn_layer *recurrence, tn_tensor *next) {
         fail_order(network, "carry a value to the next round", "it stands inside another loop or conditional");
         return;
     }
-    tn_layer_set_input(recurrence, 1, next);
+    tn_layer_connect(recurrence, 1, next);
 }
 
 tn_layer *tn_loop_add_iterator(tn_loop *loop, tn_tensor *x, int axis, bool reverse) {

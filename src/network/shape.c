@@ -10,13 +10,13 @@
 #include "network/network_internal.h"
 
 static bool fail_with_reason(const tn_shape *shape, tn_status status, const char *reason) {
-    const char *kind = tn_op_get_info(shape->kind)->name;
+    const char *kind = tn_op_get_info(shape->kind)->name, *verb = shape->is_change ? "change" : "add";
     shape->network->failed = true;
     if (shape->name[0] == '\0')
-        (void)tn_fail(shape->network->diag, status, "cannot add %s: %s", kind, reason);
+        (void)tn_fail(shape->network->diag, status, "cannot %s %s: %s", verb, kind, reason);
     else
-        (void)tn_fail_at(shape->network->diag, status, &(tn_where){.subject = shape->name}, "cannot add %s '%s': %s", kind, shape->name,
-                         reason);
+        (void)tn_fail_at(shape->network->diag, status, &(tn_where){.subject = shape->name}, "cannot %s %s '%s': %s", verb, kind,
+                         shape->name, reason);
     return false;
 }
 

@@ -216,15 +216,15 @@ bool tn_shape_sample(tn_shape *shape) {
 
 /* --- reserved --------------------------------------------------------------------------------------------------------------- */
 
-/* Reserved kinds stand in networks and formats; the builder refuses them by name. */
+/* Of several ranks they stand in networks and formats; the builder refuses them by name. */
 bool tn_shape_collective(tn_shape *shape) {
-    int type = shape->params->collective.type;
-    if (type == TN_COLLECTIVE_ALL_REDUCE || type == TN_COLLECTIVE_BROADCAST) return tn_shape_output_is_input(shape);
+    const tn_collective_params *params = &shape->params->collective;
+    if (params->type < 0 || params->type >= TN_NUM_COLLECTIVES) return tn_shape_fail(shape, "there is no collective %d", params->type);
+    if (params->op < 0 || params->op >= TN_NUM_REDUCE_OPS) return tn_shape_fail(shape, "there is no reduction %d", params->op);
+    bool to_others = params->type == TN_COLLECTIVE_SEND || params->type == TN_COLLECTIVE_RECV || params->type == TN_COLLECTIVE_ALL_TO_ALL_V;
+    bool keeps_shape = params->type == TN_COLLECTIVE_ALL_REDUCE || params->type == TN_COLLECTIVE_BROADCAST;
+    if (keeps_shape || (params->group <= 1 && !to_others)) return tn_shape_want_elements(shape, 0) && tn_shape_output_is_input(shape);
     return tn_shape_fail_status(shape, TN_UNSUPPORTED, "this collective needs a group of ranks, which is not built");
-}
-
-bool tn_shape_plugin(tn_shape *shape) {
-    return tn_shape_fail_status(shape, TN_UNSUPPORTED, "plugins are not built");
 }
 
 bool tn_shape_lora_linear(tn_shape *shape) {

@@ -319,7 +319,7 @@ bool tn_shape_non_zero(tn_shape *shape) {
     if (*indices == TN_DTYPE_NONE) *indices = TN_INT64;
     if (*indices != TN_INT32 && *indices != TN_INT64)
         return tn_shape_fail(shape, "its indices can be int32 or int64, not %s", tn_dtype_name(*indices));
-    tn_sym count = tn_sym_host_value(shape->network->symbols, shape->network->next_id + 2, 0);
+    tn_sym count = tn_sym_host_value(shape->network->symbols, shape->count_id, 0);
     shape->num_outputs = 2;
     shape->outputs[0] = (tn_shape_output){.dtype = *indices, .rank = 2, .dims = {tn_shape_const(shape, x->rank), count}};
     shape->outputs[1] = (tn_shape_output){.dtype = TN_INT64, .rank = 0};

@@ -160,7 +160,7 @@ bool tn_shape_nms(tn_shape *shape) {
         if (shape->inputs[i] != NULL && (!tn_shape_want_rank(shape, i, i == 3 ? "the IoU threshold" : "the score threshold", 0) ||
                                          !tn_shape_want_float(shape, i, i == 3 ? "the IoU threshold" : "the score threshold")))
             return false;
-    tn_sym count = tn_sym_host_value(shape->network->symbols, shape->network->next_id + 2, 0);
+    tn_sym count = tn_sym_host_value(shape->network->symbols, shape->count_id, 0);
     shape->num_outputs = 2;
     shape->outputs[0] = (tn_shape_output){.dtype = params->indices, .rank = 2, .dims = {count, tn_shape_const(shape, 3)}};
     shape->outputs[1] = (tn_shape_output){.dtype = TN_INT64, .rank = 0};

@@ -350,9 +350,9 @@ static void token_ids_and_sampling_read_the_slots(void **state) {
 static void reserved_layers_are_refused_by_name(void **state) {
     fixture *f = *state;
     tn_tensor *a = x(f);
-    assert_refused(add_op(f, TN_OP_PLUGIN, (tn_op_params){0}, &a, 1), "cannot add plugin 'it': plugins are not built");
+    assert_refused(add_op(f, TN_OP_PLUGIN, (tn_op_params){0}, &a, 1), "is known by its name only: add it with tn_network_add_plugin");
     assert_refused(OP(LORA_LINEAR, {0}, a, a, a, a), "adapters are not built");
-    assert_refused(OP(COLLECTIVE, PARAMS(.collective = {.type = TN_COLLECTIVE_ALL_GATHER}), a), "needs a group of ranks");
+    assert_refused(OP(COLLECTIVE, PARAMS(.collective = {.type = TN_COLLECTIVE_ALL_GATHER, .group = 2}), a), "needs a group of ranks");
     assert_type(output(OP(COLLECTIVE, PARAMS(.collective = {.type = TN_COLLECTIVE_ALL_REDUCE}), a)), "float32 [n, 6, 4]");
 }
 

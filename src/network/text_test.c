@@ -211,7 +211,7 @@ static void every_kind_of_layer_reads_back_as_printed(void **state) {
     bool seen[TN_NUM_OP_KINDS] = {false};
     for (const tn_layer *layer = f->net->first_layer; layer != NULL; layer = layer->next) seen[layer->kind] = true;
     for (int kind = 0; kind < TN_NUM_OP_KINDS; kind++) {
-        bool is_refused = kind == TN_OP_PLUGIN || kind == TN_OP_LORA_LINEAR;
+        bool is_refused = kind == TN_OP_PLUGIN || kind == TN_OP_LORA_LINEAR; /* plugins: plugin_test.c */
         if (seen[kind] == is_refused) fail_msg("%s is %s", tn_op_get_info((tn_op_kind)kind)->name, seen[kind] ? "here" : "missing");
     }
     assert_round_trip(f);

@@ -100,7 +100,7 @@ static void everything_wrong_is_told_at_once(void **state) {
     tn_tensor *x = add_input(f, "x", TN_DIMS(3));
     tn_tensor *a = add(f, x, x), *b = add(f, x, x);
     tn_layer *late = tn_network_add_identity(f->net, b);
-    tn_layer_set_input(a->producer, 0, output(late)); /* made after it */
+    tn_layer_connect(a->producer, 0, output(late)); /* made after it */
     b->dims[0] = TN_SYM_INVALID;
     x->uses.data[0].input = 7; /* a damaged use-list */
     tn_network_mark_output(f->net, a, "a");

@@ -52,7 +52,7 @@ bool tn_label_set(tn_label *label, const char *text, size_t size_bytes) {
 }
 
 bool tn_op_is_reserved(tn_op_kind kind) {
-    return kind == TN_OP_COLLECTIVE || kind == TN_OP_PLUGIN || kind == TN_OP_LORA_LINEAR;
+    return kind == TN_OP_COLLECTIVE || kind == TN_OP_LORA_LINEAR;
 }
 
 #define VALUE_NAME(value, name) name,

@@ -28,7 +28,7 @@ static void every_operation_is_found_by_its_name(void **state) {
     }
     tn_op_kind kind;
     assert_false(tn_op_find("matrix_divide", &kind));
-    assert_true(tn_op_is_reserved(TN_OP_PLUGIN));
+    assert_true(tn_op_is_reserved(TN_OP_LORA_LINEAR));
     assert_false(tn_op_is_reserved(TN_OP_SAMPLE));
 }
 

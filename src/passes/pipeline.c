@@ -21,6 +21,7 @@ typedef struct pass {
 } pass;
 
 static const pass pipeline[] = {
+    {"drop_collectives", &tn_drop_collectives, NULL},
     {"decode_vectors", &tn_decode_vectors, NULL},
     {"common_subexpressions", NULL, tn_eliminate_common_subexpressions},
     {"fold_identity_slices", &tn_fold_identity_slices, NULL},

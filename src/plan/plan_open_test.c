@@ -352,7 +352,6 @@ static void reserved_states_and_operations_are_refused_by_name(void **state) {
     } cases[] = {{"lora", NULL, "a state of kind 'lora'"},
                  {"recurrent", NULL, "a state of kind 'recurrent'"},
                  {NULL, "collective float32[s1,4] -> float32[s1,4]", "operation collective"},
-                 {NULL, "plugin float32[s1,4] -> float32[s1,4]", "operation plugin"},
                  {NULL, "lora_linear{max_rank=8} float32[s1,4] - - - -> float32[s1,4]", "operation lora_linear"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         tn_plan_maker maker;

@@ -43,64 +43,6 @@ tn_layer *tn_network_next_layer(const tn_network *network, const tn_layer *layer
     return next;
 }
 
-/* --- parameters ----------------------------------------------------------------------------------------------------------- */
-
-static void set_integer(tn_parameter *parameter, tn_parameter_type type, int64_t value, const char *text) {
-    parameter->type = type;
-    parameter->integer = value;
-    parameter->text = text != NULL ? text : "";
-}
-
-int tn_layer_num_parameters(const tn_layer *layer) {
-    return layer != NULL ? tn_op_get_info(layer->kind)->num_fields : 0;
-}
-
-bool tn_layer_parameter(const tn_layer *layer, int index, tn_parameter *out_parameter) {
-    *out_parameter = (tn_parameter){.name = "", .text = ""};
-    if (layer == NULL || index < 0 || index >= tn_op_get_info(layer->kind)->num_fields) return false;
-    const tn_op_field *field = &tn_op_get_info(layer->kind)->fields[index];
-    const void *value = (const char *)&layer->params + field->offset;
-    out_parameter->name = field->name;
-    switch (field->type) {
-    case TN_TYPE_BOOL: set_integer(out_parameter, TN_PARAMETER_BOOL, *(const bool *)value, NULL); break;
-    case TN_TYPE_INT: set_integer(out_parameter, TN_PARAMETER_INT, *(const int64_t *)value, NULL); break;
-    case TN_TYPE_DTYPE: {
-        tn_dtype dtype = *(const tn_dtype *)value;
-        set_integer(out_parameter, TN_PARAMETER_DTYPE, (int64_t)dtype, tn_dtype_name(dtype));
-        break;
-    }
-    case TN_TYPE_ENUM: {
-        const tn_enum_info *info = tn_enum_get_info(field->enum_id);
-        int number = *(const int *)value;
-        set_integer(out_parameter, TN_PARAMETER_ENUM, number, number >= 0 && number < info->num_values ? info->values[number] : NULL);
-        break;
-    }
-    case TN_TYPE_TEXT: set_integer(out_parameter, TN_PARAMETER_TEXT, 0, ((const tn_label *)value)->text); break;
-    case TN_TYPE_REAL:
-        out_parameter->type = TN_PARAMETER_REAL;
-        out_parameter->real = *(const double *)value;
-        break;
-    case TN_TYPE_DIMS:
-        out_parameter->type = TN_PARAMETER_DIMS;
-        out_parameter->dims = *(const tn_dims *)value;
-        break;
-    }
-    return true;
-}
-
-bool tn_layer_find_parameter(const tn_layer *layer, const char *name, tn_parameter *out_parameter) {
-    for (int i = 0; name != NULL && i < tn_layer_num_parameters(layer); i++)
-        if (strcmp(tn_op_get_info(layer->kind)->fields[i].name, name) == 0) return tn_layer_parameter(layer, i, out_parameter);
-    *out_parameter = (tn_parameter){.name = "", .text = ""};
-    return false;
-}
-
-bool tn_layer_has(const tn_layer *layer, const char *parameter, int64_t value) {
-    tn_parameter found;
-    return tn_layer_find_parameter(layer, parameter, &found) && found.type != TN_PARAMETER_REAL && found.type != TN_PARAMETER_DIMS &&
-           found.type != TN_PARAMETER_TEXT && found.integer == value;
-}
-
 /* --- changing ------------------------------------------------------------------------------------------------------------- */
 
 /* In a run, what failed ends it; outside, the network is as good as before. */

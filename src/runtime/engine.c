@@ -156,7 +156,8 @@ static tn_status fill_engine(tn_engine *engine, const tn_engine_options *options
     engine->functions = tn_arena_alloc_array(&engine->arena, num_functions, sizeof *engine->functions);
     if (engine->functions == NULL) return tn_fail_memory(diag, "functions", num_functions * sizeof *engine->functions);
     for (uint32_t i = 0; i < num_functions && status == TN_OK; i++) status = tn_function_make(engine, i, diag);
-    return status == TN_OK ? tn_engine_load_weights(engine, options, diag) : status;
+    if (status == TN_OK) status = tn_engine_load_weights(engine, options, diag);
+    return status == TN_OK ? tn_engine_make_plugins(engine, options->plugins, diag) : status;
 }
 
 /* The engine takes over the caller's reference to the plan, on failure too. */
@@ -221,6 +222,7 @@ tn_status tn_engine_create(tn_plan *plan, const tn_engine_options *options, tn_e
 void tn_engine_destroy(tn_engine *engine) {
     if (engine == NULL) return;
     tn_engine_stop_verifier(engine);
+    tn_engine_destroy_plugins(engine);
     tn_weight_set_release(engine->present);
     if (engine->has_mutex) (void)pthread_mutex_destroy(&engine->mutex);
     if (engine->has_refit_mutex) (void)pthread_mutex_destroy(&engine->refit_mutex);

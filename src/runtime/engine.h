@@ -14,6 +14,7 @@
 
 #include "backend/backend.h"
 #include "plan/plan.h"
+#include "plugin/plugin.h"
 #include "runtime/runtime.h"
 
 /* --- functions ------------------------------------------------------------------------------------------------------------ */
@@ -23,6 +24,7 @@ typedef struct tn_function_step {
     const tn_plan_ref *refs;         /* [record->num_refs] */
     tn_problem problem;              /* LAUNCH */
     const tn_tactic *const *tactics; /* [record->num_variants] */
+    tn_plugin *plugin;               /* of a PLUGIN step, held; NULL else */
     uint32_t first_buffer;           /* in a prepared state's buffers; the operands, then the workspace */
     uint32_t num_buffers;            /* workspace included; 0 if not a LAUNCH */
     bool is_late;                    /* shapes, addresses or the choice of a variant need values that the function computes */
@@ -143,6 +145,10 @@ static inline const char *tn_engine_string(const tn_engine *engine, uint32_t off
 
 /* Options as far as the caller's version of the struct has them, over the defaults. */
 TN_MUST_CHECK tn_status tn_take_options(const void *options, void *complete, size_t size_bytes, const char *what);
+
+/* After the weights are there: makes the plugins of all functions. TN_NOT_FOUND names the first that the registry lacks. */
+TN_MUST_CHECK tn_status tn_engine_make_plugins(tn_engine *engine, tn_plugin_registry *registry, tn_diag *diag);
+void tn_engine_destroy_plugins(tn_engine *engine);
 
 TN_MUST_CHECK tn_status tn_function_make(tn_engine *engine, uint32_t index, tn_diag *diag);
 const tn_function *tn_engine_find_function(const tn_engine *engine, const char *name); /* NULL name: the first; NULL: none */

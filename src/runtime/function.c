@@ -250,6 +250,17 @@ static tn_status find_tactics(maker *m, tn_function_step *step) {
     return TN_OK;
 }
 
+/* The state, and so many tensors as a plugin can have. */
+static bool problem_is_plugin_s(const tn_problem *problem) {
+    const tn_operand *state = &problem->operands[0];
+    uint32_t num_outputs = problem->num_operands - problem->num_inputs;
+    if (problem->num_inputs < 1 || problem->num_inputs > TN_PLUGIN_MAX_TENSORS + 1 || num_outputs < 1 ||
+        num_outputs > TN_PLUGIN_MAX_OUTPUTS)
+        return false;
+    return state->absent || (state->role == TN_ROLE_WEIGHT && state->dtype == TN_UINT8 && state->rank == 1 &&
+                             state->encoding.kind == TN_ENCODING_PLAIN && state->encoding.storage == TN_UINT8);
+}
+
 static tn_status read_launch(maker *m, tn_function_step *step) {
     const tn_engine *engine = m->engine;
     const char *text = tn_engine_string(engine, step->record->problem);
@@ -262,6 +273,7 @@ static tn_status read_launch(maker *m, tn_function_step *step) {
     m->function->num_buffers += step->num_buffers;
     if (step->record->device == 1) return find_tactics(m, step);
     char reason[160] = "";
+    if (step->problem.op == TN_OP_PLUGIN && problem_is_plugin_s(&step->problem)) return TN_OK;
     if (tn_ref_supports(&step->problem, reason, sizeof reason)) return TN_OK;
     return tn_fail(m->diag, TN_UNSUPPORTED, "cannot load plan: host step '%s': %s", tn_engine_string(engine, step->record->name), reason);
 }

@@ -133,8 +133,12 @@ static tn_status run_host(runner *r, const tn_program_item *item) {
     tn_status status = settle(r);
     if (status == TN_OK) status = tn_prepared_check(r->context, r->prepared, item->step);
     if (status == TN_OK) status = tn_prepared_bind(r->context, r->prepared, item->step, false);
-    if (status == TN_OK)
-        status = tn_ref_run(&step->problem, r->prepared->buffers + step->first_buffer, r->prepared->values, r->context->diag);
+    void *const *buffers = r->prepared->buffers + step->first_buffer;
+    if (status == TN_OK && step->plugin != NULL)
+        status = tn_plugin_run(step->plugin, &step->problem, buffers, r->prepared->values,
+                               tn_engine_string(r->context->engine, step->record->name), r->context->allocator, r->context->diag);
+    else if (status == TN_OK)
+        status = tn_ref_run(&step->problem, buffers, r->prepared->values, r->context->diag);
     if (status != TN_OK) return status;
     for (uint32_t i = step->problem.num_inputs; i < step->problem.num_operands; i++) mark_written(r, &step->refs[i]);
     return update_values(r);

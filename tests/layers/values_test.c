@@ -21,7 +21,7 @@
 #include "tenon/builder.h"
 #include "tenon/context.h"
 
-enum { MAX_INPUTS = 8, MAX_OUTPUTS = 4, BUFFER_BYTES = 1 << 16 };
+enum { MAX_INPUTS = 9, MAX_OUTPUTS = 4, BUFFER_BYTES = 1 << 16 };
 
 typedef struct target {
     const char *name, *backend;
@@ -252,6 +252,23 @@ static tn_layer *add_attention(run *r) {
     return tn_network_add_attention(r->network, x(r, 0), x(r, 1), x(r, 2), &o);
 }
 
+static tn_layer *add_kv_cache_update(run *r) {
+    tn_kv_cache_update_options o;
+    tn_kv_cache_update_options_init(&o);
+    o.update_lengths = x(r, 3);
+    return tn_network_add_kv_cache_update(r->network, x(r, 0), x(r, 1), x(r, 2), &o);
+}
+
+static tn_layer *add_moe(run *r) {
+    tn_moe_options o;
+    tn_moe_options_init(&o);
+    o.gate = x(r, 3), o.up = x(r, 4), o.down = x(r, 5);
+    o.gate_bias = x(r, 6), o.up_bias = x(r, 7), o.down_bias = x(r, 8);
+    o.activation = (tn_activation_type)option(r, "activation", TN_ENUM_ID_ACTIVATION);
+    o.swiglu_limit = real(r, "limit", INFINITY), o.swiglu_alpha = real(r, "alpha", 1.0), o.swiglu_beta = real(r, "beta", 0.0);
+    return tn_network_add_moe(r->network, x(r, 0), x(r, 1), x(r, 2), &o);
+}
+
 static tn_layer *add_quantize(run *r) {
     tn_dims block = list(r, "block");
     bool quantizes = strcmp(r->layer, "quantize") == 0;
@@ -318,6 +335,8 @@ static tn_layer *add_non_zero(run *r) {
       tn_network_add_rotary_embedding(NET, x(r, 0), x(r, 1), x(r, 2), x(r, 3), integer(r, "interleaved", 0) != 0, integer(r, "dim", 0)))  \
     X(dynamic_quantize, tn_network_add_dynamic_quantize(NET, x(r, 0), NULL, dtype_of(r, "to", TN_INT8),                                   \
                                                         dtype_of(r, "scale_type", TN_FLOAT32), list(r, "block")))                         \
+    X(collective,                                                                                                                         \
+      tn_network_add_collective(NET, x(r, 0), (tn_collective_type)option(r, "type", TN_ENUM_ID_COLLECTIVE), TN_REDUCE_SUM, 0, NULL, 0))   \
     X(assertion, tn_network_add_assertion(NET, x(r, 0), string_of(r->params, "message", "")))
 
 #define DEFINE_ADDER(name, expression) static tn_layer *add_##name(run *r) ADDER(expression)
@@ -338,6 +357,8 @@ static const struct {
     {"nms", add_nms},
     {"fill", add_fill},
     {"attention", add_attention},
+    {"kv_cache_update_padded", add_kv_cache_update},
+    {"moe", add_moe},
     {"quantize", add_quantize},
     {"dequantize", add_quantize},
     {"non_zero", add_non_zero},
@@ -531,7 +552,7 @@ static void run_file(const char *file) {
     assert_int_equal(num_failed, 0);
 }
 
-#define FILES(X) X(pointwise) X(axes) X(move) X(window) X(sample) X(product) X(quantize)
+#define FILES(X) X(pointwise) X(axes) X(move) X(window) X(sample) X(product) X(quantize) X(model)
 #define DEFINE_TEST(file)                                            \
     static void layers_of_##file##_have_their_values(void **state) { \
         (void)state;                                                 \
