@@ -81,6 +81,8 @@ tn_status tn_executor_await_all_ready(tn_executor *executor, int64_t timeout_ms,
     }
     if (executor->first_ready != NULL) status = TN_OK;
     while (status == TN_OK && executor->first_ready != NULL && *out_count < max_responses) {
+        const tn_sequence *next = executor->first_ready->next_ready;
+        for (unsigned line = 1; next != NULL && line <= 4; line += line == 1 ? 2 : 1) tn_sequence_prefetch(next, line);
         status = take(executor, find_ready(executor->first_ready), &out_responses[*out_count]);
         if (status == TN_OK) (*out_count)++;
     }

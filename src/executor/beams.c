@@ -112,7 +112,7 @@ static void rank_rows(tn_sequence *sequence, int32_t num_rows) {
     tn_beams *beams = sequence->beams;
     size_t vocab = (size_t)sequence->vocab_size, most = (size_t)beams->max_candidates;
     for (int32_t row = 0; row < num_rows; row++) {
-        beams->num_candidates[row] = tn_beam_rank(&sequence->slot_params, sequence->bias, beams->tokens[row], sequence->num_known,
+        beams->num_candidates[row] = tn_beam_rank(sequence->slot_params, sequence->bias, beams->tokens[row], sequence->num_known,
                                                   beams->logits + (size_t)row * vocab, sequence->vocab_size, beams->counts,
                                                   beams->candidates + (size_t)row * most, beams->max_candidates);
         beams->heads[row] = 0;
@@ -243,8 +243,8 @@ void tn_beams_advance(tn_sequence *sequence, int64_t now_ns) {
     int32_t num_next = choose(sequence, num_tokens, num_rows);
     take_over(sequence, num_next);
     sequence->num_known++;
-    sequence->last_token_ns = now_ns - sequence->enqueue_ns;
-    if (num_tokens == 1) sequence->first_token_ns = sequence->last_token_ns;
+    sequence->account.last_token_ns = now_ns - sequence->enqueue_ns;
+    if (num_tokens == 1) sequence->account.first_token_ns = sequence->account.last_token_ns;
     if (!is_over(beams, num_tokens)) return;
     if (num_next == 0 && beams->num_ends == 0) {
         tn_sequence_fail(sequence, TN_INVALID_DATA, "the logits left no token to choose: all are -inf or NaN, or were forbidden");

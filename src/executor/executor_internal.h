@@ -52,8 +52,9 @@ struct tn_executor {
     tn_engine_step steps[TN_MAX_PIPELINE_DEPTH];
     int first_step, num_steps_in_flight;
     int64_t num_steps;
-    int32_t num_tokens_limit; /* of a step, now */
-    bool is_on_host;          /* the engine's device is the host */
+    int64_t last_step_ns, last_idle_look_ns; /* when the last step was planned, and when it was looked for requests that get none */
+    int32_t num_tokens_limit;                /* of a step, now */
+    bool is_on_host;                         /* the engine's device is the host */
     tn_debug_ring debug;
 };
 

@@ -57,13 +57,36 @@ static void take_time_limits(tn_executor *executor) {
     }
 }
 
+/* Requests that run and got into no step for too long: looked for four times in that time, so that a step costs nothing. */
+static void take_idle(tn_executor *executor) {
+    int64_t limit_ns = executor->options.max_seq_idle_microseconds * 1000, now_ns = executor->last_step_ns;
+    if (now_ns - executor->last_idle_look_ns < limit_ns / 4) return;
+    executor->last_idle_look_ns = now_ns;
+    for (int32_t i = 0; i < executor->scheduler.num_active; i++) {
+        tn_sequence *sequence = executor->scheduler.active[i];
+        if (sequence->last_step != sequence->seen_step || sequence->num_in_flight > 0) {
+            sequence->seen_step = sequence->last_step;
+            sequence->idle_since_ns = now_ns;
+        } else if (now_ns - sequence->idle_since_ns >= limit_ns) {
+            stop(executor, sequence, TN_FINISH_TIMED_OUT);
+        }
+    }
+}
+
 /* --- publishing, under the lock ----------------------------------------------------------------------------------------------- */
+
+static void prefetch_shown(const tn_sequence *sequence) {
+    tn_sequence_prefetch(sequence, 0);
+    tn_sequence_prefetch(sequence, 3);
+    tn_sequence_prefetch(sequence, 4);
+}
 
 /* Ends sequences that are done and no longer in flight, shows new tokens of those that stream. */
 static void publish(tn_executor *executor) {
     tn_scheduler *scheduler = &executor->scheduler;
     bool has_ended = false;
     for (int32_t i = 0; i < scheduler->num_active; i++) {
+        if (i + TN_PREFETCH_DISTANCE < scheduler->num_active) prefetch_shown(scheduler->active[i + TN_PREFETCH_DISTANCE]);
         tn_sequence *sequence = scheduler->active[i];
         if (sequence->is_done && sequence->num_in_flight == 0) {
             tn_scheduler_end(scheduler, i);
@@ -228,7 +251,7 @@ static bool launch_step(tn_executor *executor) {
     tn_engine_step_begin(step);
     step->iter = executor->num_steps++;
     step->counts = executor->scheduler.counts;
-    step->begin_ns = tn_now_ns();
+    step->begin_ns = executor->last_step_ns = tn_now_ns();
     executor->num_steps_in_flight++;
     tn_status status = queue_step(executor, step, copied);
     if (status == TN_OK) status = tn_debug_ring_capture(&executor->debug, &executor->runner, step);
@@ -255,6 +278,7 @@ void *tn_executor_loop(void *argument) {
         tn_scheduler_requeue(scheduler);
         take_cancellations(executor);
         take_time_limits(executor);
+        take_idle(executor);
         publish(executor);
         if (finished != NULL) record_iteration(executor, finished);
         finished = NULL;

@@ -205,6 +205,8 @@ tn_status tn_request_check(const tn_request *request, const tn_executor_info *li
                           "cannot take the request: the prompt has %zu tokens, the context holds %lld and needs one more for the answer",
                           request->num_input_ids, (long long)limits->max_seq_len);
     }
+    if (request->num_stop_words > INT32_MAX) return bad_field(diag, "num_stop_words", "below 2^31", (double)request->num_stop_words);
+    if (request->num_more_end_ids > INT32_MAX) return bad_field(diag, "num_more_end_ids", "below 2^31", (double)request->num_more_end_ids);
     tn_status status = check_ids("the prompt", request->input_ids, request->num_input_ids, limits->vocab_size, diag);
     if (status == TN_OK) status = check_sampling(&request->sampling, limits->max_beam_width, diag);
     if (status == TN_OK && (request->end_id < -1 || request->end_id >= limits->vocab_size))

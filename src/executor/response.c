@@ -17,6 +17,8 @@ typedef struct response_beam {
     float cum_log_prob, score;
 } response_beam;
 
+enum { NUM_FEW_IDS = 4 }; /* a streamed token costs one allocation, not two */
+
 struct tn_response {
     tn_arena arena;
     tn_arena results; /* of a final response: the sequence's own arena, taken over with its large arrays */
@@ -28,6 +30,7 @@ struct tn_response {
     const char *error;
     response_beam one, *beams; /* [num_beams], &one without beam search */
     int32_t num_beams;
+    int32_t few_ids[NUM_FEW_IDS];
     size_t log_probs_per_token;
     const float *prompt_log_probs, *context_logits;
     size_t num_prompt_log_probs;
@@ -38,20 +41,12 @@ struct tn_response {
 
 void tn_sequence_show(tn_sequence *sequence) {
     sequence->num_visible = sequence->num_known;
-    sequence->shown = (tn_sequence_account){.queued_ns = sequence->queued_ns,
-                                            .first_token_ns = sequence->first_token_ns,
-                                            .last_token_ns = sequence->last_token_ns,
-                                            .first_iter = sequence->first_iter,
-                                            .last_iter = sequence->last_iter,
-                                            .num_reused_tokens = sequence->num_reused_tokens,
-                                            .num_new_blocks = sequence->num_new_blocks,
-                                            .num_reused_blocks = sequence->num_reused_blocks,
-                                            .num_missed_blocks = sequence->num_missed_blocks};
+    sequence->shown = sequence->account;
 }
 
 int32_t tn_sequence_num_responses(const tn_sequence *sequence) {
     if (sequence->is_delivered) return 0;
-    int32_t num_waiting = sequence->num_visible - sequence->num_prompt - sequence->num_delivered;
+    int32_t num_waiting = sequence->num_visible - sequence->num_delivered;
     if (sequence->streaming && num_waiting > 0) return num_waiting;
     return sequence->is_finished ? 1 : 0;
 }
@@ -62,12 +57,12 @@ bool tn_sequence_has_response(const tn_sequence *sequence) {
 
 static bool copy_results(tn_response *response, const tn_sequence *sequence, int32_t first, int32_t count, bool is_last) {
     tn_arena *arena = &response->arena;
-    /* a request refused at the start has no tokens at all */
-    const void *tokens = count > 0 ? (const void *)(sequence->tokens + sequence->num_prompt + first) : "";
+    int32_t *ids = count <= NUM_FEW_IDS ? response->few_ids : tn_arena_alloc_array(arena, (size_t)count, sizeof *ids);
     response_beam *one = &response->one;
-    one->ids = (const int32_t *)(void *)tn_arena_bytes(arena, tokens, (size_t)count * sizeof(int32_t));
+    if (ids == NULL) return false;
+    for (int32_t i = 0; i < count; i++) ids[i] = sequence->tokens[sequence->num_prompt + first + i];
+    one->ids = ids;
     one->num_ids = (size_t)count;
-    if (one->ids == NULL) return false;
     if (sequence->log_probs != NULL) {
         response->log_probs_per_token = (size_t)sequence->num_log_probs + 1;
         size_t row = response->log_probs_per_token * sizeof(tn_log_prob);
@@ -174,7 +169,7 @@ tn_status tn_sequence_take_response(tn_sequence *sequence, const tn_allocator *a
     response->beams = &response->one;
     response->num_beams = 1;
     int32_t generated = sequence->num_visible - sequence->num_prompt;
-    int32_t end = generated, first = sequence->streaming ? sequence->num_delivered : 0;
+    int32_t end = generated, first = sequence->streaming ? sequence->num_delivered - sequence->num_prompt : 0;
     if (sequence->streaming && end > first + 1) end = first + 1;
     if (sequence->returns_all_tokens) first = 0;
     bool is_last = sequence->is_finished && end == generated;
@@ -201,7 +196,7 @@ tn_status tn_sequence_take_response(tn_sequence *sequence, const tn_allocator *a
     response->decoding_iter = end;
     response->one.cum_log_prob = response->one.score = sum_log_probs(sequence, end);
     fill_metrics(response, sequence, end);
-    sequence->num_delivered = end;
+    sequence->num_delivered = sequence->num_prompt + end;
     if (is_last) {
         take_results(response, sequence, first);
         sequence->is_delivered = true;

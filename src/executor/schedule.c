@@ -53,8 +53,8 @@ static bool shares_or_waits(tn_scheduler *scheduler, tn_sequence *sequence) {
             sequence->num_promised--;
             scheduler->num_promised--;
         }
-        if (sequence->num_pauses == 0) sequence->num_reused_tokens = sequence->num_computed;
-        sequence->num_reused_blocks++, sequence->num_missed_blocks--;
+        if (sequence->num_pauses == 0) sequence->account.num_reused_tokens = sequence->num_computed;
+        sequence->account.num_reused_blocks++, sequence->account.num_missed_blocks--;
         scheduler->num_reused_blocks++, scheduler->num_missed_blocks--;
     }
     return false;
@@ -70,7 +70,7 @@ int32_t tn_scheduler_take_block(tn_scheduler *scheduler, tn_sequence *sequence) 
         sequence->num_promised--;
         scheduler->num_promised--;
     }
-    sequence->num_new_blocks++;
+    sequence->account.num_new_blocks++;
     scheduler->num_new_blocks++;
     return block;
 }
@@ -84,7 +84,9 @@ static void leave_blocks(tn_scheduler *scheduler, tn_sequence *sequence) {
         sequence->blocks[sequence->first_held] = -1;
         sequence->num_left++;
     }
-    if (sequence->num_left > num_before) tn_scheduler_promise(scheduler, sequence);
+    if (sequence->num_left == num_before) return;
+    sequence->table_stamp = ++scheduler->num_stamps;
+    tn_scheduler_promise(scheduler, sequence);
 }
 
 /* Blocks for the tokens that the entry has; pauses others, or the sequence itself, if there are none. */
@@ -123,20 +125,30 @@ static void pause_those_that_should(tn_scheduler *scheduler) {
 
 /* --- rows --------------------------------------------------------------------------------------------------------------------- */
 
+/* What the sequence has at `position`; −1: it is being drawn. */
+static int32_t id_at(const tn_sequence *sequence, const int32_t *tokens, int32_t position) {
+    if (position >= sequence->num_known) return -1;
+    return position == sequence->num_known - 1 && sequence->beams == NULL ? sequence->last_token : tokens[position];
+}
+
 static void add_rows(tn_scheduler *scheduler, tn_sequence *sequence, const tn_micro_batch_entry *entry) {
     tn_schedule_row *rows = &scheduler->rows[scheduler->counts.num_rows];
     int32_t end = sequence->num_computed + entry->num_scheduled;
     rows[0] = (tn_schedule_row){.sequence = sequence,
                                 .tokens = sequence->tokens,
                                 .blocks = sequence->blocks,
+                                .table_stamp = sequence->beams == NULL ? sequence->table_stamp : 0,
                                 .slot = sequence->slot,
                                 .num_blocks = sequence->num_blocks,
                                 .num_beams = entry->width,
                                 .first_token = sequence->num_computed,
                                 .num_tokens = entry->num_scheduled,
+                                .num_known = sequence->num_known,
+                                .first_id = id_at(sequence, sequence->tokens, sequence->num_computed),
                                 .is_context = entry->is_context,
                                 .draws = end >= sequence->num_prefill,
-                                .needs_slot = sequence->needs_slot};
+                                .needs_slot = sequence->needs_slot,
+                                .reads_logits = sequence->reads_logits};
     bool wants_prompt = entry->is_context && !sequence->has_prompt_results && rows->first_token < sequence->num_prompt &&
                         (sequence->return_context_logits || sequence->return_prompt_log_probs);
     rows->num_logits = wants_prompt ? rows->num_tokens : rows->draws ? 1 : 0;
@@ -144,13 +156,13 @@ static void add_rows(tn_scheduler *scheduler, tn_sequence *sequence, const tn_mi
         rows[beam] = rows[0];
         rows[beam].beam = beam;
         rows[beam].tokens = sequence->beams->tokens[beam];
+        rows[beam].first_id = id_at(sequence, rows[beam].tokens, sequence->num_computed);
         rows[beam].blocks = sequence->beams->tables[beam];
         rows[beam].slot = sequence->beams->slots[beam];
     }
     sequence->needs_slot = false;
     sequence->num_computed = end;
     sequence->num_in_flight++;
-    sequence->num_iters++;
     sequence->last_step = scheduler->num_steps;
     if (rows->draws) sequence->num_drawn = end + 1;
     scheduler->counts.num_rows += entry->width;
@@ -161,12 +173,19 @@ static void add_rows(tn_scheduler *scheduler, tn_sequence *sequence, const tn_mi
     scheduler->counts.num_context_tokens += rows->num_tokens * entry->width;
 }
 
+static void prefetch_row(const tn_sequence *sequence) {
+    if (sequence == NULL) return; /* paused */
+    tn_sequence_prefetch(sequence, 0);
+    tn_sequence_prefetch(sequence, 1);
+}
+
 int32_t tn_scheduler_plan(tn_scheduler *scheduler, int32_t max_num_tokens) {
     scheduler->counts = (tn_schedule_counts){0};
     scheduler->num_plans++;
     if (scheduler->options.policy == TN_MAX_UTILIZATION) pause_those_that_should(scheduler);
     bool can_share = scheduler->options.enable_block_reuse;
     for (int32_t i = 0; i < scheduler->num_active; i++) {
+        if (i + TN_PREFETCH_DISTANCE < scheduler->num_active) tn_sequence_prefetch(active_at(scheduler, i + TN_PREFETCH_DISTANCE), 0);
         tn_sequence *sequence = active_at(scheduler, i);
         tn_micro_batch_entry *entry = &scheduler->entries[i];
         bool is_context = sequence->num_computed < sequence->num_prefill;
@@ -186,6 +205,7 @@ int32_t tn_scheduler_plan(tn_scheduler *scheduler, int32_t max_num_tokens) {
     for (int pass = 0; pass < 2; pass++) /* contexts first */
         for (int32_t i = 0; i < scheduler->num_active; i++) {
             const tn_micro_batch_entry *entry = &scheduler->entries[i];
+            if (i + TN_PREFETCH_DISTANCE < scheduler->num_active && pass == 1) prefetch_row(active_at(scheduler, i + TN_PREFETCH_DISTANCE));
             if (entry->num_scheduled > 0 && entry->is_context == (pass == 0)) add_rows(scheduler, active_at(scheduler, i), entry);
         }
     if (scheduler->counts.num_paused > 0) tn_scheduler_compact(scheduler);

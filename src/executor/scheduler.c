@@ -158,8 +158,8 @@ static void take_slots(tn_scheduler *scheduler, tn_sequence *sequence) {
 
 static void count_blocks(tn_scheduler *scheduler, tn_sequence *sequence, int32_t num_reused) {
     int32_t num_missed = num_blocks_of(scheduler, sequence->num_known) - num_reused;
-    sequence->num_reused_blocks += num_reused;
-    sequence->num_missed_blocks += num_missed;
+    sequence->account.num_reused_blocks += num_reused;
+    sequence->account.num_missed_blocks += num_missed;
     scheduler->num_reused_blocks += num_reused;
     scheduler->num_missed_blocks += num_missed;
 }
@@ -186,13 +186,15 @@ static bool start(tn_scheduler *scheduler, tn_sequence *sequence, int64_t now_ns
     sequence->first_held = num_blocks_of(scheduler, scheduler->options.sink_tokens);
     tn_scheduler_promise(scheduler, sequence);
     take_slots(scheduler, sequence);
+    sequence->table_stamp = ++scheduler->num_stamps;
+    sequence->idle_since_ns = now_ns;
     sequence->is_paused = false;
-    if (sequence->num_pauses == 0) sequence->num_reused_tokens = match.num_tokens;
+    if (sequence->num_pauses == 0) sequence->account.num_reused_tokens = match.num_tokens;
     count_blocks(scheduler, sequence, match.num_blocks);
     for (int32_t i = 0; i < match.num_shared && sequence->retention != NULL; i++)
         tn_kv_cache_set_priority(scheduler->cache, sequence->blocks[i],
                                  tn_sequence_block_priority(sequence, i, scheduler->options.tokens_per_block));
-    if (sequence->num_pauses == 0) sequence->queued_ns = now_ns - sequence->enqueue_ns;
+    if (sequence->num_pauses == 0) sequence->account.queued_ns = now_ns - sequence->enqueue_ns;
     scheduler->active[scheduler->num_active++] = sequence;
     return true;
 }

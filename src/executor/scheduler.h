@@ -46,13 +46,16 @@ int32_t tn_scheduler_most_held(const tn_scheduler_options *options);
 typedef struct tn_schedule_row {
     tn_sequence *sequence;
     const int32_t *tokens, *blocks; /* of the sequence, or of the beam; as they are when planned */
+    uint64_t table_stamp;           /* 0: compare the blocks */
     int32_t slot, num_blocks;
-    int32_t beam, num_beams;         /* of the rows of this request: which, of how many */
-    int32_t first_token, num_tokens; /* of the sequence */
-    int32_t num_logits;              /* rows of logits: of the last num_logits of its tokens */
+    int32_t beam, num_beams;                    /* of the rows of this request: which, of how many */
+    int32_t first_token, num_tokens, num_known; /* of the sequence */
+    int32_t first_id;                           /* that of first_token, −1: still being drawn */
+    int32_t num_logits;                         /* rows of logits: of the last num_logits of its tokens */
     bool is_context;
-    bool draws;      /* from the last of them */
-    bool needs_slot; /* the sampling slot is to be written first */
+    bool draws;        /* from the last of them */
+    bool needs_slot;   /* the sampling slot is to be written first */
+    bool reads_logits; /* they are copied to the host */
 } tn_schedule_row;
 
 typedef struct tn_schedule_counts { /* of one step */
@@ -87,6 +90,7 @@ typedef struct tn_scheduler {
 
     int64_t num_new_blocks, num_reused_blocks, num_missed_blocks; /* since the start */
     int64_t num_pauses;
+    uint64_t num_stamps; /* given to tables of blocks */
 } tn_scheduler;
 
 TN_MUST_CHECK tn_status tn_scheduler_init(tn_scheduler *scheduler, const tn_scheduler_options *options, tn_kv_cache *cache, tn_arena *arena,

@@ -184,7 +184,7 @@ static void equal_prompts_that_come_together_are_read_once(void **state) {
     assert_int_equal(second->num_computed, 0);
     assert_true(first->num_known == 15 && other->num_known == 7);
     assert_int_equal(run_step(&f), 3);
-    assert_int_equal(second->num_reused_tokens, 12);
+    assert_int_equal(second->account.num_reused_tokens, 12);
     assert_int_equal(second->num_known, 15);
     assert_int_equal(first->blocks[2], second->blocks[2]);
     close_fixture(&f);

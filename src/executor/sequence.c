@@ -12,8 +12,10 @@
 #include "base/report.h"
 #include "base/thread.h"
 
-static void fill_slot_params(const tn_request *request, int32_t sequence_index, tn_slot_params *params) {
+static bool copy_slot_params(tn_sequence *sequence, const tn_request *request) {
     const tn_sampling_config *sampling = &request->sampling;
+    tn_slot_params *params = tn_arena_alloc(&sequence->arena, sizeof *params);
+    if (params == NULL) return false;
     *params = (tn_slot_params){
         .seed = sampling->seed,
         .temperature = sampling->temperature,
@@ -30,7 +32,7 @@ static void fill_slot_params(const tn_request *request, int32_t sequence_index, 
         .min_tokens = sampling->min_tokens,
         .no_repeat_ngram_size = sampling->no_repeat_ngram_size,
         .prompt_length = (int32_t)request->num_input_ids,
-        .sequence_index = (uint64_t)sequence_index,
+        .sequence_index = (uint64_t)sequence->sequence_index,
         .prompt_ignore_length = sampling->prompt_ignore_length,
         .num_bad_words = (int32_t)request->num_bad_words,
         .has_bias = request->embedding_bias != NULL,
@@ -41,6 +43,8 @@ static void fill_slot_params(const tn_request *request, int32_t sequence_index, 
         end += (int32_t)request->bad_words[i].num_ids;
         params->bad_word_ends[i] = end;
     }
+    sequence->slot_params = params;
+    return true;
 }
 
 static void *copy_array(tn_arena *arena, const void *data, size_t count, size_t element_size) {
@@ -58,7 +62,7 @@ static bool copy_stop_words(tn_sequence *sequence, const tn_request *request) {
         if (words[i].ids == NULL) return false;
     }
     sequence->stop_words = words;
-    sequence->num_stop_words = request->num_stop_words;
+    sequence->num_stop_words = (uint32_t)request->num_stop_words;
     return true;
 }
 
@@ -107,6 +111,7 @@ static bool allocate_tokens(tn_sequence *sequence, const tn_request *request, in
     sequence->blocks = tn_arena_alloc_array(arena, (size_t)sequence->max_blocks, sizeof *sequence->blocks);
     if (sequence->tokens == NULL || sequence->blocks == NULL) return false;
     memcpy(sequence->tokens, request->input_ids, request->num_input_ids * sizeof *sequence->tokens);
+    sequence->last_token = sequence->tokens[sequence->num_prompt - 1];
     return true;
 }
 
@@ -115,7 +120,7 @@ static bool copy_request(tn_sequence *sequence, const tn_request *request, const
     int64_t total = (int64_t)request->num_input_ids + request->max_tokens;
     sequence->max_total = (int32_t)(total < limits->max_seq_len ? total : limits->max_seq_len);
     sequence->num_prompt = sequence->num_prefill = sequence->num_known = sequence->num_drawn = sequence->num_visible =
-        (int32_t)request->num_input_ids;
+        sequence->num_delivered = (int32_t)request->num_input_ids;
     sequence->max_tokens = sequence->max_total - sequence->num_prompt;
     sequence->max_blocks = (sequence->max_total + limits->tokens_per_block - 1) / limits->tokens_per_block;
     if (!allocate_tokens(sequence, request, limits->tokens_per_block)) return false;
@@ -124,7 +129,7 @@ static bool copy_request(tn_sequence *sequence, const tn_request *request, const
         if (sequence->bias == NULL) return false;
     }
     sequence->more_end_ids = copy_array(arena, request->more_end_ids, request->num_more_end_ids, sizeof *sequence->more_end_ids);
-    sequence->num_more_end_ids = request->num_more_end_ids;
+    sequence->num_more_end_ids = (uint32_t)request->num_more_end_ids;
     return sequence->more_end_ids != NULL && copy_stop_words(sequence, request) &&
            allocate_results(sequence, request, (size_t)limits->vocab_size);
 }
@@ -153,11 +158,13 @@ static bool copy_retention(tn_sequence *sequence, const tn_kv_retention *retenti
 }
 
 static tn_sequence *allocate(const tn_request *request, const tn_allocator *allocator) {
-    tn_sequence *sequence = tn_alloc_zero(allocator, sizeof *sequence);
-    if (sequence == NULL) return NULL;
+    char *allocation = tn_alloc_zero(allocator, sizeof(tn_sequence) + TN_CACHE_LINE - 1);
+    if (allocation == NULL) return NULL;
+    tn_sequence *sequence = (tn_sequence *)(void *)(allocation + (-(uintptr_t)allocation & (TN_CACHE_LINE - 1)));
+    sequence->allocation = allocation;
     sequence->arena.allocator = allocator;
     sequence->slot = sequence->heap_index[0] = sequence->heap_index[1] = -1;
-    sequence->first_iter = sequence->last_iter = -1;
+    sequence->account.first_iter = sequence->account.last_iter = -1;
     sequence->lead = sequence->turn = sequence;
     sequence->num_siblings = sequence->num_undelivered = 1;
     sequence->client_id = request->client_id;
@@ -200,11 +207,12 @@ tn_status tn_sequence_create(const tn_request *request, int32_t sequence_index, 
     sequence->logits_user = request->logits_post_processor_user;
     sequence->uses_host_logits = request->logits_post_processor != NULL || request->logits_post_processor_name != NULL;
     sequence->needs_host = sequence->uses_host_logits || tn_beam_width(&request->sampling) > 1;
+    sequence->reads_logits =
+        sequence->needs_host || request->return_context_logits || request->return_prompt_log_probs || request->return_generation_logits;
     sequence->vocab_size = limits->vocab_size;
     int64_t allotted_ms = request->allotted_time_ms;
     if (allotted_ms >= 0 && allotted_ms < INT64_MAX / 2000000) sequence->deadline_ns = sequence->enqueue_ns + allotted_ms * 1000000;
-    fill_slot_params(request, sequence_index, &sequence->slot_params);
-    if (!copy_request(sequence, request, limits) || !copy_retention(sequence, request->retention)) {
+    if (!copy_request(sequence, request, limits) || !copy_slot_params(sequence, request) || !copy_retention(sequence, request->retention)) {
         size_t used = sequence->arena.used_bytes;
         tn_sequence_destroy(sequence);
         return tn_fail_memory(diag, "a request", used);
@@ -217,7 +225,7 @@ void tn_sequence_destroy(tn_sequence *sequence) {
     if (sequence == NULL) return;
     const tn_allocator *allocator = sequence->arena.allocator;
     tn_arena_deinit(&sequence->arena);
-    tn_free(allocator, sequence);
+    tn_free(allocator, sequence->allocation);
 }
 
 void tn_sequence_fail(tn_sequence *sequence, tn_status status, const char *message) {
@@ -258,9 +266,11 @@ tn_finish_reason tn_sequence_end_reason(const tn_sequence *sequence, const int32
 }
 
 void tn_sequence_accept_token(tn_sequence *sequence, int32_t token, int64_t now_ns) {
-    sequence->tokens[sequence->num_known++] = token;
-    sequence->last_token_ns = now_ns - sequence->enqueue_ns;
-    if (sequence->num_known == sequence->num_prompt + 1) sequence->first_token_ns = sequence->last_token_ns;
-    sequence->done_reason = tn_sequence_end_reason(sequence, sequence->tokens, sequence->num_known);
-    sequence->is_done = sequence->done_reason != TN_FINISH_NOT_FINISHED;
+    sequence->tokens[sequence->num_known++] = sequence->last_token = token;
+    sequence->account.last_token_ns = now_ns - sequence->enqueue_ns;
+    if (sequence->num_known == sequence->num_prompt + 1) sequence->account.first_token_ns = sequence->account.last_token_ns;
+    tn_finish_reason reason = tn_sequence_end_reason(sequence, sequence->tokens, sequence->num_known);
+    if (reason == TN_FINISH_NOT_FINISHED) return;
+    sequence->is_done = true;
+    sequence->done_reason = reason;
 }

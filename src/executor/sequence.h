@@ -4,6 +4,8 @@
  * num_return_sequences has several; the first, its lead, stands for the request. The beams of a request are one sequence here, with
  * several tables of blocks.
  *
+ * The members are in the order of how often they are looked at: a step costs cache lines of each sequence, little else.
+ *
  * All memory that it will ever need is taken at enqueue, on the caller's thread, from one arena: the loop never allocates.
  * Owners: members marked (loop) belong to the loop thread; (lock) are read and written under the executor's lock; the rest
  * never change after enqueue. Token and result arrays are written by the loop beyond num_visible and read by others below it.
@@ -22,57 +24,79 @@
 #include "op/slot.h"
 #include "tenon/executor.h"
 
+enum { TN_CACHE_LINE = 64 };
+
 typedef struct tn_sequence tn_sequence;
 typedef struct tn_beams tn_beams; /* executor/beams.h */
 
-/* What responses say of the work so far: a copy that the loop does not write meanwhile. */
+/* What responses say of the work so far. */
 typedef struct tn_sequence_account {
-    int64_t queued_ns, first_token_ns, last_token_ns, first_iter, last_iter;
+    int64_t queued_ns, first_token_ns, last_token_ns; /* since enqueue */
+    int64_t first_iter, last_iter;                    /* −1: none */
     int32_t num_reused_tokens, num_new_blocks, num_reused_blocks, num_missed_blocks;
 } tn_sequence_account;
 
 struct tn_sequence {
-    /* (loop) what every step looks at */
-    int32_t slot; /* −1: not running */
-    int32_t num_prefill, num_known, num_drawn, num_computed, num_finished, num_in_flight;
-    int32_t num_blocks, num_committed_blocks;
-    int32_t num_promised;         /* blocks set aside for it that it has not taken yet */
-    int32_t num_target;           /* blocks that the policy wants for it in all */
-    int32_t num_left, first_held; /* of num_blocks: given back as no layer looks at them (−1 in blocks); the next that may be */
-    bool is_done;                 /* nothing more will be drawn */
-    bool wants_pause;             /* to be paused when it is not in flight */
-    bool needs_slot;              /* its next row writes the sampling slot */
-    bool needs_host;              /* its next step waits until the host has looked at the logits of this one */
+    /* (loop) what planning looks at in every step: one cache line */
+    _Alignas(TN_CACHE_LINE) int32_t slot; /* −1: not running */
+    int32_t num_known, num_computed, num_prefill, num_drawn, num_finished, num_in_flight;
+    int32_t max_total;
+    int32_t num_blocks, num_committed_blocks, num_promised; /* promised: set aside for it, not taken yet */
+    bool is_done;                                           /* nothing more will be drawn */
+    bool wants_pause;                                       /* to be paused when it is not in flight */
+    bool needs_slot;                                        /* its next row writes the sampling slot */
+    bool needs_host;                                        /* its next step waits until the host has looked at the logits of this one */
+    bool reads_logits;                                      /* its rows' logits are copied to the host */
     bool has_prompt_results, uses_host_logits, is_paused;
-    int32_t num_prompt, max_total, max_blocks;
-    int32_t max_held; /* blocks that it may hold at once: max_blocks, or of all its beams together */
+    int32_t last_token; /* the last known */
+    tn_beams *beams;    /* NULL: none */
+
+    /* (loop) what filling a step and taking its results look at: another, and the account */
+    _Alignas(TN_CACHE_LINE) int32_t *tokens; /* [max_total]; of the first beam */
+    int32_t *blocks;                         /* [max_blocks]; of the first beam */
+    uint64_t table_stamp;                    /* changes when blocks do otherwise than by new ones behind the others */
+    int64_t last_step;                       /* that it ran in */
     int32_t end_id;
-    int32_t *tokens; /* [max_total]; of the first beam */
-    int32_t *blocks; /* [max_blocks]; of the first beam */
-    tn_beams *beams; /* NULL: none */
-    uint64_t cache_salt;
-    int64_t last_step; /* that it ran in */
+    uint32_t num_more_end_ids, num_stop_words;
+    int32_t num_prompt;
+    tn_log_prob *log_probs; /* [max_tokens, 1 + K] or NULL */
+    int64_t enqueue_ns;
+
+    _Alignas(TN_CACHE_LINE) tn_sequence_account account;
+
+    /* (lock) what showing and taking responses look at: one more, and what is shown */
+    _Alignas(TN_CACHE_LINE) int32_t num_visible; /* tokens that responses may show */
+    int32_t num_delivered;                       /* of them: the prompt and what streaming responses have given out */
+    bool streaming, is_ready, is_in_cancelled;
+    bool is_finished;  /* the final response is ready */
+    bool is_delivered; /* … and taken */
+    int32_t num_siblings, num_undelivered;
+    tn_sequence *next_sibling, *lead;
+    tn_sequence *turn; /* of a lead: the sibling whose responses are looked for first */
+    tn_sequence *previous_ready, *next_ready;
+    _Alignas(TN_CACHE_LINE) tn_sequence_account shown;
 
     /* (loop) */
     tn_finish_reason done_reason;
-    int64_t queued_ns, first_token_ns, last_token_ns; /* since enqueue */
-    int64_t first_iter, last_iter;                    /* −1 */
-    int32_t num_iters, num_reused_tokens, num_pauses;
-    int32_t num_new_blocks, num_reused_blocks, num_missed_blocks;
+    int32_t max_blocks;
+    int32_t max_held;             /* blocks that it may hold at once: max_blocks, or of all its beams together */
+    int32_t num_target;           /* blocks that the policy wants for it in all */
+    int32_t num_left, first_held; /* of num_blocks: given back as no layer looks at them (−1 in blocks); the next that may be */
+    int32_t num_pauses;
+    int64_t seen_step, idle_since_ns; /* when it was looked at last: the step that it had run in, and since when */
+    uint64_t cache_salt;
 
     uint64_t id, client_id;
-    bool has_client_id, streaming, returns_all_tokens, returns_perf_metrics;
+    bool has_client_id, returns_all_tokens, returns_perf_metrics;
     bool return_prompt_log_probs, return_context_logits, return_generation_logits;
     int32_t sequence_index;
     int32_t max_tokens;
     int32_t num_log_probs; /* −1: none */
     float priority;
-    int64_t enqueue_ns, deadline_ns; /* deadline −1: none */
+    int64_t deadline_ns; /* −1: none */
     const float *bias;
     const tn_token_list *stop_words;
-    size_t num_stop_words;
     const int32_t *more_end_ids;
-    size_t num_more_end_ids;
     tn_logits_callback logits_callback;
     void *logits_user;
     bool is_logits_batched;
@@ -81,33 +105,29 @@ struct tn_sequence {
     size_t num_retention;
     tn_kv_priority decode_priority;
     int64_t vocab_size;
+    const tn_slot_params *slot_params;
 
-    tn_log_prob *log_probs;   /* [max_tokens, 1 + K] or NULL */
     float *prompt_log_probs;  /* [num_prompt − 1] or NULL */
     float *context_logits;    /* [num_prompt, vocab] or NULL */
     float *generation_logits; /* [max_tokens, vocab] or NULL */
 
     /* (lock) */
     int32_t heap_index[2]; /* in the queue; among the time limits. −1: not in it */
-    bool is_cancelled;
-    int32_t num_visible; /* tokens that responses may show */
-    tn_sequence_account shown;
-    int32_t num_delivered; /* generated tokens given out by streaming responses */
-    bool is_finished;      /* the final response is ready */
-    bool is_delivered;     /* … and taken */
     tn_finish_reason finish_reason;
+    tn_sequence *next_in_bucket, *next_cancelled;
     tn_status status; /* with error: written by the loop before is_finished, read by others after */
     char error[256];
-    tn_sequence *next_sibling, *lead;
-    tn_sequence *turn; /* of a lead: the sibling whose responses are looked for first */
-    int32_t num_siblings, num_undelivered;
-    tn_sequence *next_in_bucket, *next_cancelled;
-    tn_sequence *previous_ready, *next_ready;
-    bool is_ready, is_in_cancelled;
 
-    tn_slot_params slot_params;
     tn_arena arena;
+    void *allocation; /* that it lies in */
 };
+
+/* Brings in what planning (0), taking results (0 to 2) or showing (0, 3, 4) of a sequence looks at, while others are at work:
+ * thousands of sequences do not stay in the nearest cache from step to step. */
+static inline void tn_sequence_prefetch(const tn_sequence *sequence, unsigned line) {
+    __builtin_prefetch((const char *)sequence + line * TN_CACHE_LINE);
+}
+enum { TN_PREFETCH_DISTANCE = 6 }; /* sequences ahead */
 
 /* Checks the request against what the executor serves. limits: from tn_executor_get_info. */
 TN_MUST_CHECK tn_status tn_request_check(const tn_request *request, const tn_executor_info *limits, tn_diag *diag);

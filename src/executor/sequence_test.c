@@ -228,7 +228,7 @@ static void everything_the_caller_owns_is_copied(void **state) {
     assert_int_equal(sequence->more_end_ids[0], 4);
     assert_int_equal(sequence->stop_words[0].num_ids, 2);
     assert_int_equal(sequence->stop_words[0].ids[1], 6);
-    const tn_slot_params *params = &sequence->slot_params;
+    const tn_slot_params *params = sequence->slot_params;
     assert_int_equal(params->num_bad_words, 2);
     assert_int_equal(params->bad_word_ends[0], 1);
     assert_int_equal(params->bad_word_ends[1], 3);

@@ -189,7 +189,7 @@ static void leave(simulation *self, tn_sequence *sequence) {
     self->num_ended++;
     self->num_cancelled += sequence->done_reason == TN_FINISH_CANCELLED;
     self->num_timed_out += sequence->done_reason == TN_FINISH_TIMED_OUT;
-    self->num_reused += sequence->num_reused_tokens;
+    self->num_reused += sequence->account.num_reused_tokens;
     for (int32_t i = 0; i < self->num_live; i++)
         if (self->live[i] == sequence) self->live[i] = self->live[--self->num_live];
     tn_sequence_destroy(sequence);

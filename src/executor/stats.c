@@ -63,7 +63,7 @@ void tn_stats_add_request(tn_stats *stats, const tn_sequence *sequence, tn_reque
         if (stats->open == NULL) return;
         if (stats->allocator != NULL) stats->open->allocator = *stats->allocator;
     }
-    int32_t num_looked_for = sequence->num_reused_blocks + sequence->num_missed_blocks;
+    int32_t num_looked_for = sequence->account.num_reused_blocks + sequence->account.num_missed_blocks;
     int32_t num_generated = sequence->num_known - sequence->num_prompt;
     int32_t position = sequence->num_finished < sequence->num_prompt ? sequence->num_finished : sequence->num_prompt;
     tn_request_stats entry = {
@@ -74,11 +74,11 @@ void tn_stats_add_request(tn_stats *stats, const tn_sequence *sequence, tn_reque
         .avg_num_decoded_tokens_per_iter = num_generated > 0 ? 1.0f : 0.0f,
         .scheduled = is_scheduled,
         .paused = sequence->is_paused,
-        .alloc_total_blocks = sequence->num_new_blocks + sequence->num_reused_blocks,
-        .alloc_new_blocks = sequence->num_new_blocks,
-        .reused_blocks = sequence->num_reused_blocks,
-        .missed_blocks = sequence->num_missed_blocks,
-        .kv_cache_hit_rate = num_looked_for > 0 ? (double)sequence->num_reused_blocks / num_looked_for : 0.0,
+        .alloc_total_blocks = sequence->account.num_new_blocks + sequence->account.num_reused_blocks,
+        .alloc_new_blocks = sequence->account.num_new_blocks,
+        .reused_blocks = sequence->account.num_reused_blocks,
+        .missed_blocks = sequence->account.num_missed_blocks,
+        .kv_cache_hit_rate = num_looked_for > 0 ? (double)sequence->account.num_reused_blocks / num_looked_for : 0.0,
     };
     (void)tn_array_push(stats->allocator, &stats->open->requests, entry);
 }

@@ -63,29 +63,43 @@ static tn_status allocate_host_blocks(tn_step_runner *runner, int64_t num_slots,
     return TN_OK;
 }
 
-static tn_status copy_block(tn_step_runner *runner, int group, const tn_kv_copy *copy) {
+/* To the host or back. */
+static tn_status move_block(tn_step_runner *runner, int group, const tn_kv_copy *copy) {
     int state = runner->kv_states[group];
     size_t unit_bytes = tn_engine_get_state(runner->engine, state)->unit_bytes;
     uint8_t *host = runner->host_blocks[group];
-    tn_block_move move = {copy->src, copy->dst, copy->num_tokens};
-    switch (copy->kind) {
-    case TN_KV_OFFLOAD:
+    if (copy->kind == TN_KV_OFFLOAD)
         return tn_state_set_read_block(runner->states, state, copy->src, host + (size_t)copy->dst * unit_bytes, runner->stream,
                                        runner->diag);
-    case TN_KV_ONBOARD:
-        return tn_state_set_write_block(runner->states, state, copy->dst, host + (size_t)copy->src * unit_bytes, runner->stream,
-                                        runner->diag);
-    default: return tn_state_set_copy_blocks(runner->states, state, &move, 1, runner->stream, runner->diag);
+    return tn_state_set_write_block(runner->states, state, copy->dst, host + (size_t)copy->src * unit_bytes, runner->stream, runner->diag);
+}
+
+enum { MAX_MOVES = 64 };
+
+/* Leading copies inside the device that may run in any order: none reads or writes what another writes. */
+static int32_t gather_moves(const tn_kv_copy *copies, int32_t num_copies, tn_block_move *out_moves) {
+    int32_t count = 0;
+    for (; count < num_copies && count < MAX_MOVES && copies[count].kind == TN_KV_COPY_TOKENS; count++) {
+        const tn_kv_copy *copy = &copies[count];
+        for (int32_t i = 0; i < count; i++)
+            if (out_moves[i].dst == copy->src || out_moves[i].dst == copy->dst || out_moves[i].src == copy->dst) return count;
+        out_moves[count] = (tn_block_move){copy->src, copy->dst, copy->num_tokens};
     }
+    return count;
 }
 
 tn_status tn_step_runner_copy(tn_step_runner *runner, const tn_kv_copy *copies, int32_t num_copies) {
-    for (int32_t i = 0; i < num_copies; i++)
-        for (int group = 0; group < runner->num_groups; group++) {
-            tn_status status = copy_block(runner, group, &copies[i]);
-            if (status != TN_OK) return status;
-        }
-    return TN_OK;
+    tn_block_move moves[MAX_MOVES];
+    tn_status status = TN_OK;
+    for (int32_t i = 0, num_done; i < num_copies && status == TN_OK; i += num_done) {
+        int32_t num_moves = gather_moves(copies + i, num_copies - i, moves);
+        for (int group = 0; group < runner->num_groups && status == TN_OK; group++)
+            status = num_moves > 0 ? tn_state_set_copy_blocks(runner->states, runner->kv_states[group], moves, (size_t)num_moves,
+                                                              runner->stream, runner->diag)
+                                   : move_block(runner, group, &copies[i]);
+        num_done = num_moves > 0 ? num_moves : 1;
+    }
+    return status;
 }
 
 static tn_status create_context(tn_step_runner *runner, const char *function, tn_diag *diag, tn_context **out_context) {
@@ -138,7 +152,7 @@ void tn_step_runner_deinit(tn_step_runner *runner) {
 }
 
 tn_status tn_step_runner_write_slot(tn_step_runner *runner, const tn_sequence *sequence) {
-    return tn_state_set_write_slot(runner->states, runner->slots_state, sequence->slot, &sequence->slot_params, sequence->tokens,
+    return tn_state_set_write_slot(runner->states, runner->slots_state, sequence->slot, sequence->slot_params, sequence->tokens,
                                    sequence->num_prefill, sequence->bias, runner->stream, runner->diag);
 }
 
@@ -164,7 +178,8 @@ tn_status tn_engine_step_init(tn_engine_step *step, const tn_step_runner *runner
     }
     step->top_log_probs = tn_arena_alloc_array(arena, logits * (size_t)runner->top_columns, sizeof *step->top_log_probs);
     step->rows = tn_arena_alloc_array(arena, seqs, sizeof *step->rows);
-    if (!is_allocated || step->top_log_probs == NULL || step->rows == NULL)
+    step->table_stamps = tn_arena_alloc_array(arena, seqs, sizeof *step->table_stamps);
+    if (!is_allocated || step->top_log_probs == NULL || step->rows == NULL || step->table_stamps == NULL)
         return tn_fail_memory(diag, "the executor's step", arena->used_bytes);
     for (size_t i = 0; i < seqs * (size_t)runner->max_blocks; i++) batch->block_table[i] = -1;
     return tn_fence_create(runner->engine, diag, &step->fence);
@@ -176,42 +191,48 @@ void tn_engine_step_deinit(tn_engine_step *step) {
 }
 
 void tn_engine_step_begin(tn_engine_step *step) {
-    step->num_rows = 0;
+    step->num_rows = step->num_rows_that_read = 0;
     step->batch.num_seqs = step->batch.num_tokens = step->batch.num_logits = 0;
     step->batch.has_draws = false;
     step->batch.query_start[0] = 0;
 }
 
-/* Columns past a row's blocks are −1: only those that the row's last user left are written again. */
+/* Columns past a row's blocks are −1: only those that the row's last user left are written again. Most rows are those of the same
+ * sequence as in the step before, with a block more at times. */
 static void fill_table_row(tn_engine_step *step, const tn_step_runner *runner, int32_t seq, const tn_schedule_row *plan) {
     int32_t *table = step->batch.block_table + (size_t)seq * (size_t)runner->max_blocks;
-    memcpy(table, plan->blocks, (size_t)plan->num_blocks * sizeof *table);
+    bool is_same = plan->table_stamp != 0 && plan->table_stamp == step->table_stamps[seq];
+    int32_t num_there = is_same ? step->table_columns[seq] : 0;
+    if (num_there == plan->num_blocks) return;
+    memcpy(table + num_there, plan->blocks + num_there, (size_t)(plan->num_blocks - num_there) * sizeof *table);
     for (int32_t i = plan->num_blocks; i < step->table_columns[seq]; i++) table[i] = -1;
     step->table_columns[seq] = plan->num_blocks;
+    step->table_stamps[seq] = plan->table_stamp;
 }
 
 void tn_engine_step_add(tn_engine_step *step, const tn_step_runner *runner, const tn_schedule_row *plan) {
     tn_batch *batch = &step->batch;
-    const tn_sequence *sequence = plan->sequence;
     int32_t first = plan->first_token, end = first + plan->num_tokens, seq = batch->num_seqs++;
     for (int32_t i = first; i < end; i++) {
-        batch->input_ids[batch->num_tokens] = i < sequence->num_known ? plan->tokens[i] : -1;
+        batch->input_ids[batch->num_tokens] = i == first ? plan->first_id : i < plan->num_known ? plan->tokens[i] : -1;
         batch->positions[batch->num_tokens] = i;
         batch->num_tokens++;
     }
+    bool draws = plan->draws && (!plan->reads_logits || plan->sequence->beams == NULL); /* beams are chosen on the host */
     batch->query_start[seq + 1] = batch->num_tokens;
     batch->seq_slot[seq] = plan->slot;
     batch->kv_length[seq] = end;
     fill_table_row(step, runner, seq, plan);
     step->rows[step->num_rows++] = (tn_step_row){.plan = *plan, .first_logits = batch->num_logits};
     for (int32_t i = 0; i < plan->num_logits; i++) {
-        bool is_drawn = plan->draws && sequence->beams == NULL && i == plan->num_logits - 1;
+        bool is_drawn = draws && i == plan->num_logits - 1;
         batch->logits_rows[batch->num_logits] = batch->num_tokens - plan->num_logits + i;
         batch->sample_slot[batch->num_logits] = is_drawn ? plan->slot : -1;
         batch->sample_position[batch->num_logits] = is_drawn ? end : 0;
         batch->num_logits++;
     }
-    batch->has_draws = batch->has_draws || (plan->draws && sequence->beams == NULL);
+    batch->has_draws = batch->has_draws || draws;
+    step->num_rows_that_read += plan->reads_logits;
 }
 
 /* --- launching ------------------------------------------------------------------------------------------------------------- */
@@ -325,11 +346,12 @@ static tn_status read_prompt_log_probs(tn_step_runner *runner, const tn_step_row
 tn_status tn_step_runner_launch(tn_step_runner *runner, tn_engine_step *step) {
     step->is_in_flight = true;
     tn_status status = launch_forward(runner, &step->batch);
-    for (int32_t i = 0; status == TN_OK && i < step->num_rows; i++) {
+    for (int32_t i = 0; status == TN_OK && i < step->num_rows && step->num_rows_that_read > 0; i++) {
+        if (!step->rows[i].plan.reads_logits) continue;
         status = read_logits(runner, &step->rows[i]);
         if (status == TN_OK) status = read_prompt_log_probs(runner, &step->rows[i]);
     }
-    if (status == TN_OK) status = tn_step_runner_process_logits(runner, step);
+    if (status == TN_OK && step->num_rows_that_read > 0) status = tn_step_runner_process_logits(runner, step);
     if (status == TN_OK && step->batch.has_draws) status = launch_sample(runner, step);
     if (status == TN_OK) status = tn_fence_record(step->fence, runner->stream);
     /* What was queued before the failure reads the step's arrays, which the next step may overwrite. */
@@ -361,12 +383,14 @@ tn_status tn_step_runner_finish(tn_step_runner *runner, tn_engine_step *step, tn
     }
     int64_t now_ns = tn_now_ns();
     for (int32_t i = 0; i < step->num_rows; i++) {
+        if (i + TN_PREFETCH_DISTANCE < step->num_rows)
+            for (unsigned line = 0; line < 3; line++) tn_sequence_prefetch(step->rows[i + TN_PREFETCH_DISTANCE].plan.sequence, line);
         const tn_step_row *row = &step->rows[i];
         tn_sequence *sequence = row->plan.sequence;
         tn_scheduler_retire(scheduler, &row->plan, status == TN_OK);
         if (status != TN_OK || sequence->is_done) continue;
-        if (sequence->first_iter < 0) sequence->first_iter = step->iter;
-        sequence->last_iter = step->iter;
+        if (sequence->account.first_iter < 0) sequence->account.first_iter = step->iter;
+        sequence->account.last_iter = step->iter;
         if (!row->plan.draws) continue;
         if (sequence->beams != NULL) {
             if (row->plan.beam == 0) tn_beams_advance(sequence, now_ns);

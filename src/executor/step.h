@@ -33,13 +33,14 @@ typedef struct tn_step_row {
 
 typedef struct tn_engine_step {
     tn_batch batch;
-    tn_step_row *rows; /* [max_batch_size] */
-    int32_t num_rows;
-    int32_t *next_ids;    /* [max_logits] */
-    int32_t *top_ids;     /* [max_logits, 1 + K] */
-    float *top_log_probs; /* [max_logits, 1 + K] */
+    tn_step_row *rows;                    /* [max_batch_size] */
+    int32_t num_rows, num_rows_that_read; /* their logits */
+    int32_t *next_ids;                    /* [max_logits] */
+    int32_t *top_ids;                     /* [max_logits, 1 + K] */
+    float *top_log_probs;                 /* [max_logits, 1 + K] */
     tn_fence *fence;
     int32_t *table_columns; /* [max_batch_size] columns of the block table that are in use */
+    uint64_t *table_stamps; /* [max_batch_size] of what is in them */
     int64_t iter, begin_ns;
     tn_schedule_counts counts;
     bool is_in_flight;

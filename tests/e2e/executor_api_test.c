@@ -241,6 +241,32 @@ static void a_request_ends_when_its_time_is_over_queued_or_running(void **state)
 
 /* --- refusing --------------------------------------------------------------------------------------------------------------- */
 
+static void a_request_that_gets_into_no_step_gives_its_place_up(void **state) {
+    tn_test_decoder *decoder = *state;
+    int32_t ids[PROMPT];
+    make_prompt(ids, PROMPT, 23);
+    tn_executor_options options = make_options();
+    options.enable_chunked_context = false;
+    options.max_num_tokens = 16;
+    options.max_seq_idle_microseconds = 3000;
+    tn_test_decoder_start(decoder, &options);
+    tn_request busy = make_request(ids, 2, 200), starved = make_request(ids, 12, 4); /* 8 of 16 tokens are left for 12 */
+    uint64_t pending[8];
+    for (int i = 0; i < 8; i++) pending[i] = enqueue(decoder, &busy);
+    tn_response *response = await(decoder, enqueue(decoder, &starved));
+    size_t count;
+    (void)tn_response_ids(response, &count);
+    assert_int_equal(tn_response_finish_reason(response), TN_FINISH_TIMED_OUT);
+    assert_int_equal(count, 0);
+    tn_response_destroy(response);
+    for (int i = 0; i < 8; i++) {
+        response = await(decoder, pending[i]);
+        assert_int_equal(tn_response_finish_reason(response), TN_FINISH_LENGTH);
+        tn_response_destroy(response);
+    }
+    assert_no_block_left(decoder);
+}
+
 static void absent_features_are_refused_by_name(void **state) {
     tn_test_decoder *decoder = *state;
     int32_t ids[PROMPT];
@@ -1103,6 +1129,7 @@ int main(void) {
         cmocka_unit_test(debug_tensors_show_what_went_in_and_came_out),
     };
     const struct CMUnitTest once[] = {
+        cmocka_unit_test(a_request_that_gets_into_no_step_gives_its_place_up),
         cmocka_unit_test(absent_features_are_refused_by_name),
         cmocka_unit_test(errors_can_come_as_responses),
         cmocka_unit_test(options_of_absent_features_are_refused_by_name),
