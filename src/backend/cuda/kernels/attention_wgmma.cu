@@ -6,8 +6,8 @@
  * Warpgroup 0 fills a ring of SLOTS tiles of POSITIONS rows, keys and values in turn, by 16-byte copies of its threads, which it
  * announces LAG tiles later, when they have come. The other two take 64 rows of queries each: scores = queries · keysᵀ from shared
  * memory; weights stay in registers, where the scores' places are those that the second product reads; results += weights · values,
- * the values turned by the product. While one warpgroup makes weights of its scores, the other one multiplies; the product with the
- * values is waited for behind the next scores.
+ * the values turned by the product. While one warpgroup makes weights of its scores, the other one multiplies.
+ * Tried: to wait for the results behind the next tile's scores; the compiler then waits after each single product (C7515).
  *
  * Shared memory: rows of 128 bytes, 64 values; 16-byte piece c of row r stands at c ^ (r % 8). Queries [group of 64 rows][64 values],
  * tiles [64 values][position].
@@ -181,7 +181,7 @@ __device__ __forceinline__ void attend_rows(const tn_cuda_args &args, const quer
     sync_threads<GROUPS * GROUP_THREADS>();
 
     row_pair rows;
-    float scores[POSITIONS / 2], values[DIM / 2];
+    float values[DIM / 2];
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         int index = q.base + (q.first_row + first_row + 8 * h) / group_size;
@@ -190,28 +190,23 @@ __device__ __forceinline__ void attend_rows(const tn_cuda_args &args, const quer
     }
 #pragma unroll
     for (int i = 0; i < DIM / 2; i++) values[i] = 0.0f;
-#pragma unroll
-    for (int i = 0; i < POSITIONS / 2; i++) scores[i] = 0.0f;
     uint64_t a = matrix_descriptor(queries);
     for (int n = 0; n < q.num_tiles; n++) {
         int key_slot = 2 * n % SLOTS, value_slot = (2 * n + 1) % SLOTS, position = tile_position(q, n);
         barrier_wait(&shared.full[key_slot], 2 * n / SLOTS & 1);
         uint32_t absent = shared.absent[key_slot];
         uint64_t keys = matrix_descriptor(shared.tiles + key_slot * S::TILE_BYTES);
-        hold_sums(scores);
+        float scores[POSITIONS / 2];
         products_begin();
+        attention_product<T>::first_scores(scores, a, keys);
 #pragma unroll
-        for (int k = 0; k < DIM / 16; k++)
-            attention_product<T>::scores(scores, a + k / 4 * (S::QUERY_BYTES / 16) + k % 4 * 2,
-                                         keys + k / 4 * (S::HALF_BYTES / 16) + k % 4 * 2, k > 0);
+        for (int k = 1; k < DIM / 16; k++)
+            attention_product<T>::more_scores(scores, a + k / 4 * (S::QUERY_BYTES / 16) + k % 4 * 2,
+                                              keys + k / 4 * (S::HALF_BYTES / 16) + k % 4 * 2);
         products_commit();
         products_wait<0>(); /* for the values of the tile before, too */
         hold_sums(scores);
-        hold_sums(values);
-        if (lane == 0) {
-            barrier_arrive(&shared.empty[key_slot]);
-            if (n > 0) barrier_arrive(&shared.empty[(2 * n - 1) % SLOTS]);
-        }
+        if (lane == 0) barrier_arrive(&shared.empty[key_slot]);
         if (absent != 0 || position + POSITIONS - 1 > first_index || (window > 0 && position <= q.last_index - window))
             mask_scores(scores, rows, position, window, sink_tokens, absent);
         make_weights(scores, rows, values);
@@ -227,10 +222,10 @@ __device__ __forceinline__ void attend_rows(const tn_cuda_args &args, const quer
 #pragma unroll
         for (int k = 0; k < POSITIONS / 16; k++) attention_product<T>::values(values, weights[k], stored + k * (16 * ROW_BYTES / 16));
         products_commit();
+        products_wait<0>();
         hold_sums(values);
+        if (lane == 0) barrier_arrive(&shared.empty[value_slot]);
     }
-    products_wait<0>();
-    hold_sums(values);
     write_rows<DIM>(args, q, group_size, kv_head, first_row, rows, values);
 }
 
