@@ -179,7 +179,8 @@ class INetworkDefinition:
 
     @name.setter
     def name(self, name: str) -> None:
-        lib.tn_network_set_name(self._handle, to_name(name, "a network"))
+        encoded = to_name(name, "a network")
+        lib.tn_network_set_name(self._handle, encoded)
         self._done()
 
     num_inputs = property(lambda self: lib.tn_network_num_inputs(self._raw), doc="Inputs.")
