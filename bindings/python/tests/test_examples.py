@@ -37,6 +37,16 @@ def test_example_advanced(gpt2_engine, gpt2_cases, tmp_path, streaming, exclude)
     assert rows == [([] if exclude else case["input_ids"]) + case["greedy"][:8] for case in gpt2_cases]
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_example_advanced_with_beams(gpt2_engine, tmp_path, streaming):
+    source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("1,2,3\n4,5\n")
+    run("example_advanced.py", "--model_path", gpt2_engine, "--input_tokens_csv_file", source, "--output_tokens_csv_file", target,
+        "--beam_width", 2, *["--streaming"] * streaming)
+    rows = [row.split(",") for row in target.read_text().split()]
+    assert [(row[:2], len(row)) for row in rows] == [(["1", "2"], 13)] * 2 + [(["4", "5"], 12)] * 2
+
+
 def test_example_advanced_says_what_is_not_built(gpt2_engine, tmp_path):
     (tmp_path / "in.csv").write_text("1,2,3\n")
     said = run("example_advanced.py", "--model_path", gpt2_engine, "--input_tokens_csv_file", tmp_path / "in.csv", "--use_orchestrator_mode", code=1)

@@ -368,10 +368,7 @@ def test_requests_of_many_threads(start, gpt2_cases):
 
 
 def test_beam_search(start, gpt2_cases):
-    try:
-        executor = start(max_beam_width=4)
-    except errors.UnsupportedError as error:
-        pytest.skip(str(error))
+    executor = start(max_beam_width=4)
     case = gpt2_cases[0]
     prompt = case["input_ids"]
     for wanted in (None, 2):
@@ -387,6 +384,28 @@ def test_beam_search(start, gpt2_cases):
     results = collect(executor, lambda: executor.await_responses(id, ms(1)), [id])[id]
     assert [len(ids) for ids in results[-1].output_token_ids] == [8] * 4
     assert error_of(executor, trtllm.Request(prompt, 8, sampling_config=trtllm.SamplingConfig(5)))
+
+
+def test_beam_search_gives_the_golden_beams(start, gpt2_cases):
+    case = next(case for case in gpt2_cases if "beam4" in case)
+    golden, prompt = case["beam4"], case["input_ids"]
+    output = trtllm.OutputConfig(return_log_probs=True, exclude_input_from_output=True)
+    sampling = trtllm.SamplingConfig(4, length_penalty=1.0)
+    result = answer(start(max_beam_width=4), trtllm.Request(prompt, len(golden["sequences"][0]), sampling_config=sampling, output_config=output))
+    assert result.output_token_ids == golden["sequences"]
+    for ids, total, score in zip(result.output_token_ids, result.cum_log_probs, golden["scores"]):
+        assert abs(total / len(ids) - score) < 1e-4
+
+
+def test_a_post_processor_sees_all_beams(start):
+    shapes = []
+    executor = start(max_beam_width=3)
+
+    def look(request_id, logits, ids, stream, client_id):
+        shapes.append((tuple(logits.shape), len(ids)))
+
+    answer(executor, trtllm.Request([1, 2, 3], 4, sampling_config=trtllm.SamplingConfig(3), logits_post_processor=look))
+    assert shapes == [((1, 1, VOCAB), 1)] + [((1, 3, VOCAB), 3)] * 3
 
 
 # --- waiting ----------------------------------------------------------------------------------------------------------------------

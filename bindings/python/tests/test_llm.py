@@ -171,16 +171,15 @@ def test_log_probabilities_and_logits(llm, gpt2_cases):
     assert numpy.array_equal(numpy.asarray(stopped.outputs[0].generation_logits), numpy.asarray(answer.generation_logits))
 
 
-def test_beams(model, gpt2_cases):
-    try:
-        opened = LLM(model, max_beam_width=3, build_options={"optimization_level": 0})
-    except errors.UnsupportedError as error:
-        pytest.skip(str(error))
-    with opened:
+@pytest.mark.parametrize("streaming", [False, True])
+def test_beams(model, gpt2_cases, streaming):
+    with LLM(model, max_beam_width=3, build_options={"optimization_level": 0}) as opened:
         params = SamplingParams(max_tokens=6, n=2, best_of=3, use_beam_search=True, ignore_eos=True, logprobs=0)
-        outputs = opened.generate(gpt2_cases[0]["input_ids"], params).outputs
-        assert len(outputs) == 2 and [len(answer.token_ids) for answer in outputs] == [6, 6]
-        assert outputs[0].cumulative_logprob >= outputs[1].cumulative_logprob
+        for output in opened.generate_async(gpt2_cases[0]["input_ids"], params, streaming=streaming):
+            pass
+        assert [answer.index for answer in output.outputs] == [0, 1] and [len(answer.token_ids) for answer in output.outputs] == [6, 6]
+        assert output.outputs[0].cumulative_logprob >= output.outputs[1].cumulative_logprob
+        assert output.outputs[1].text == opened.tokenizer.decode(output.outputs[1].token_ids)
 
 
 def test_processors_bad_words_and_bias(llm):
