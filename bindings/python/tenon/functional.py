@@ -1063,6 +1063,16 @@ def group_norm(input: Tensor, num_groups: int, weight: Optional[Tensor] = None, 
     return _add("normalization_nd", inputs, type="layer", axes=axes, groups=int(num_groups), epsilon=float(eps))
 
 
+def moe(input: Tensor, experts: Tensor, scores: Tensor, gate: Tensor, up: Tensor, down: Tensor, act_type: Any = None) -> Tensor:
+    """Σ over a token's experts of score · down(act(gate(x)) · up(x)) (Tenon's own).
+
+    x [tokens, hidden]; experts (int32) and scores [tokens, k]; gate and up [experts, inner, hidden], down [experts, hidden, inner], constants.
+    """
+    layer = default_trtnet().add_moe(*(_check_tensor(one).trt_tensor for one in (input, experts, scores)))
+    layer.set_gated_weights(*(_check_tensor(one, "weights").trt_tensor for one in (gate, up, down)), act_type or _A.SILU)
+    return _out(layer)
+
+
 # --- quantisation, control, ranks --------------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -1133,7 +1143,7 @@ _RECORDED = (
     "mean topk argmax softmax log_softmax cumsum shape slice view flatten permute transpose expand_dims expand_dims_like unsqueeze squeeze "
     "expand concat stack split chunk unbind flip repeat_interleave pad interpolate outer gather index_select select gather_nd scatter "
     "scatter_nd nonzero masked_select masked_scatter embedding arange rand categorical_sample matmul einsum conv1d conv2d conv3d "
-    "conv_transpose2d avg_pool2d max_pool2d layer_norm rms_norm group_norm quantize dequantize constant bert_attention gpt_attention "
+    "conv_transpose2d avg_pool2d max_pool2d layer_norm rms_norm group_norm moe quantize dequantize constant bert_attention gpt_attention "
     "rotary_embedding gather_last_token_logits generate_alibi_biases expand_mask").split()
 for _name in _RECORDED:
     globals()[_name] = record_signature(globals()[_name])
@@ -1148,7 +1158,7 @@ _REFUSED = {
     "low_latency_gemm": "write matmul: tactics choose the kernel", "low_latency_gemm_swiglu": "write matmul and swiglu: passes fuse them",
     "gemm_allreduce": "one rank runs in this version", "smooth_quant_gemm": "write quantize, matmul and dequantize",
     "fp8_rowwise_gemm": "write quantize, matmul and dequantize", "weight_only_quant_matmul": "write dequantize and matmul",
-    "weight_only_groupwise_quant_matmul": "write dequantize and matmul", "moe": "not from Python yet; C has tn_network_add_moe",
+    "weight_only_groupwise_quant_matmul": "write dequantize and matmul",
 }
 
 

@@ -50,6 +50,16 @@ def conv2d(x, w, b, stride=1, padding=0, dilation=1, groups=1):
     return y + b[None, :, None, None]
 
 
+def moe():
+    gate, up, down = floats(3, 6, 4, seed=20), floats(3, 6, 4, seed=21), floats(3, 4, 6, seed=22)
+    y = np.zeros((3, 4))
+    for t, experts in enumerate([[0, 2], [1, 0], [2, 1]]):
+        for k, e in enumerate(experts):
+            g = gate[e] @ x34[t]
+            y[t] += p34[t, k] * (down[e] @ (g * sigmoid(g) * (up[e] @ x34[t])))
+    return y
+
+
 a, b = {"a": x34, "b": y34}, {"a": i34, "b": j34}
 x, px, bx = {"x": x34}, {"x": p34}, {"x": b234}
 CASES = {
@@ -206,6 +216,8 @@ CASES = {
                    lambda: layer_norm(floats(2, 4, 3, 2).reshape(2, 2, 12), (2,)).reshape(2, 4, 3, 2) * v4[:, None, None] + 2 * v4[:, None, None]),
     "quantize": (lambda x: F.dequantize(F.quantize(x, np.float32(0.1), "int8"), F.constant(np.array([0.1], np.float32))), x,
                  lambda: np.clip(np.round(x34 / np.float32(0.1)), -128, 127) * np.float32(0.1)),
+    "moe": (lambda x, e, s: F.moe(x, e, s, F.constant(floats(3, 6, 4, seed=20)), F.constant(floats(3, 6, 4, seed=21)), F.constant(floats(3, 4, 6, seed=22))),
+            {"x": x34, "e": np.array([[0, 2], [1, 0], [2, 1]], np.int32), "s": p34[:, :2].copy()}, lambda: moe()),
     # control
     "conditional": (lambda a, b: F.Conditional(F.sum(a) > F.sum(b)).add_output(a, b), a, lambda: x34 if x34.sum() > y34.sum() else y34),
     "allreduce_of_one": (lambda x: F.allreduce(x, [0]) + 0.0, x, lambda: x34),

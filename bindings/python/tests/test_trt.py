@@ -293,6 +293,57 @@ def test_properties_have_tensorrts_defaults():
     assert n.add_shape(x).get_output(0).is_shape_tensor
 
 
+def test_properties_and_inputs_may_change_after_the_layer_is_read():
+    n = trt.INetworkDefinition()
+    x = n.add_input("x", trt.float32, (1, 4, 6, 6))
+    conv = n.add_convolution_nd(x, 6, (3, 3), w4, bias6)
+    op = n.add_unary(conv.get_output(0), trt.UnaryOperation.EXP)
+    flat = n.add_shuffle(op.get_output(0))
+    flat.reshape_dims = (6, -1)
+    soft = n.add_softmax(flat.get_output(0))
+    soft.axes = 1 << 1
+    y = n.add_elementwise(soft.get_output(0), soft.get_output(0), trt.ElementWiseOperation.SUM)
+    n.mark_output(y.get_output(0))
+    assert y.get_output(0).shape == (6, 16)
+    conv.padding_nd = (1, 1)
+    assert conv.padding_nd == (1, 1) and y.get_output(0).shape == (6, 36)
+    conv.stride_nd = (2, 2)
+    assert y.get_output(0).shape == (6, 9)
+    op.op, soft.axes, y.op = trt.UnaryOperation.NEG, 1 << 0, trt.ElementWiseOperation.PROD
+    assert (op.op, soft.axes, y.op) == (trt.UnaryOperation.NEG, 1, trt.ElementWiseOperation.PROD)
+    flat.second_transpose, flat.zero_is_placeholder = (1, 0), True
+    flat.reshape_dims = (2, -1)
+    assert flat.reshape_dims == (2, -1) and y.get_output(0).shape == (27, 2)
+    with pytest.raises(errors.InvalidArgumentError):
+        flat.reshape_dims = (7, -1)
+    with pytest.raises(errors.InvalidArgumentError):
+        conv.num_groups = 3
+    assert flat.reshape_dims == (2, -1) and conv.num_groups == 1
+    with pytest.raises(errors.InvalidArgumentError, match="is made after the layer"):
+        soft.set_input(0, n.add_identity(flat.get_output(0)).get_output(0))
+    soft.set_input(0, flat.get_output(0))
+    x.shape = (2, 4, 6, 6)
+    assert y.get_output(0).shape == (54, 2)
+    x.shape = (1, 4, 6, 6)
+    n.name = "renamed"
+    assert n.name == "renamed"
+    data = floats(1, 4, 6, 6)
+    expected = softmax((-conv2d(data, w4, bias6, 2, 1)).reshape(2, 27).T, 0) ** 2
+    (got,) = run(n, {"x": data}).values()
+    assert_close(got, expected)
+
+
+def test_a_cache_is_updated_and_collectives_of_one_rank_are_the_input():
+    def define(n, cache, update, at):
+        y = n.add_kv_cache_update(cache, update, at).get_output(0)
+        return n.add_dist_collective(y, T.CollectiveOperation.ALL_REDUCE, T.ReduceOperation.SUM).get_output(0)
+
+    inputs = {"cache": floats(2, 1, 5, 3), "update": floats(2, 1, 2, 3, seed=1), "at": np.array([0, 4], np.int32)}
+    expected = inputs["cache"].copy()
+    expected[0, :, 0:2], expected[1, :, 4:5] = inputs["update"][0], inputs["update"][1, :, :1]
+    assert_close(run(make(define, inputs), inputs)["out0"], expected)
+
+
 def test_dims_weights_and_types():
     assert trt.Dims((1, 2)) == (1, 2) and trt.Dims4() == (0, 0, 0, 0) and trt.DimsHW(3, 4).w == 4 and trt.volume((2, 3)) == 6 and trt.volume((2, -1)) == -1
     assert trt.Weights().size == 0 and trt.Weights(trt.float16).dtype == trt.float16 and len(trt.Weights(vec)) == 12 and trt.Weights(vec).nbytes == 48

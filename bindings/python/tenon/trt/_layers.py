@@ -713,7 +713,33 @@ IFullyConnectedLayer = _class("IFullyConnectedLayer", LayerType.MATRIX_MULTIPLY,
 IAttention = _class("IAttention", LayerType.ATTENTION_OUTPUT, "Attention; several layers here.")
 IRotaryEmbeddingLayer = _class("IRotaryEmbeddingLayer", LayerType.ROTARY_EMBEDDING, "Rotated heads; several layers here.")
 IKVCacheUpdateLayer = _class("IKVCacheUpdateLayer", LayerType.KVCACHE_UPDATE, "A cache with new rows; several layers here.")
-IMoELayer = _class("IMoELayer", LayerType.MOE, "A mixture of experts; several layers here.")
+
+
+class _MoE(ILayer):
+    swiglu_param_limit = property(lambda self: self._params["swiglu_limit"], lambda self, value: self._give("swiglu_limit", float(value)))
+    swiglu_param_alpha = property(lambda self: self._params["swiglu_alpha"], lambda self, value: self._give("swiglu_alpha", float(value)))
+    swiglu_param_beta = property(lambda self: self._params["swiglu_beta"], lambda self, value: self._give("swiglu_beta", float(value)))
+
+    def _give(self, name: str, value: Any) -> None:
+        if self._layer is not None:
+            raise errors.UnsupportedError(f"cannot change {name} of '{self.name}': the layer is made already")
+        self._params[name] = value
+
+    def set_gated_weights(self, fc_gate_weights: ITensor, fc_up_weights: ITensor, fc_down_weights: ITensor, activation_type: Any) -> None:
+        """Constants [experts, inner, hidden] twice, and [experts, hidden, inner]; SILU or another activation."""
+        for name, tensor in (("gate", fc_gate_weights), ("up", fc_up_weights), ("down", fc_down_weights)):
+            self._network._argument(tensor, f"the {name} weights")
+            self._give(name, tensor)
+        self._give("activation", self._network._number(activation_type, "ACTIVATION", enums.ActivationType, "the activation"))
+
+    def set_gated_biases(self, fc_gate_biases: ITensor, fc_up_biases: ITensor, fc_down_biases: ITensor) -> None:
+        """[experts, inner] twice, and [experts, hidden]"""
+        for name, tensor in (("gate_bias", fc_gate_biases), ("up_bias", fc_up_biases), ("down_bias", fc_down_biases)):
+            self._network._argument(tensor, f"the {name}")
+            self._give(name, tensor)
+
+
+IMoELayer = _class("IMoELayer", LayerType.MOE, "A mixture of experts; several layers here.", _MoE)
 IDistCollectiveLayer = _class("IDistCollectiveLayer", LayerType.DIST_COLLECTIVE, "Between ranks; one rank runs in this version.")
 
 

@@ -632,6 +632,32 @@ class INetworkDefinition:
                                                     self._argument(write_indices, "the write indices"), ffi.NULL)
         return self._layer(handle, layers.IKVCacheUpdateLayer)
 
+    def add_moe(self, hidden_states: ITensor, selected_experts_for_tokens: ITensor, scores_for_selected_experts: ITensor) -> Any:
+        """Σ over a token's experts of score · down(act(gate(x)) · up(x)); then ``set_gated_weights``.
+
+        x [tokens, hidden] or [batch, tokens, hidden], experts (int32) and scores the same with one column an expert of the token.
+        """
+        inputs = [hidden_states, selected_experts_for_tokens, scores_for_selected_experts]
+        layer = self._defer(layers.IMoELayer, inputs, {}, self._make_moe)
+        layer._params = {"swiglu_limit": float("inf"), "swiglu_alpha": 1.0, "swiglu_beta": 0.0}
+        return layer
+
+    def _make_moe(self, layer: Any) -> Any:
+        params = layer._params
+        if "gate" not in params:
+            raise errors.InvalidArgumentError("cannot add moe: it has no weights; call set_gated_weights")
+        options = ffi.new("tn_moe_options *")
+        lib.tn_moe_options_init(options)
+        for name in ("gate", "up", "down", "gate_bias", "up_bias", "down_bias"):
+            setattr(options, name, self._optional(params.get(name), name))
+        options.activation = params["activation"]
+        for name in ("swiglu_limit", "swiglu_alpha", "swiglu_beta"):
+            setattr(options, name, params[name])
+        made = lib.tn_network_add_moe(self._raw, *(tensor._handle for tensor in layer._inputs), options)
+        if made == ffi.NULL:
+            raise self._failure()
+        return made
+
     def add_dist_collective(self, input: ITensor, op: Any, reduce_op: Any, root: int = 0, groups: Sequence[int] = ()) -> Any:
         """One rank runs in this version; a group that needs another is refused."""
         group = ffi.new("int64_t[]", [int(rank) for rank in groups] or 1)
@@ -690,7 +716,6 @@ _REFUSED = {
     "add_plugin_v2": "plugins are C vtables here (tenon/plugin.h)",
     "add_plugin_v3": "plugins are C vtables here (tenon/plugin.h)",
     "add_plugin_ext": "plugins are C vtables here (tenon/plugin.h)",
-    "add_moe": "not from Python yet; C has tn_network_add_moe",
     "add_rnn": "TensorRT dropped it; write a loop",
     "add_rnn_v2": "TensorRT dropped it; write a loop",
     "mark_weights_refittable": "all named weights are, unless the configuration says otherwise",
