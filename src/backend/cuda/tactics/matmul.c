@@ -179,6 +179,23 @@ static void launch_gemv(const tn_device_info *device, const shape *s, tn_launch 
         tn_cuda_launch_add(launch, kernels->gemv[index], grid, tn_ceil_div(s->rows, 1 << index), 1, (uint32_t)block, 0);
 }
 
+/* 3 to 8 rows and bfloat16 weights: sums of a GEMV take longer than its weights, tensor cores' do not. */
+enum { ROWS_TILE = 32, ROWS_UNIT = 64, ROWS_WARPS = 8 };
+
+static bool fits_rows(const tn_device_info *device, const shape *s) {
+    return device->isa >= 80 && s->form == FORM_BF16 && !s->grouped && s->rows > 2 && s->rows <= 8 && s->k % ROWS_UNIT == 0 &&
+           s->k >= ROWS_UNIT * ROWS_WARPS;
+}
+
+/* Two blocks of 8 warps a multiprocessor; one of 16 where there are fewer tiles. */
+static void launch_rows(const tn_device_info *device, const shape *s, tn_launch *launch) {
+    int64_t tiles = tn_ceil_div(s->n, ROWS_TILE), workers = device->num_workers > 0 ? device->num_workers : 1;
+    bool are_few = tiles < 2 * workers && s->k >= 2 * ROWS_UNIT * ROWS_WARPS;
+    int64_t most = are_few ? workers : 2 * workers;
+    tn_cuda_launch_add(launch, TN_CUDA_KERNEL_rows_bf16, tn_ceil_div(tiles, tn_ceil_div(tiles, most)), 1, 1,
+                       32 * ROWS_WARPS * (are_few ? 2 : 1), 0);
+}
+
 /* Tiles of rows: of a group's rows the last tile is not full. */
 static int64_t row_tiles(const shape *s, int64_t tile) {
     int64_t tiles = tn_ceil_div(s->rows, tile);
@@ -189,7 +206,9 @@ static tn_status prepare_gemv(const tn_device_info *device, const tn_problem *pr
     shape s = shape_of(problem, symbols);
     *out_launch = (tn_launch){0};
     fill_constants(problem, &s, out_launch);
-    if (s.has_vectors)
+    if (fits_rows(device, &s))
+        launch_rows(device, &s, out_launch);
+    else if (s.has_vectors)
         launch_gemv(device, &s, out_launch);
     else
         launch_any(problem, &s, out_launch);
@@ -287,7 +306,7 @@ static tn_status prepare_wgmma(const tn_device_info *device, const tn_problem *p
 static const double fma_flops_per_us = 1.6e5, mma_flops_per_us = 2.0e6;
 /* What kernels took over what the sizes alone say, on an H100 at the shapes of an 8B model (cuda_matmul_bench): a GEMV slows down by
  * 8 % for each row after the first, as its sums take issue slots from its loads. */
-static const double gemv_slowdown_a_row = 0.08, mma_slowdown = 2.4, wgmma_slowdown = 1.4;
+static const double gemv_slowdown_a_row = 0.08, rows_slowdown = 1.15, mma_slowdown = 2.4, wgmma_slowdown = 1.4;
 
 static double estimate_gemv(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
     shape s = shape_of(problem, symbols);
@@ -298,6 +317,7 @@ static double estimate_gemv(const tn_device_info *device, const tn_problem *prob
     double flops = 2.0 * weights * ((double)s.rows + conversions * passes);
     double read = s.grouped ? bytes / (double)s.experts * passes : bytes * passes;
     if (!s.has_vectors) read *= 4.0, flops *= 4.0;
+    if (fits_rows(device, &s)) return rows_slowdown * tn_cuda_estimate_us(device, bytes, 0.0, 1.0);
     double slowdown = 1.0 + gemv_slowdown_a_row * (double)(s.grouped ? 0 : s.rows > 8 ? 7 : s.rows > 0 ? s.rows - 1 : 0);
     return slowdown * tn_cuda_estimate_us(device, read, flops, 2.0 * fma_flops_per_us * device->num_workers);
 }
