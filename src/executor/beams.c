@@ -247,7 +247,7 @@ void tn_beams_advance(tn_sequence *sequence, int64_t now_ns) {
     if (num_tokens == 1) sequence->account.first_token_ns = sequence->account.last_token_ns;
     if (!is_over(beams, num_tokens)) return;
     if (num_next == 0 && beams->num_ends == 0) {
-        tn_sequence_fail(sequence, TN_INVALID_DATA, "the logits left no token to choose: all are -inf or NaN, or were forbidden");
+        tn_sequence_fail_without_token(sequence);
         return;
     }
     sequence->is_done = true;

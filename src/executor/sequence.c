@@ -235,6 +235,10 @@ void tn_sequence_fail(tn_sequence *sequence, tn_status status, const char *messa
     sequence->done_reason = TN_FINISH_NOT_FINISHED;
 }
 
+void tn_sequence_fail_without_token(tn_sequence *sequence) {
+    tn_sequence_fail(sequence, TN_INVALID_DATA, "the logits left no token to choose: all are -inf or NaN, or were forbidden");
+}
+
 static bool ends_with(const int32_t *end, size_t num_generated, const tn_token_list *word) {
     return word->num_ids <= num_generated && memcmp(end - word->num_ids, word->ids, word->num_ids * sizeof *end) == 0;
 }

@@ -149,6 +149,8 @@ TN_MUST_CHECK tn_status tn_sequence_take_response(tn_sequence *sequence, const t
 
 /* Ends it with an error. (loop) */
 void tn_sequence_fail(tn_sequence *sequence, tn_status status, const char *message);
+/* Ends it with the error that there was no token to draw. (loop) */
+void tn_sequence_fail_without_token(tn_sequence *sequence);
 /* Does the last of these tokens end an answer? NOT_FINISHED: no. */
 tn_finish_reason tn_sequence_end_reason(const tn_sequence *sequence, const int32_t *tokens, int32_t num_tokens);
 /* Appends a drawn token to the known ones; sets is_done and the reason when it ends the answer. (loop) */

@@ -374,6 +374,18 @@ static void take_log_probs(const tn_step_runner *runner, const tn_engine_step *s
     out[0].id = token;
 }
 
+/* Where the logits leave nothing to draw, the engine gives the end id, or 0 where there is none, and says so in the slot. Looked at
+ * when an answer ends so, unless the slot has been drawn for again meanwhile. */
+static tn_status check_last_draw(tn_step_runner *runner, tn_sequence *sequence) {
+    int32_t error;
+    if (sequence->last_token != (sequence->end_id >= 0 ? sequence->end_id : 0) || sequence->num_in_flight > 0) return TN_OK;
+    tn_status status =
+        tn_state_set_read_slot_error(runner->states, runner->slots_state, sequence->slot, &error, runner->stream, runner->diag);
+    if (status == TN_OK) status = tn_stream_synchronize(runner->stream, runner->diag);
+    if (status == TN_OK && error != 0) tn_sequence_fail_without_token(sequence);
+    return status;
+}
+
 tn_status tn_step_runner_finish(tn_step_runner *runner, tn_engine_step *step, tn_scheduler *scheduler) {
     step->is_in_flight = false;
     tn_status status = tn_fence_wait(step->fence, runner->diag);
@@ -399,6 +411,7 @@ tn_status tn_step_runner_finish(tn_step_runner *runner, tn_engine_step *step, tn
         int32_t token = step->next_ids[drawn_row(row)];
         take_log_probs(runner, step, row, token);
         tn_sequence_accept_token(sequence, token, now_ns);
+        if (sequence->is_done) status = check_last_draw(runner, sequence);
     }
     tn_scheduler_retire_step(scheduler);
     return status;

@@ -47,6 +47,9 @@ TN_MUST_CHECK tn_status tn_state_set_write_block(tn_state_set *set, int state, i
 TN_MUST_CHECK tn_status tn_state_set_write_slot(tn_state_set *set, int state, int64_t slot, const tn_slot_params *params,
                                                 const int32_t *tokens, int64_t num_tokens, const float *bias, tn_stream *stream,
                                                 tn_diag *diag);
+/* Queues a copy of tn_slot.error of a slot to out_error: did the last draw find nothing to draw? */
+TN_MUST_CHECK tn_status tn_state_set_read_slot_error(tn_state_set *set, int state, int64_t slot, int32_t *out_error, tn_stream *stream,
+                                                     tn_diag *diag);
 
 /* Gives an output (or input) that has no address memory of the context, for the shapes set now, and says where: device memory,
  * host memory for host tensors. To be asked before tn_context_enqueue; valid until the next tn_context_set_input_shape, then asked

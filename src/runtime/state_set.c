@@ -268,3 +268,13 @@ tn_status tn_state_set_write_slot(tn_state_set *set, int state, int64_t slot, co
             backend->copy(stream, TN_COPY_TO_DEVICE, row + layout.counts_offset, entry->memory + layout.counts_offset, tail_bytes, diag);
     return finish_staging(set, entry, stream, is_synchronous, status, diag);
 }
+
+tn_status tn_state_set_read_slot_error(tn_state_set *set, int state, int64_t slot, int32_t *out_error, tn_stream *stream, tn_diag *diag) {
+    *out_error = 0;
+    tn_status status = check_state(set, state, "slots", diag);
+    if (status != TN_OK) return status;
+    if (slot < 0 || slot >= set->units[state])
+        return tn_fail(diag, TN_INVALID_ARGUMENT, "cannot read slot %" PRId64 " of %" PRId64, slot, set->units[state]);
+    const uint8_t *row = (const uint8_t *)set->memory[state] + (size_t)slot * set->engine->states[state].unit_bytes;
+    return backend_of(set)->copy(stream, TN_COPY_TO_HOST, out_error, row + offsetof(tn_slot, error), sizeof *out_error, diag);
+}

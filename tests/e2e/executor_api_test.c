@@ -409,6 +409,38 @@ static void assert_all(tn_response *response, int32_t wanted, size_t wanted_coun
     tn_response_destroy(response);
 }
 
+/* From the third token on nothing is left. */
+static void forbid_all(void *user, tn_logits_view *views, size_t num_views) {
+    (void)num_views;
+    for (int64_t v = 0; views->num_ids >= PROMPT + 2 && v < views->vocab_size; v++) views->logits[v] = *(const float *)user;
+}
+
+static void logits_that_leave_nothing_to_draw_are_an_error(void **state) {
+    tn_test_decoder *decoder = *state;
+    int32_t ids[PROMPT];
+    make_prompt(ids, PROMPT, 24);
+    start(decoder, 0, 0);
+    static float bias[VOCAB], values[] = {NAN, -INFINITY};
+    for (int i = 0; i < VOCAB; i++) bias[i] = i == 5 ? 0.0f : -INFINITY;
+    for (int run = 0; run < 5; run++) {
+        tn_request request = make_request(ids, PROMPT, 6);
+        if (run % 2 == 0) request.end_id = 7;
+        if (run < 4) request.logits_post_processor = forbid_all, request.logits_post_processor_user = &values[run / 2];
+        if (run == 4) { /* one token is allowed, and may not come twice */
+            request.embedding_bias = bias;
+            request.embedding_bias_size = VOCAB;
+            request.sampling.no_repeat_ngram_size = 1;
+            request.max_tokens = 2;
+        }
+        tn_response *response = await(decoder, enqueue(decoder, &request));
+        assert_non_null(tn_response_error(response));
+        assert_string_equal(tn_response_error(response), "the logits left no token to choose: all are -inf or NaN, or were forbidden");
+        assert_int_equal(tn_response_status(response), TN_INVALID_DATA);
+        tn_response_destroy(response);
+    }
+    assert_no_block_left(decoder);
+}
+
 static void logits_post_processors_decide_what_is_drawn(void **state) {
     tn_test_decoder *decoder = *state;
     int32_t ids[PROMPT];
@@ -1118,6 +1150,7 @@ int main(void) {
         cmocka_unit_test(all_ready_responses_are_taken_at_once),
         cmocka_unit_test(shutdown_wakes_those_who_wait_and_closes_the_door),
         cmocka_unit_test(a_request_ends_when_its_time_is_over_queued_or_running),
+        cmocka_unit_test(logits_that_leave_nothing_to_draw_are_an_error),
         cmocka_unit_test(logits_post_processors_decide_what_is_drawn),
         cmocka_unit_test(under_max_utilization_paused_requests_answer_bitwise_as_alone),
         cmocka_unit_test(a_static_batch_ends_before_the_next_one_starts),
