@@ -14,9 +14,19 @@ The modules are loaded when they are first asked for.
 from __future__ import annotations
 
 import importlib
-from typing import Any, List
+from typing import TYPE_CHECKING, Any, List
 
 from .version import __version__
+
+if TYPE_CHECKING:
+    from .builder import Builder, BuilderConfig
+    from .engine import build_engine
+    from .functional import Tensor
+    from .llm import LLM, CompletionOutput, RequestOutput
+    from .network import Network, default_net, default_trtnet, net_guard, set_network
+    from .parameter import Parameter
+    from .sampling_params import SamplingParams
+    from .tokenizer import Tokenizer
 
 # name in this package: module that defines it
 _NAMES = {
@@ -36,7 +46,8 @@ _NAMES = {
     "Tensor": "functional",
     "Parameter": "parameter",
 }
-_MODULES = ("bindings", "builder", "engine", "errors", "functional", "graph_rewriting", "logger", "network", "parameter", "plugin", "runtime", "trt")
+_MODULES = ("bindings", "builder", "engine", "errors", "functional", "graph_rewriting", "llm", "logger", "network", "parameter", "plugin", "runtime",
+            "sampling_params", "tokenizer", "trt")
 
 __all__ = ["__version__", *_NAMES, *_MODULES]
 

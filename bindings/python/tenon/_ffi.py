@@ -86,7 +86,7 @@ class Diag:
     def entries(self) -> List[errors.Entry]:
         """All entries so far, oldest first."""
         entry = ffi.new("tn_diag_entry *")
-        found = []
+        found: List[errors.Entry] = []
         while lib.tn_diag_get(self.handle, len(found), entry) == 0:
             found.append(errors.Entry(entry.severity, entry.code, decode(entry.message), decode(entry.subject), decode(entry.file),
                                       entry.offset, decode(entry.hint)))

@@ -23,7 +23,7 @@ try:
     from typing import dataclass_transform
 except ImportError:  # Python 3.11 has it; it speaks to type checkers only
 
-    def dataclass_transform(**_: Any) -> Callable[[Any], Any]:
+    def dataclass_transform(**_: Any) -> Callable[[Any], Any]:  # type: ignore[misc]
         return lambda decorated: decorated
 
 
@@ -118,7 +118,7 @@ Function = Kind(_accept_callable)
 def OneOf(choices: type) -> Kind:
     """An enum's member."""
 
-    def accept(value: Any, what: str) -> enum.Enum:
+    def accept(value: Any, what: str) -> Any:
         if isinstance(value, choices):
             return value
         raise _wrong(what, value, f"a {choices.__qualname__}")
@@ -142,8 +142,8 @@ def ListOf(item: Kind) -> Kind:
             raise _wrong(what, value, "a list")
         return [item.accept(element, f"{what}[{i}]") for i, element in enumerate(value)]
 
-    give = (lambda value: [item.give(element) for element in value]) if item.give else list
-    return Kind(accept, give)
+    inner = item.give
+    return Kind(accept, list if inner is None else lambda value: [inner(element) for element in value])
 
 
 def DictOf(item: Kind) -> Kind:
@@ -263,7 +263,7 @@ class Record:
         ]
         parameters.sort(key=lambda p: p.kind)
         if "__init__" not in vars(cls):
-            cls.__signature__ = inspect.Signature(parameters)  # for help()
+            cls.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # for help()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         fields = [f for f in self.__fields__.values() if f.init]

@@ -438,7 +438,7 @@ class LLM:
         """
         is_one = isinstance(inputs, (str, dict)) or _are_ids(inputs)
         prompts: List[Any] = [inputs] if is_one else list(inputs)
-        params = list(sampling_params) if isinstance(sampling_params, (list, tuple)) else [sampling_params] * len(prompts)
+        params: List[Any] = list(sampling_params) if isinstance(sampling_params, (list, tuple)) else [sampling_params] * len(prompts)
         if len(params) != len(prompts):
             raise InvalidArgumentError(f"there are {len(prompts)} prompts and {len(params)} sampling params, must be as many, or one for all")
         outputs: List[RequestOutput] = []

@@ -446,6 +446,28 @@ def test_one_wait_for_several_ids_has_one_deadline(start):
         assert found[0].result.finish_reasons == [trtllm.FinishReason.CANCELLED]
 
 
+def test_several_threads_may_wait_for_one_id(start):
+    executor = start()
+    for _ in range(5):
+        id = executor.enqueue_request(trtllm.Request([1, 2, 3], 60, True))
+        tokens, ended = [], threading.Event()
+
+        def take():
+            while not ended.is_set():
+                for response in executor.await_responses(id, ms(5)):
+                    if not response.has_error():
+                        tokens.extend(response.result.output_token_ids[0])
+                        if response.result.is_final:
+                            ended.set()
+
+        takers = [threading.Thread(target=take) for _ in range(4)]
+        for thread in takers:
+            thread.start()
+        for thread in takers:
+            thread.join(20)
+        assert len(tokens) == 60
+
+
 def test_cancelled_requests_say_so_and_others_go_on(start, gpt2_cases):
     executor = start()
     case = gpt2_cases[0]

@@ -27,6 +27,7 @@ from .stats import (DebugTensorsPerIteration, InflightBatchingStats, IterationSt
                     StaticBatchingStats)
 
 _MAX_RESPONSES = 256  # taken in one call
+_MAX_ENDED = 256
 _live: "weakref.WeakSet[Executor]" = weakref.WeakSet()
 
 
@@ -72,6 +73,7 @@ class Executor:
         self._lock = threading.RLock()
         self._failures: Dict[int, str] = {}
         self._pending: Dict[int, _Pending] = {}
+        self._ended: Dict[int, _Pending] = {}
         self._last_id = 0
         self._is_shut_down = False
         engine, config = _read_arguments(args, kwargs)
@@ -219,12 +221,22 @@ class Executor:
         is_final = bool(lib.tn_response_is_final(response))
         client_id = int(lib.tn_response_client_id(response)) if lib.tn_response_has_client_id(response) else None
         with self._lock:
-            pending = self._pending.pop(id, None) if is_final else self._pending.get(id)
+            pending = self._pending_of(id, is_final)
             error = lib.tn_response_error(response)
             if error != ffi.NULL:
                 said = self._failures.pop(id, "")
                 return Response(id, decode(error) + (f": {said}" if said else ""), client_id)
             return Response(id, self._result(response, pending, is_final), client_id)
+
+    def _pending_of(self, id: int, is_final: bool) -> _Pending:
+        """There since enqueue. Another thread may have taken the final response before this one is looked at: some are kept for that."""
+        pending = self._pending.get(id) or self._ended[id]
+        if is_final:
+            del self._pending[id]
+            self._ended[id] = pending
+            if len(self._ended) > _MAX_ENDED:
+                del self._ended[next(iter(self._ended))]
+        return pending
 
     def _result(self, response: Any, pending: _Pending, is_final: bool) -> Result:
         count = ffi.new("size_t *")
@@ -287,7 +299,7 @@ class Executor:
         """Takes the statistics of the iterations since the last call, at most ``iter_stats_max_iterations``, the oldest first."""
         handle = self._open()
         stats = ffi.new("tn_iteration_stats *")
-        found = []
+        found: List[IterationStats] = []
         while lib.tn_executor_take_iteration_stats(handle, stats) == lib.TN_OK:
             found.append(_iteration_stats(stats))
         return found
@@ -296,7 +308,7 @@ class Executor:
         """The same of requests; nothing unless ``request_stats_max_iterations`` is set."""
         handle = self._open()
         out, count = ffi.new("tn_request_stats_list **"), ffi.new("size_t *")
-        found = []
+        found: List[RequestStatsPerIteration] = []
         while True:
             status = lib.tn_executor_take_request_stats(handle, out)
             if status == lib.TN_NOT_FOUND:
@@ -311,7 +323,7 @@ class Executor:
         """Takes the tensors that ``DebugConfig`` asks for, an iteration each, the oldest first."""
         handle = self._open()
         out, count = ffi.new("tn_debug_tensors **"), ffi.new("size_t *")
-        found = []
+        found: List[DebugTensorsPerIteration] = []
         while True:
             status = lib.tn_executor_take_debug_tensors(handle, out)
             if status == lib.TN_NOT_FOUND:
@@ -467,7 +479,7 @@ def _own_log_probs(response: Any, beam: int, num_tokens: int, count: Any) -> Lis
 
 def _more_of(response: Any, generated: List[List[int]], count: Any) -> Any:
     """([beams][tokens] of [(id, log-probability)], its own first; the prompt's log-probabilities)."""
-    rows = []
+    rows: List[List[List[Any]]] = []
     for beam, ids in enumerate(generated):
         rows.append([])
         for i in range(len(ids)):
