@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import enum
 import math
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Optional, Tuple
 
 import numpy as np
 

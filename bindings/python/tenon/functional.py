@@ -11,7 +11,6 @@ What Tenon does not have is refused by name.
 
 from __future__ import annotations
 
-import math
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -21,7 +20,7 @@ from .graph_rewriting import Layer, record_signature
 from .network import Network, Profile, default_net, default_trtnet
 from .trt._enums import DataType
 from .trt._layers import ITensor
-from .trt._types import Dims, Weights, array_type, nptype, to_array, to_dtype, volume
+from .trt._types import Dims, Weights, array_type, to_array, to_dtype
 
 Number = Union[int, float, bool]
 

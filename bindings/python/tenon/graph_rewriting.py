@@ -27,11 +27,10 @@ A run
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from . import errors
 from ._ffi import Diag, check, decode, encode, error_of, ffi, lib, owned

@@ -17,9 +17,8 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from . import errors
-from ._ffi import decode, encode, error_of, ffi, lib
-from .trt._enums import LayerType
-from .trt._layers import ILayer, ITensor, address_of, to_name
+from ._ffi import decode, error_of, ffi, lib
+from .trt._layers import ITensor, address_of, to_name
 from .trt._network import INetworkDefinition
 from .trt._types import Dims
 

@@ -4,10 +4,8 @@
 from collections import OrderedDict
 
 import numpy as np
-import pytest
 
 from tenon import functional as F
-from tenon import trt
 from tenon.builder import Builder
 from tenon.network import net_guard
 from tenon.runtime import Device, Engine

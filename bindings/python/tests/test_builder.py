@@ -13,7 +13,7 @@ from tenon import Parameter, errors, trt
 from tenon import functional as F
 from tenon.builder import Builder, BuilderConfig
 from tenon.functional import Tensor
-from tenon.network import Network, net_guard
+from tenon.network import net_guard
 from tenon.runtime import Engine, Session, TensorInfo
 
 RANGES = OrderedDict([("batch_size", [[1, 4, 8]]), ("hidden", [6])])

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from network_testing import assert_close, build, floats, run
+from network_testing import assert_close, floats, run
 from tenon import functional as F
 from tenon import trt
 

@@ -12,7 +12,7 @@ from network_testing import assert_close, device, floats
 from tenon import errors, trt
 from tenon.builder import Builder
 from tenon.functional import Tensor, gpt_attention
-from tenon.graph_rewriting import (AnalysisPatternManager, FLayerInfo, FLayerInfoMemo, FuseAttentionWithBiasPass, Layer, PatternAnalyzer,
+from tenon.graph_rewriting import (AnalysisPatternManager, FLayerInfoMemo, FuseAttentionWithBiasPass, Layer, PatternAnalyzer,
                                    PatternRewriter, RewritePatternManager, optimize, record_signature)
 from tenon.network import Network, default_net, net_guard
 from tenon.runtime import Engine

@@ -13,11 +13,10 @@ from tenon import Parameter, errors, trt
 from tenon import functional as F
 from tenon.builder import Builder, BuilderConfig
 from tenon.functional import Tensor, gpt_attention
-from tenon.graph_rewriting import (AnalysisPatternManager, FLayerInfo, FLayerInfoMemo, Layer, PatternAnalyzer, PatternRewriter, RewritePatternManager,
-                                   record_signature)
+from tenon.graph_rewriting import Layer, PatternAnalyzer, PatternRewriter, RewritePatternManager, record_signature
 from tenon.logger import logger
-from tenon.network import Network, default_net, net_guard, set_network
-from tenon.runtime import Context, Device, Engine, Session
+from tenon.network import Network, net_guard, set_network
+from tenon.runtime import Device, Engine, Session
 
 Invalid, Unsupported, NotFound = errors.InvalidArgumentError, errors.UnsupportedError, errors.NotFoundError
 f32 = trt.float32
@@ -282,7 +281,7 @@ CASES = {
     "an input outside the profile": (lambda: engine()._engine.context().run({"x": floats(9, 3)}), Invalid, r"allows \[1, 3\] to \[4, 3\]"),
     "an input of objects": (lambda: engine()._engine.context().run({"x": object()}), Invalid, "cannot make an array of object"),
     "an output that is none": (lambda: engine()._engine.context().run({"x": floats(1, 3)}, ["z"]), Invalid, "there is no output 'z'"),
-    "a profile that is none": (lambda: engine()._engine.context(7), Invalid, "profile"),
+    "a profile of a context that is none": (lambda: engine()._engine.context(7), Invalid, "profile"),
     "a run without addresses": (lambda: engine().create_execution_context().execute_async_v3(0), Invalid, "is not set|no address|no memory"),
     "an address that is a text": (lambda: engine().create_execution_context().set_tensor_address("x", "0x10"), TypeError, "an address is an int"),
     "an address of nothing": (lambda: engine().create_execution_context().set_tensor_address("zzz", 0), Invalid, "no input or output 'zzz'"),

@@ -14,7 +14,7 @@ from . import _enums as enums
 from ._enums import DataType
 from . import _layers as layers
 from ._layers import ILayer, ITensor, address_of, axis_of_mask, to_name, to_parameters, to_raw
-from ._types import Dims, Weights, dtype_number, from_dtype_number, to_dims, to_dtype, to_weights, volume
+from ._types import Dims, Weights, dtype_number, nptype, to_dims, to_dtype, to_weights, volume
 
 
 class INetworkDefinition:
@@ -344,8 +344,6 @@ class INetworkDefinition:
         params = layer._params
         dtype = given[1].dtype if given[1] is not None else enums.member_of(DataType, params["dtype"])
         dims = given[0] if given[0] is not None else self._constant(np.array(params["shape"], np.int64))
-        from ._types import nptype
-
         alpha = given[1] if given[1] is not None else self._constant(np.array(params["alpha"], nptype(dtype)))
         beta = given[2] if given[2] is not None else self._constant(np.array(params["beta"], nptype(dtype)))
         return self._raw_add("fill", [dims, alpha, beta], {"op": params["op"], "seed": params["seed"]})

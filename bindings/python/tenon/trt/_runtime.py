@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Union
 
 from .. import errors
 from .._ffi import Diag, check, encode, ffi, lib, owned
-from ..runtime import Context, Device, Engine, to_device
+from ..runtime import Device, Engine, to_device
 from . import _enums as enums
 from ._builder import IHostMemory
 from ._types import Dims, Weights, to_weights
