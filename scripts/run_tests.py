@@ -68,6 +68,12 @@ def last_line(text):
     return lines[-1].strip() if lines else "no reason given"
 
 
+def skip_reason(test, output):
+    """What follows TAP's SKIP, or what a cmocka test printed before it skipped."""
+    tap = re.search(rf"^ok\b[^\n]*{re.escape(test)}[^\n]*# *SKIP\b *([^\n]+)", output, re.MULTILINE | re.IGNORECASE)
+    return tap.group(1) if tap else last_line(output.split(f"[  SKIPPED ] {test}")[0])
+
+
 def report(cases):
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     for name, status, _, output in cases:
@@ -81,7 +87,7 @@ def report(cases):
             print(f"skipped {name}: {last_line(output)}")
         else:
             for test in [test for test, result in results if result == "skipped"]:
-                print(f"skipped {name}: {test}: {last_line(output.split(f'[  SKIPPED ] {test}')[0])}")
+                print(f"skipped {name}: {test}: {skip_reason(test, output)}")
     slow = sorted(cases, key=lambda case: -case[2])[:3]
     print("slowest: " + ", ".join(f"{name} {seconds:.1f} s" for name, _, seconds, _ in slow))
     return counts

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # setup.py: what pyproject.toml cannot say: the package holds libtenon.so and a module made from the public headers. The library is
-# built by CMake (Release) from the source tree around this folder, or taken from TENON_LIBRARY=/path/libtenon.so.
+# built by CMake (Release; CMAKE_ARGS adds options) from the source tree around this folder, or taken from
+# TENON_LIBRARY=/path/libtenon.so.
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,7 +25,8 @@ except ImportError:  # setuptools 70.1 has its own
 
 def build_library(folder):
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    subprocess.run(["cmake", "-S", str(ROOT), "-B", str(folder), *generator, "-DCMAKE_BUILD_TYPE=Release", "-DTN_TESTS=OFF"], check=True)
+    options = ["-DCMAKE_BUILD_TYPE=Release", "-DTN_TESTS=OFF", *shlex.split(os.environ.get("CMAKE_ARGS", ""))]
+    subprocess.run(["cmake", "-S", str(ROOT), "-B", str(folder), *generator, *options], check=True)
     subprocess.run(["cmake", "--build", str(folder), "--target", "libtenon", "--parallel", str(len(os.sched_getaffinity(0)))], check=True)
     return folder / "lib" / "libtenon.so"
 
