@@ -243,7 +243,8 @@ static bool take(bench_run *run, const tn_response *response, int64_t now_ns) {
     }
     (void)tn_response_ids(response, &count);
     if (record->num_output == 0) record->first_token_ns = now_ns;
-    record->num_output += (int32_t)count;
+    /* With beams each response has all tokens so far; counted are those of the best beam. */
+    record->num_output = run->args->beam_width > 1 ? (int32_t)count : record->num_output + (int32_t)count;
     if (!tn_response_is_final(response)) return true;
     record->num_input = run->dataset->requests[index].num_ids;
     record->end_ns = now_ns;

@@ -55,6 +55,15 @@ static void throughput_reports_what_was_asked_for(void **state) {
     tn_json_destroy(json);
 }
 
+static void beams_count_the_tokens_of_the_best(void **state) {
+    (void)state;
+    BENCH("throughput", "--num-requests", "3", "--output-mean", "6", "--beam-width", "4", "--streaming", "--report-json", "beams.json");
+    expect_success("");
+    tn_json *json = load("beams.json");
+    assert_close(number(json, "request_info", "avg_output_length"), 6);
+    tn_json_destroy(json);
+}
+
 static void a_dataset_file_decides_lengths_and_streams_tell_each_token(void **state) {
     (void)state;
     write_text("requests.jsonl", "{\"task_id\": 5, \"input_ids\": [3, 5, 8], \"output_tokens\": 4}\n"
@@ -155,9 +164,9 @@ static void options_that_cannot_be_are_refused_by_name(void **state) {
 
 static void what_cannot_run_fails_with_its_reason(void **state) {
     (void)state;
-    BENCH("throughput", "--beam-width", "2");
+    BENCH("throughput", "--beam-width", "17");
     assert_int_equal(last.exit_code, 1);
-    assert_non_null(strstr(last.messages, "beam"));
+    assert_non_null(strstr(last.messages, "max_beam_width is 17, beams are sequences, and a step holds 16"));
     BENCH("throughput", "--input-mean", "600");
     expect_failure(1, "tenon: cannot take the request: the prompt has 600 tokens, the context holds 512 ");
     BENCH("throughput", "--dataset", "/no/such/file.jsonl");
@@ -211,6 +220,7 @@ static void scheduler_tells_the_time_of_each_number_of_active_requests(void **st
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(throughput_reports_what_was_asked_for),
+        cmocka_unit_test(beams_count_the_tokens_of_the_best),
         cmocka_unit_test(a_dataset_file_decides_lengths_and_streams_tell_each_token),
         cmocka_unit_test(latency_runs_one_stream_at_a_time),
         cmocka_unit_test(answers_that_the_context_cuts_are_told),
