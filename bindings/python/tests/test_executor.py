@@ -4,6 +4,7 @@
 import datetime
 import gc
 import random
+import signal
 import threading
 import time
 
@@ -444,6 +445,17 @@ def test_one_wait_for_several_ids_has_one_deadline(start):
         executor.cancel_request(id)
     for found in executor.await_responses(ids):
         assert found[0].result.finish_reasons == [trtllm.FinishReason.CANCELLED]
+
+
+def test_a_wait_without_end_can_be_interrupted(start):
+    executor = start()
+    id = executor.enqueue_request(trtllm.Request([1, 2], 10**6, logits_post_processor=lambda *arguments: time.sleep(0.02)))
+    for wait in (lambda: executor.await_responses(id), executor.await_responses, lambda: executor.await_responses([id])):
+        threading.Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
+        with pytest.raises(KeyboardInterrupt):
+            wait()
+    executor.cancel_request(id)
+    assert executor.await_responses(id)[0].result.finish_reasons == [trtllm.FinishReason.CANCELLED]
 
 
 def test_several_threads_may_wait_for_one_id(start):

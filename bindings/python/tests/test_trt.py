@@ -409,6 +409,26 @@ def test_profiles_are_chosen_by_number():
     assert context.set_input_shape("x", (20, 4))
 
 
+def test_shape_inputs_run_with_any_values_that_fit():
+    n = trt.INetworkDefinition()
+    x, dims = n.add_input("x", trt.float32, (3, 4)), n.add_input("dims", trt.int64, (2,))
+    shuffle = n.add_shuffle(x)
+    shuffle.set_input(1, dims)
+    y = shuffle.get_output(0)
+    y.name = "y"
+    n.mark_output(y)
+    builder = trt.Builder(None, device())
+    config, profile = builder.create_builder_config(), builder.create_optimization_profile()
+    profile.set_shape_input("dims", (1, 1), (2, 6), (12, 12))
+    assert profile.get_shape_input("dims") == [(1, 1), (2, 6), (12, 12)] and profile.get_shape_input("x") == []
+    config.add_optimization_profile(profile)
+    context = builder.build_engine_with_config(n, config)._engine.context()
+    for shape in ((2, 6), (12, 1), (3, 4)):
+        assert_close(context.run({"x": vec, "dims": np.array(shape)})["y"], vec.reshape(shape))
+    with pytest.raises(errors.TenonError):
+        context.run({"x": vec, "dims": np.array((5, 5))})
+
+
 def test_refit_swaps_named_weights():
     engine = trt.Runtime(None, device()).deserialize_cuda_engine(plan_of(dynamic_network(), [PROFILE]))
     refitter, x = trt.Refitter(engine, None), floats(2, 4)
