@@ -69,6 +69,7 @@ class IOptimizationProfile:
 
     def __init__(self) -> None:
         self._shapes: Dict[str, Tuple[Dims, Dims, Dims]] = {}
+        self._values: Dict[str, Tuple[Dims, Dims, Dims]] = {}
         self.extra_memory_target = 1.0
 
     def set_shape(self, input: str, min: Any, opt: Any, max: Any) -> None:
@@ -88,7 +89,15 @@ class IOptimizationProfile:
         return list(self._shapes.get(input, ()))
 
     def set_shape_input(self, input: str, min: Any, opt: Any, max: Any) -> None:
-        raise errors.UnsupportedError(f"cannot set a range of the values of '{input}': shape inputs need none, any values that fit run")
+        """Ranges of the values of a shape input: kept, without effect, since any values that fit run here."""
+        low, best, high = Dims(min), Dims(opt), Dims(max)
+        if not len(low) == len(best) == len(high):
+            raise errors.InvalidArgumentError(f"cannot set the range of '{input}': min, opt and max have {len(low)}, {len(best)} and {len(high)} values")
+        self._values[input] = (low, best, high)
+
+    def get_shape_input(self, input: str) -> List[Dims]:
+        """min, opt, max; empty if none was set."""
+        return list(self._values.get(input, ()))
 
     def __bool__(self) -> bool:
         return True
