@@ -7,7 +7,8 @@
 
 A field that may be None has the default None. Values are converted and checked when they are set, by the constructor or later: a wrong type is
 TypeError, a value against the rule InvalidArgumentError. Lists are copied in and out. Records compare by their fields, pickle, and take no
-attributes that are not in the table, unless the class says ``dynamic=True``.
+attributes that are not in the table, unless the class says ``dynamic=True``. ``aliases={old: new}``: older spellings of fields, taken by the
+constructor (the new name wins where both are given) and as attributes.
 """
 
 from __future__ import annotations
@@ -250,11 +251,16 @@ class Record:
 
     __fields__: Dict[str, Field] = {}
     __dynamic__ = False
+    __aliases__: Dict[str, str] = {}
 
-    def __init_subclass__(cls, dynamic: bool = False, **kwargs: Any) -> None:
+    def __init_subclass__(cls, dynamic: bool = False, aliases: Optional[Dict[str, str]] = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.__fields__ = {**cls.__fields__, **{name: value for name, value in vars(cls).items() if isinstance(value, Field)}}
         cls.__dynamic__ = cls.__dynamic__ or dynamic
+        cls.__aliases__ = {**cls.__aliases__, **(aliases or {})}
+        for old, new in (aliases or {}).items():
+            setattr(cls, old, property(operator.attrgetter(new), lambda record, value, new=new: setattr(record, new, value),
+                                       doc=f"The older spelling of ``{new}``."))
         kinds = inspect.Parameter
         parameters = [
             kinds(f.name, kinds.KEYWORD_ONLY if f.kw_only else kinds.POSITIONAL_OR_KEYWORD,
@@ -270,6 +276,11 @@ class Record:
         positional = [f.name for f in fields if not f.kw_only]
         if len(args) > len(positional):
             raise TypeError(f"{type(self).__qualname__}() takes at most {len(positional)} positional arguments, {len(args)} were given")
+        for old, new in self.__aliases__.items():
+            if old in kwargs:
+                value = kwargs.pop(old)
+                if kwargs.get(new) is None and new not in positional[: len(args)]:
+                    kwargs[new] = value
         for name, value in zip(positional, args):
             if name in kwargs:
                 raise TypeError(f"{type(self).__qualname__}() has two values for '{name}'")

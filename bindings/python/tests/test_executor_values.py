@@ -72,6 +72,23 @@ def test_sampling_config_deprecated_args():
     assert trtllm.SamplingConfig(min_length=3, min_tokens=4).min_tokens == 4
 
 
+def test_older_spellings_of_other_classes():
+    Debug, Retention = trtllm.DebugConfig, trtllm.KvCacheRetentionConfig
+    debug = Debug(dump_input_tensors=True)
+    assert debug.debug_input_tensors is True and debug.dump_output_tensors is False
+    debug.dump_output_tensors = True
+    assert debug.debug_output_tensors is True
+    retention = Retention(token_range_retention_priorities=[Retention.TokenRangeRetentionPriority(0, 4, 50)])
+    assert retention.token_range_retention_configs[0].priority == 50
+    config = trtllm.ExecutorConfig(logits_post_processor_map={"a": again})
+    assert config.logits_post_processor_config.processor_map == {"a": again}
+    with pytest.raises(RuntimeError):
+        trtllm.ExecutorConfig(logits_post_processor_batched=again, logits_post_processor_config=trtllm.LogitsPostProcessorConfig())
+    with pytest.raises(TypeError):
+        Debug(True, dump_input_tensor=True)
+    assert Debug(False, dump_input_tensors=True).debug_input_tensors is False
+
+
 def test_sampling_config_pickle():
     config = trtllm.SamplingConfig(**SAMPLING)
     assert again(config) == config

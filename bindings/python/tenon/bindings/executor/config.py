@@ -87,7 +87,7 @@ class TokenRangeRetentionConfig(Record):
     duration_ms: Any = field(Duration, default=None)
 
 
-class KvCacheRetentionConfig(Record):
+class KvCacheRetentionConfig(Record, aliases={"token_range_retention_priorities": "token_range_retention_configs"}):
     """How long a request's blocks are worth keeping. Ranges may touch, not overlap; they are kept sorted by their start, and only the last may be
     open. ``decode_retention_priority``: of the blocks with generated tokens. ValueError for ranges against the rules."""
 
@@ -111,6 +111,7 @@ class KvCacheRetentionConfig(Record):
 
 
 KvCacheRetentionConfig.TokenRangeRetentionConfig = TokenRangeRetentionConfig  # type: ignore[attr-defined]
+KvCacheRetentionConfig.TokenRangeRetentionPriority = TokenRangeRetentionConfig  # type: ignore[attr-defined]  # as it was called first
 TokenRangeRetentionConfig.__qualname__ = "KvCacheRetentionConfig.TokenRangeRetentionConfig"
 
 
@@ -187,7 +188,7 @@ class GuidedDecodingConfig(Record):
             raise InvalidArgumentError("GuidedDecodingConfig with XGRAMMAR needs encoded_vocab")
 
 
-class DebugConfig(Record):
+class DebugConfig(Record, aliases={"dump_input_tensors": "debug_input_tensors", "dump_output_tensors": "debug_output_tensors"}):
     """Inputs and outputs of the engine after each step. ``debug_tensors_max_iterations``: how many are kept in memory for
     ``get_latest_debug_tensors``; 0 means files upstream, which an Executor refuses here."""
 
@@ -206,24 +207,11 @@ class ExtendedRuntimePerfKnobConfig(Record):
     cuda_graph_cache_size: int = field(Int32, default=0, init=False)
 
 
-class CacheTransceiverConfig(Record):
-    """Refused by an Executor. ``max_num_tokens`` is the older spelling of ``max_tokens_in_buffer``."""
+class CacheTransceiverConfig(Record, aliases={"max_num_tokens": "max_tokens_in_buffer"}):
+    """Refused by an Executor."""
 
     backend: Optional[CacheTransceiverBackendType] = field(OneOf(CacheTransceiverBackendType), default=None)
     max_tokens_in_buffer: Optional[int] = field(UInt64, default=None)
-
-    def __init__(self, *args: Any, max_num_tokens: Optional[int] = None, **kwargs: Any) -> None:
-        if max_num_tokens is not None:
-            kwargs.setdefault("max_tokens_in_buffer", max_num_tokens)
-        super().__init__(*args, **kwargs)
-
-    @property
-    def max_num_tokens(self) -> Optional[int]:
-        return self.max_tokens_in_buffer
-
-    @max_num_tokens.setter
-    def max_num_tokens(self, value: Optional[int]) -> None:
-        self.max_tokens_in_buffer = value
 
 
 class ExecutorConfig(Record, dynamic=True):
@@ -264,3 +252,11 @@ class ExecutorConfig(Record, dynamic=True):
     mm_embedding_offloading: bool = field(Bool, default=False)
     enable_trt_overlap: bool = field(Bool, default=False)
     fail_fast_on_attention_window_too_large: bool = field(Bool, default=False)
+
+    def __init__(self, *args: Any, logits_post_processor_map: Optional[Dict[str, Callable]] = None,
+                 logits_post_processor_batched: Optional[Callable] = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if logits_post_processor_map is not None or logits_post_processor_batched is not None:  # as in v0.11
+            if self.logits_post_processor_config is not None:
+                raise InvalidArgumentError("ExecutorConfig takes logits_post_processor_config, or the two arguments that it replaces")
+            self.logits_post_processor_config = LogitsPostProcessorConfig(logits_post_processor_map, logits_post_processor_batched)

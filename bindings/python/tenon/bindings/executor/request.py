@@ -15,11 +15,10 @@ from .decoding import EagleConfig, ExternalDraftTokensConfig, LookaheadDecodingC
 from .enums import RequestType
 
 
-class SamplingConfig(Record):
+class SamplingConfig(Record, aliases={"random_seed": "seed", "min_length": "min_tokens"}):
     """How tokens are drawn. None means the default in the comment; without ``top_k`` and ``top_p`` a request is greedy.
 
-    ``seed`` and ``min_tokens`` may be called by their old names ``random_seed`` and ``min_length`` in the constructor; if both are given the new
-    name wins. Numbers are float32: 0.9 reads back as 0.8999999762.
+    Numbers are float32: 0.9 reads back as 0.8999999762.
     """
 
     beam_width: int = field(Int32, default=1, check=between(1, 1024))
@@ -45,12 +44,6 @@ class SamplingConfig(Record):
         ListOf(Int32), default=None, kw_only=True,
         check=Rule(lambda widths: len(widths) <= 8 and all(1 <= w <= 1023 for w in widths), "at most 8 widths of 1 to 1023"))
 
-    def __init__(self, *args: Any, random_seed: Optional[int] = None, min_length: Optional[int] = None, **kwargs: Any) -> None:
-        for name, old in (("seed", random_seed), ("min_tokens", min_length)):
-            if old is not None and kwargs.get(name) is None:
-                kwargs[name] = old
-        super().__init__(*args, **kwargs)
-
     def _check(self) -> None:
         if self.beam_width_array:
             self.__dict__["beam_width"] = max([self.beam_width, *self.beam_width_array])
@@ -71,16 +64,6 @@ class SamplingConfig(Record):
     def num_return_beams(self) -> int:
         """Beams in an answer: ``num_return_sequences`` of them where both are set, else all."""
         return min(self.num_return_sequences or self.beam_width, self.beam_width) if self.beam_width > 1 else self.beam_width
-
-    @property
-    def random_seed(self) -> Optional[int]:
-        """The old name of ``seed``."""
-        return self.seed
-
-    @property
-    def min_length(self) -> Optional[int]:
-        """The old name of ``min_tokens``."""
-        return self.min_tokens
 
 
 class AdditionalModelOutput(Record):
@@ -187,10 +170,10 @@ def _salt(value: Any, what: str) -> int:
 _one_dimension = Rule(lambda tensor: len(shape_of(tensor)) == 1, "a tensor of 1 dimension")
 
 
-class Request(Record, dynamic=True):
+class Request(Record, dynamic=True, aliases={"max_new_tokens": "max_tokens"}):
     """A prompt and what to do with it. The same object may be enqueued many times: enqueue copies.
 
-    ``max_tokens``: to generate, without the prompt; it may be called ``max_new_tokens``. ``end_id`` None or -1: no token ends the answer.
+    ``max_tokens``: to generate, without the prompt. ``end_id`` None or -1: no token ends the answer.
     ``embedding_bias`` [vocab]: added to the logits. ``priority``: higher runs first. ``allotted_time_ms`` (timedelta): after it the request ends
     with TIMED_OUT. ``sampling_config`` and ``output_config`` are copied in and out.
 
@@ -239,15 +222,10 @@ class Request(Record, dynamic=True):
     cache_salt_id: Optional[int] = field(Kind(_salt), default=None, kw_only=True)
     cache_salt: Optional[str] = field(Str, default=None, kw_only=True, check=Rule(lambda s: len(s.encode()) <= 256, "of at most 256 bytes"))
 
-    def __init__(self, input_token_ids: Any, max_tokens: Optional[int] = None, *args: Any, max_new_tokens: Optional[int] = None,
-                 num_return_sequences: Optional[int] = None, type: Optional[RequestType] = None, **kwargs: Any) -> None:
-        if max_tokens is None:
-            max_tokens = max_new_tokens
-        if max_tokens is None:
-            raise TypeError("Request() needs 'max_tokens'")
+    def __init__(self, *args: Any, num_return_sequences: Optional[int] = None, type: Optional[RequestType] = None, **kwargs: Any) -> None:
         if type is not None:
             kwargs.setdefault("request_type", type)
-        super().__init__(input_token_ids, max_tokens, *args, **kwargs)
+        super().__init__(*args, **kwargs)
         if num_return_sequences is not None:
             self._set_num_return_sequences(num_return_sequences)
 
@@ -261,11 +239,6 @@ class Request(Record, dynamic=True):
             raise InvalidArgumentError(
                 f"Request.num_return_sequences is {count}, the sampling config says {sampling.num_return_sequences}; give it there only")
         sampling.num_return_sequences = count
-
-    @property
-    def max_new_tokens(self) -> int:
-        """The old name of ``max_tokens``."""
-        return self.max_tokens
 
     @property
     def num_return_sequences(self) -> int:
