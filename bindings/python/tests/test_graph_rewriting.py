@@ -2,12 +2,15 @@
 """Graph rewriting: the worked examples with only the import changed, the tests that TensorRT-LLM has of it, and those that it lacks."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
 
 import tenon.functional as F
+from conftest import ROOT
 from network_testing import assert_close, device, floats
 from tenon import errors, trt
 from tenon.builder import Builder
@@ -558,7 +561,13 @@ def test_threads_and_tasks_have_default_networks_of_their_own():
     assert asyncio.run(both()) == networks
 
 
-def test_many_layers_settle_quickly():
+def test_the_example_runs():
+    script = ROOT / "examples" / "graph_rewriting" / "replace_add_with_sub.py"
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout == "rewrites: 1\n[[0. 0. 1.]\n [2. 3. 4.]]\n", done.stdout + done.stderr
+
+
+def test_many_layers_settle():
     network = sums(2000)
     manager = RewritePatternManager()
     manager.add("one", NaivePatternRewriter_ReplaceAddWithSub())
