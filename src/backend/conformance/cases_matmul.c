@@ -193,7 +193,7 @@ static void add_shapes(tn_case_list *list, tn_dtype activations, const tn_encodi
     if (activations != TN_FLOAT32) return;
     for (size_t s = 0; s < sizeof odd_shapes / sizeof odd_shapes[0] && encoding->kind == TN_ENCODING_PLAIN; s++)
         add_linear(list, activations, encoding, 0, false, odd_shapes[s][0], odd_shapes[s][1], odd_shapes[s][2]);
-    add_linear(list, activations, encoding, BIAS_GATED_SILU, false, 70, 160, 96); /* a gate in tiles of many rows */
+    add_linear(list, activations, encoding, BIAS_GATED_SILU, false, 70, 160, 96);  /* a gate in tiles of many rows */
     if (encoding->kind == TN_ENCODING_PLAIN && encoding->storage == TN_BFLOAT16) { /* few rows, a long k shared by warps */
         add_linear(list, activations, encoding, 0, false, 5, 100, 576);
         add_linear(list, activations, encoding, BIAS_GATED_SILU, false, 8, 96, 1088);

@@ -13,8 +13,8 @@
  *         values 64c + 8g … + 7; the scores' fragment is the weights' fragment
  * The next tile's keys are asked for when the scores are there, its values when the results are: one of both is always on its way.
  *
- * Warps are merged in shared memory; the splits of a long sequence, blocks of a cluster, in each other's. The splits are as long
- * as the sequence needs, so that a short one has a single split that need not wait for the others.
+ * Warps are merged in shared memory; the splits of a long sequence, blocks of a cluster, in each other's. A split takes at
+ * least SPLIT_ROUNDS tiles a warp, so that a short sequence has a single one that need not wait for the others.
  * Bound: the bytes of the cache. 8B shape, 256 sequences of 192 tokens: 200 MB, 67 µs at 3.0 TB/s.
  */
 #include "backend/cuda/kernels/cluster.cuh"
@@ -42,7 +42,8 @@ enum {
     OUTPUT
 };
 enum { FLAG_SINKS = 1, FLAG_SLOPES = 2 };
-enum { WARPS = 4, HEADS = 8, TILE = 16 /* no block of the cache is smaller */, SPLITS = 8 };
+enum { HEADS = 8, TILE = 16 /* no block of the cache is smaller */, SPLITS = 8, SPLIT_ROUNDS = 4 /* tiles a warp, at least */ };
+enum { WARPS = 4, SPLIT_WARPS = 8 };
 #define LOG2_E 1.44269504f
 
 template <typename T> struct half_of;
@@ -82,6 +83,7 @@ struct task {
     int num_sink_tiles, window_tile;       /* tiles of sink tokens, then from window_tile on */
     int first_tile, end_tile, used_splits; /* of all those */
     const int32_t *table;                  /* of the sequence */
+    int shift, blocks[2];                  /* log2 of a block's tokens; where the warp's first two tiles stand */
     int64_t block, first_key, first_value; /* elements of a block of the cache; to the head's keys and values in block 0 */
 
     __device__ __forceinline__ void find_heads(const tn_cuda_args &args) {
@@ -98,22 +100,54 @@ struct task {
         first_value = first_key + layout.v_offset;
     }
 
-    template <bool CLUSTER> __device__ __forceinline__ void find_tiles(const tn_cuda_args &args) {
+    /* What most blocks need is asked for at once: a step of decoding has a token for each sequence, and the first tiles of a warp
+     * stand where they do without a window. */
+    template <int NUM_WARPS> __device__ __forceinline__ void find_tiles(const tn_cuda_args &args) {
         const int32_t *query_start = (const int32_t *)args.buffers[2], *kv_length = (const int32_t *)args.buffers[3];
         int window = (int)args.constants[WINDOW], columns = (int)args.constants[TABLE_COLUMNS];
-        sequence = find_sequence(query_start, (int)args.constants[NUM_SEQS], token);
-        index = sequence < 0 ? -1 : kv_length[sequence] - (query_start[sequence + 1] - token);
-        if (index >= columns * (int)args.constants[TOKENS_PER_BLOCK]) index = -1;
+        int tokens_per_block = (int)args.constants[TOKENS_PER_BLOCK], warp = threadIdx.x / 32;
+        sequence = max(min(token, (int)args.constants[NUM_SEQS] - 1), 0);
         table = (const int32_t *)args.buffers[4] + (int64_t)sequence * columns;
+        shift = 31 - __clz(tokens_per_block); /* a power of two */
+        int start = 0, end = 0, length = 0;
+        if (args.constants[NUM_SEQS] > 0) start = query_start[sequence], end = query_start[sequence + 1], length = kv_length[sequence];
+        int early[2];
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            int column = (warp + i * NUM_WARPS) * TILE >> shift;
+            early[i] = column < columns && args.constants[NUM_SEQS] > 0 ? table[column] : -1;
+        }
+        bool is_guessed = start <= token && token < end;
+        if (!is_guessed) {
+            sequence = find_sequence(query_start, (int)args.constants[NUM_SEQS], token);
+            table = (const int32_t *)args.buffers[4] + (int64_t)sequence * columns;
+            if (sequence >= 0) end = query_start[sequence + 1], length = kv_length[sequence];
+        }
+        index = sequence < 0 ? -1 : length - (end - token);
+        if (index >= columns * tokens_per_block) index = -1;
         window_tile = window > 0 && index >= window ? (index - window + 1) / TILE : 0;
         num_sink_tiles = min(((int)args.constants[SINK_TOKENS] + TILE - 1) / TILE, window_tile);
         int num_tiles = index < 0 ? 0 : num_sink_tiles + index / TILE + 1 - window_tile;
         first_tile = 0, end_tile = num_tiles, used_splits = 1;
-        if (!CLUSTER) return;
-        int length = max((num_tiles + SPLITS - 1) / SPLITS, (int)WARPS); /* less than a tile a warp is not worth a block */
-        first_tile = min((int)blockIdx.z * length, num_tiles);
-        end_tile = min(first_tile + length, num_tiles);
-        used_splits = max((num_tiles + length - 1) / length, 1);
+        if (NUM_WARPS == SPLIT_WARPS) {
+            int split = max((num_tiles + SPLITS - 1) / SPLITS, NUM_WARPS * SPLIT_ROUNDS);
+            first_tile = min((int)blockIdx.z * split, num_tiles);
+            end_tile = min(first_tile + split, num_tiles);
+            used_splits = max((num_tiles + split - 1) / split, 1);
+        }
+        bool stands = is_guessed && window_tile == 0 && first_tile == 0;
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            int n = first_tile + warp + i * NUM_WARPS;
+            blocks[i] = n >= end_tile ? -1 : stands ? early[i] : find_block(n);
+        }
+    }
+
+    __device__ __forceinline__ int position_of(int n) const {
+        return (n < num_sink_tiles ? n : n - num_sink_tiles + window_tile) * TILE;
+    }
+    __device__ __forceinline__ int find_block(int n) const {
+        return n < end_tile ? table[position_of(n) >> shift] : -1;
     }
 };
 
@@ -278,44 +312,42 @@ struct score_rules {
 };
 
 /* This warp's tiles. */
-template <typename T, int DIM>
+template <int NUM_WARPS, typename T, int DIM>
 __device__ __forceinline__ void attend_tiles(const tn_cuda_args &args, const task &t, const query_chunk &query, float scale,
                                              const score_rules &rules, warp_state<T, DIM> &own) {
-    __shared__ uint4 queries[WARPS][2][32]; /* DIM / 32 chunks are used */
+    __shared__ uint4 queries[NUM_WARPS][2][32]; /* DIM / 32 chunks are used */
     int k_dim = (int)args.constants[K_DIM], v_dim = (int)args.constants[V_DIM];
-    int tokens_per_block = (int)args.constants[TOKENS_PER_BLOCK], shift = 31 - __clz(tokens_per_block); /* a power of two */
+    int in_block = (1 << t.shift) - 1;
     const T *cache = (const T *)args.buffers[1];
-    auto position_of = [&](int n) { return (n < t.num_sink_tiles ? n : n - t.num_sink_tiles + t.window_tile) * TILE; };
-    auto find_block = [&](int n) { return n < t.end_tile ? t.table[position_of(n) >> shift] : -1; };
-    auto known_of = [&](int n, int block) { return block < 0 ? 0 : t.index + 1 - position_of(n); };
+    auto known_of = [&](int n, int block) { return block < 0 ? 0 : t.index + 1 - t.position_of(n); };
     auto load_keys = [&](int n, int block) {
-        int64_t at = t.first_key + (block < 0 ? 0 : block) * t.block + (int64_t)(position_of(n) & (tokens_per_block - 1)) * k_dim;
+        int64_t at = t.first_key + (block < 0 ? 0 : block) * t.block + (int64_t)(t.position_of(n) & in_block) * k_dim;
         own.load_keys(cache + at, k_dim, known_of(n, block));
     };
     auto load_values = [&](int n, int block) {
-        int64_t at = t.first_value + (block < 0 ? 0 : block) * t.block + (int64_t)(position_of(n) & (tokens_per_block - 1)) * v_dim;
+        int64_t at = t.first_value + (block < 0 ? 0 : block) * t.block + (int64_t)(t.position_of(n) & in_block) * v_dim;
         own.load_values(cache + at, v_dim, known_of(n, block));
     };
-    int n = t.first_tile + (int)threadIdx.x / 32, block = find_block(n), next_block = find_block(n + WARPS);
+    int n = t.first_tile + (int)threadIdx.x / 32, block = t.blocks[0], next_block = t.blocks[1];
     if (n < t.end_tile) {
         load_keys(n, block);
         load_values(n, block);
     }
     query.template place<T>(queries, scale);
     __syncthreads();
-    for (; n < t.end_tile; n += WARPS) {
-        int later_block = find_block(n + 2 * WARPS);
-        bool has_next = n + WARPS < t.end_tile;
+    for (; n < t.end_tile; n += NUM_WARPS) {
+        int later_block = t.find_block(n + 2 * NUM_WARPS);
+        bool has_next = n + NUM_WARPS < t.end_tile;
         float scores[4];
         own.multiply_keys(queries, scores);
-        if (has_next) load_keys(n + WARPS, next_block);
+        if (has_next) load_keys(n + NUM_WARPS, next_block);
         if (block < 0) /* not in the cache */
             scores[0] = scores[1] = scores[2] = scores[3] = -INFINITY;
         else
-            rules.apply(scores, position_of(n));
+            rules.apply(scores, t.position_of(n));
         own.make_weights(scores);
         own.multiply_values(scores);
-        if (has_next) load_values(n + WARPS, next_block);
+        if (has_next) load_values(n + NUM_WARPS, next_block);
         block = next_block, next_block = later_block;
     }
 }
@@ -346,13 +378,21 @@ struct merged_part {
     float largest, sum, x;
 };
 
-template <typename READ> __device__ __forceinline__ merged_part merge_parts(int count, int v_dim, int i, READ read) {
-    merged_part m = {-INFINITY, 0.0f, 0.0f};
-    for (int p = 0; p < count; p++) m.largest = fmaxf(m.largest, read(p, v_dim));
-    for (int p = 0; p < count; p++) {
-        float top = read(p, v_dim), scale = top == -INFINITY ? 0.0f : exp2_fast(top - m.largest);
-        m.sum += scale * read(p, v_dim + 1);
-        m.x += scale * read(p, i);
+/* The first `count` of COUNT; all are asked for before any is used. */
+template <int COUNT, typename READ> __device__ __forceinline__ merged_part merge_parts(int count, int v_dim, int i, READ read) {
+    merged_part parts[COUNT], m = {-INFINITY, 0.0f, 0.0f};
+#pragma unroll
+    for (int p = 0; p < COUNT; p++) {
+        int from = p < count ? p : 0;
+        parts[p].largest = read(from, v_dim), parts[p].sum = read(from, v_dim + 1), parts[p].x = read(from, i);
+    }
+#pragma unroll
+    for (int p = 0; p < COUNT; p++) m.largest = fmaxf(m.largest, parts[p].largest);
+#pragma unroll
+    for (int p = 0; p < COUNT; p++) {
+        float scale = p >= count || parts[p].largest == -INFINITY ? 0.0f : exp2_fast(parts[p].largest - m.largest);
+        m.sum += scale * parts[p].sum;
+        m.x += scale * parts[p].x;
     }
     return m;
 }
@@ -371,8 +411,9 @@ __device__ __forceinline__ void store_value(const tn_cuda_args &args, const task
     y[i] = m.sum != 0.0f ? m.x / m.sum : 0.0f;
 }
 
-/* shared: WARPS (and CLUSTER: one more) times [heads of a block][stride]. */
-template <typename T, int DIM, bool CLUSTER> __device__ __forceinline__ void attend(const tn_cuda_args &args, float *shared) {
+/* shared: a part a warp (and CLUSTER: one more) of [heads of a block][stride]. */
+template <typename T, int DIM, int NUM_WARPS> __device__ __forceinline__ void attend(const tn_cuda_args &args, float *shared) {
+    enum { CLUSTER = NUM_WARPS == SPLIT_WARPS };
     int v_dim = (int)args.constants[V_DIM], stride = part_stride(v_dim), warp = threadIdx.x / 32;
     float soft_cap = (float)constant_real(args, SOFT_CAP), scale = (float)constant_real(args, SCALE);
     int k_dim = (int)args.constants[K_DIM], part_size = (int)args.constants[HEADS_A_BLOCK] * stride;
@@ -382,7 +423,7 @@ template <typename T, int DIM, bool CLUSTER> __device__ __forceinline__ void att
     t.find_heads(args);
     wait_for_previous();
     query.load((const float *)args.buffers[0] + ((int64_t)t.token * args.constants[NUM_HEADS] + t.first_head) * k_dim, t.num_heads, k_dim);
-    t.find_tiles<CLUSTER>(args);                                 /* while the query is on its way */
+    t.find_tiles<NUM_WARPS>(args);                               /* while the query is on its way */
     if (CLUSTER && t.used_splits == 1 && blockIdx.z > 0) return; /* in this cluster nobody waits */
 
     warp_state<T, DIM> own = {};
@@ -391,15 +432,15 @@ template <typename T, int DIM, bool CLUSTER> __device__ __forceinline__ void att
     bool has_slope = (args.constants[FLAGS] & FLAG_SLOPES) != 0 && g < t.num_heads;
     score_rules rules = {soft_cap, has_slope ? ((const float *)args.buffers[6])[t.first_head + g] * LOG2_E : 0.0f, t.index,
                          (int)args.constants[WINDOW], (int)args.constants[SINK_TOKENS]};
-    attend_tiles<T, DIM>(args, t, query, soft_cap > 0.0f ? scale / soft_cap : scale * LOG2_E, rules, own);
+    attend_tiles<NUM_WARPS>(args, t, query, soft_cap > 0.0f ? scale / soft_cap : scale * LOG2_E, rules, own);
     write_part(own, shared + warp * part_size, t.num_heads, v_dim);
     __syncthreads();
 
-    float *of_block = shared + WARPS * part_size;
-    for (int at = threadIdx.x; at < t.num_heads * v_dim; at += 32 * WARPS) {
+    float *of_block = shared + NUM_WARPS * part_size;
+    for (int at = threadIdx.x; at < t.num_heads * v_dim; at += 32 * NUM_WARPS) {
         int h = at / v_dim, i = at % v_dim;
         const float *first = shared + h * stride;
-        merged_part m = merge_parts(WARPS, v_dim, i, [&](int p, int j) { return first[p * part_size + j]; });
+        merged_part m = merge_parts<NUM_WARPS>(NUM_WARPS, v_dim, i, [&](int p, int j) { return first[p * part_size + j]; });
         if (!CLUSTER || t.used_splits == 1) {
             store_value(args, t, h, i, m);
             continue;
@@ -409,11 +450,11 @@ template <typename T, int DIM, bool CLUSTER> __device__ __forceinline__ void att
     }
     if (!CLUSTER || t.used_splits == 1) return;
     wait_for_cluster();
-    for (int at = blockIdx.z * (32 * WARPS) + threadIdx.x; at < t.num_heads * v_dim; at += SPLITS * 32 * WARPS) {
+    for (int at = blockIdx.z * (32 * NUM_WARPS) + threadIdx.x; at < t.num_heads * v_dim; at += SPLITS * 32 * NUM_WARPS) {
         int h = at / v_dim, i = at % v_dim;
         const float *first = of_block + h * stride;
         store_value(args, t, h, i,
-                    merge_parts(t.used_splits, v_dim, i, [&](int p, int j) { return load_of_block(first + j, (uint32_t)p); }));
+                    merge_parts<SPLITS>(t.used_splits, v_dim, i, [&](int p, int j) { return load_of_block(first + j, (uint32_t)p); }));
     }
     wait_for_cluster(); /* nobody leaves while others read its memory */
 }
@@ -427,12 +468,12 @@ template <typename T, int DIM, bool CLUSTER> __device__ __forceinline__ void att
     extern "C" __global__ void __launch_bounds__(32 * WARPS, 3)                            \
         attention_decode_##type##_##dim(const __grid_constant__ tn_cuda_args args) {       \
         extern __shared__ __align__(16) float shared[];                                    \
-        attend<type, dim, false>(args, shared);                                            \
+        attend<type, dim, WARPS>(args, shared);                                            \
     }                                                                                      \
-    extern "C" __global__ void IN_CLUSTERS __launch_bounds__(32 * WARPS, 3)                \
+    extern "C" __global__ void IN_CLUSTERS __launch_bounds__(32 * SPLIT_WARPS, 1)          \
         attention_decode_split_##type##_##dim(const __grid_constant__ tn_cuda_args args) { \
         extern __shared__ __align__(16) float shared[];                                    \
-        attend<type, dim, true>(args, shared);                                             \
+        attend<type, dim, SPLIT_WARPS>(args, shared);                                      \
     }
 ATTENTION_DECODE(f16, 64)
 ATTENTION_DECODE(f16, 128)

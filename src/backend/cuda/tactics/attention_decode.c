@@ -27,8 +27,8 @@ enum {
     OUTPUT
 };
 enum { FLAG_SINKS = 1, FLAG_SLOPES = 2 };
-enum { WARPS = 4, MAX_HEADS = 8, SPLITS = 8, MAX_DIM = 128, FIRST_ISA = 80 };
-enum { CLUSTER_POSITIONS = 8192, BLOCK_POSITIONS = 256 /* what eight blocks, and what one may take */ };
+enum { WARPS = 4, SPLIT_WARPS = 8, MAX_HEADS = 8, SPLITS = 8, MAX_DIM = 128, FIRST_ISA = 80 };
+enum { CLUSTER_POSITIONS = 8192, BLOCK_POSITIONS = 128 /* what eight blocks, and what one may take */ };
 
 static bool supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     const tn_attention_params *params = problem->params;
@@ -89,9 +89,10 @@ static tn_status prepare(const tn_device_info *device, const tn_problem *problem
     constants[FLAGS] = (has_sinks ? FLAG_SINKS : 0) | (has_slopes ? FLAG_SLOPES : 0);
     constants[OUTPUT] = problem->num_inputs;
     bool is_long = params->k_dim > MAX_DIM / 2 || params->v_dim > MAX_DIM / 2;
-    uint32_t shared_bytes = (uint32_t)((WARPS + is_split) * heads * (params->v_dim + 4)) * (uint32_t)sizeof(float);
+    int64_t warps = is_split ? SPLIT_WARPS : WARPS;
+    uint32_t shared_bytes = (uint32_t)((warps + is_split) * heads * (params->v_dim + 4)) * (uint32_t)sizeof(float);
     tn_cuda_launch_add(out_launch, kernels[is_split][params->cache_dtype == TN_BFLOAT16][is_long], tokens, blocks_of_token(params),
-                       is_split ? SPLITS : 1, 32 * WARPS, shared_bytes);
+                       is_split ? SPLITS : 1, (uint32_t)(32 * warps), shared_bytes);
     return TN_OK;
 }
 
