@@ -25,7 +25,8 @@ test:
 	@$(MAKE) --no-print-directory build-test/build.ninja
 	@ninja -C build-test
 	@scripts/fetch_model.sh >/dev/null || echo "tenon: the tests that need the model are skipped"
-	@scripts/run_tests.py build-test
+	@TN_TEST_NAMES=build-test/tests.txt scripts/run_tests.py build-test
+	@scripts/check_docs_table.py build-test/tests.txt
 
 # Everything with AddressSanitizer and UndefinedBehaviorSanitizer, then what shares memory between threads with ThreadSanitizer
 test-sanitize:

@@ -4,6 +4,7 @@
 # run_tests.py BUILD_FOLDER [ctest options]: runs CTest and counts the single tests in the programs' output: cmocka's and TAP's
 # lines; a program that prints neither is one test. What failed is printed whole, why something was skipped in one line.
 # The last line is exactly "N passed, N failed, N skipped". Exit 0 only if something ran and nothing failed.
+# With TN_TEST_NAMES=FILE each test and its result are written there, one a line: scripts/check_docs_table.py reads it.
 # With TN_TEST_COUNTS=FILE the three numbers are also appended there: .ci/run adds the runs up.
 import os
 import re
@@ -75,11 +76,14 @@ def skip_reason(test, output):
 
 
 def report(cases):
+    names = open(os.environ["TN_TEST_NAMES"], "w") if os.environ.get("TN_TEST_NAMES") else None
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     for name, status, _, output in cases:
         results = program_results(name, status, output)
-        for _, result in results:
+        for test, result in results:
             counts[result] += 1
+            if names:
+                names.write(f"{test}\t{result}\n")
         failed = [test for test, result in results if result == "failed"]
         if failed:
             print(f"\n---- {name} failed: {', '.join(failed)}\n{output.rstrip()}\n----")
@@ -88,6 +92,8 @@ def report(cases):
         else:
             for test in [test for test, result in results if result == "skipped"]:
                 print(f"skipped {name}: {test}: {skip_reason(test, output)}")
+    if names:
+        names.close()
     slow = sorted(cases, key=lambda case: -case[2])[:3]
     print("slowest: " + ", ".join(f"{name} {seconds:.1f} s" for name, _, seconds, _ in slow))
     return counts

@@ -46,6 +46,10 @@ TN_API tn_profile *tn_builder_config_add_profile(tn_builder_config *config); /* 
 /* min ≤ opt ≤ max in every axis, equal to the input's where that is fixed; equal dimension names must get equal ranges. Checked
  * at the build. Inputs without an entry: all of −1 must be named dimensions that another input gives. */
 TN_API void tn_profile_set_dims(tn_profile *profile, const char *input, tn_dims min, tn_dims opt, tn_dims max);
+/* Of an input whose elements shapes depend on (tn_tensor_is_shape): the range of each element, as many as it has. Optional: without
+ * it any values may come, and kernels are chosen as for ones. */
+TN_API void tn_profile_set_values(tn_profile *profile, const char *input, const int64_t *min, const int64_t *opt, const int64_t *max,
+                                  int num_values);
 /* The range of all dimensions of this name. */
 TN_API void tn_profile_set_dim(tn_profile *profile, const char *dim_name, int64_t min, int64_t opt, int64_t max);
 

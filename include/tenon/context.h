@@ -43,7 +43,10 @@ TN_API TN_MUST_CHECK tn_status tn_context_get_shape(const tn_context *context, c
  * after running. */
 TN_API TN_MUST_CHECK tn_status tn_context_get_max_size(tn_context *context, const char *name, size_t *out_bytes);
 
-/* Memory that the device can reach (cpu: any; ref async and cuda: device memory) of at least the tensor's bytes; of an output
+/* Inputs whose elements shapes depend on are read when the function is enqueued; TN_INVALID_ARGUMENT then, where one is outside the
+ * profile's range of values.
+ *
+ * Memory that the device can reach (cpu: any; ref async and cuda: device memory) of at least the tensor's bytes; of an output
  * whose size is known only after running, the bytes of its bound. Host inputs and outputs: host memory. NULL: not set. */
 TN_API TN_MUST_CHECK tn_status tn_context_set_address(tn_context *context, const char *name, void *memory);
 /* Host memory on any device: inputs are copied in before, outputs out after the function. With a stream of the caller's it must

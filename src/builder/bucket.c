@@ -16,14 +16,14 @@ typedef struct candidates {
 } candidates;
 
 static uint32_t symbol_of(const tn_draft_function *f, const tn_plan_profile *row) {
-    return f->tensors.data[row->tensor].dims[row->axis];
+    return row->axis < TN_MAX_RANK ? f->tensors.data[row->tensor].dims[row->axis] : 0; /* 0: a value, by which nothing is chosen */
 }
 
 static void find_candidates(const tn_draft_function *f, candidates *c) {
     for (size_t i = 0; i < f->profiles.count && c->count < MAX_CANDIDATES; i++) {
         const tn_plan_profile *row = &f->profiles.data[i];
         uint32_t symbol = symbol_of(f, row);
-        bool is_known = f->symbols.data[symbol].op != TN_SYM_INPUT_DIM;
+        bool is_known = symbol == 0 || f->symbols.data[symbol].op != TN_SYM_INPUT_DIM;
         for (uint32_t k = 0; k < c->count; k++) is_known = is_known || c->symbols[k] == symbol;
         if (is_known) continue;
         c->symbols[c->count++] = symbol;

@@ -30,6 +30,8 @@ typedef struct tn_profile_entry {
     char *name;  /* of an input, or of a dimension */
     bool is_dim; /* then only element 0 counts */
     tn_dims min, opt, max;
+    int64_t *values; /* of an input's elements: all min, all opt, all max; NULL: ranges of dimensions */
+    int num_values;
 } tn_profile_entry;
 
 struct tn_profile {
@@ -60,6 +62,7 @@ typedef struct tn_network_ranges {
     uint32_t num_profiles;
     size_t num_inputs;
     tn_dim_range *ranges;
+    const tn_profile_entry **values; /* [num_profiles · num_inputs]: of elements; NULL: none */
 } tn_network_ranges;
 TN_MUST_CHECK tn_status tn_profiles_resolve(const tn_builder_config *config, tn_network *const *networks, int num_networks, tn_arena *arena,
                                             tn_diag *diag, tn_network_ranges *out_ranges);

@@ -23,7 +23,10 @@ tn_status tn_builder_config_create(tn_builder *builder, tn_builder_config **out_
 }
 
 static void destroy_profile(tn_profile *profile, const tn_allocator *allocator) {
-    for (size_t i = 0; i < profile->entries.count; i++) tn_free(allocator, profile->entries.data[i].name);
+    for (size_t i = 0; i < profile->entries.count; i++) {
+        tn_free(allocator, profile->entries.data[i].name);
+        tn_free(allocator, profile->entries.data[i].values);
+    }
     tn_array_deinit(allocator, &profile->entries);
     tn_free(allocator, profile);
 }
@@ -37,6 +40,8 @@ void tn_builder_config_destroy(tn_builder_config *config) {
     tn_free(allocator, config->output_path);
     tn_free(allocator, config);
 }
+
+enum { MAX_VALUES = 64 }; /* elements of an input that shapes depend on: network/host_values.c allows no more */
 
 /* --- profiles -------------------------------------------------------------------------------------------------------------- */
 
@@ -56,8 +61,9 @@ static void set_entry(tn_profile *profile, const tn_profile_entry *entry, const 
     const tn_allocator *allocator = profile->config->allocator;
     for (size_t i = 0; i < profile->entries.count; i++) {
         tn_profile_entry *old = &profile->entries.data[i];
-        if (old->is_dim != entry->is_dim || strcmp(old->name, name) != 0) continue;
+        if (old->is_dim != entry->is_dim || (old->values == NULL) != (entry->values == NULL) || strcmp(old->name, name) != 0) continue;
         char *kept = old->name;
+        tn_free(allocator, old->values);
         *old = *entry;
         old->name = kept;
         return;
@@ -66,6 +72,7 @@ static void set_entry(tn_profile *profile, const tn_profile_entry *entry, const 
     added.name = tn_copy_string(allocator, name);
     if (added.name != NULL && tn_array_push(allocator, &profile->entries, added)) return;
     tn_free(allocator, added.name);
+    tn_free(allocator, added.values);
     profile->config->out_of_memory = true;
 }
 
@@ -85,6 +92,26 @@ void tn_profile_set_dims(tn_profile *profile, const char *input, tn_dims min, tn
         return;
     }
     set_entry(profile, &(tn_profile_entry){.min = min, .opt = opt, .max = max}, input);
+}
+
+void tn_profile_set_values(tn_profile *profile, const char *input, const int64_t *min, const int64_t *opt, const int64_t *max,
+                           int num_values) {
+    if (profile == NULL) return;
+    if (input == NULL || min == NULL || opt == NULL || max == NULL || num_values < 1 || num_values > MAX_VALUES) {
+        refuse(profile->config, "the values of a profile",
+               input == NULL ? "no input is named" : "1 to 64 values are needed, with all three limits");
+        return;
+    }
+    size_t count = (size_t)num_values;
+    int64_t *values = tn_alloc_array(profile->config->allocator, 3 * count, sizeof *values);
+    if (values == NULL) {
+        profile->config->out_of_memory = true;
+        return;
+    }
+    memcpy(values, min, count * sizeof *values);
+    memcpy(values + count, opt, count * sizeof *values);
+    memcpy(values + 2 * count, max, count * sizeof *values);
+    set_entry(profile, &(tn_profile_entry){.values = values, .num_values = num_values}, input);
 }
 
 void tn_profile_set_dim(tn_profile *profile, const char *dim_name, int64_t min, int64_t opt, int64_t max) {

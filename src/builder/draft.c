@@ -39,6 +39,12 @@ typedef struct evaluation {
 static bool leaf_value(void *user, const tn_sym_node *node, int64_t *out_value) {
     const evaluation *e = user;
     size_t index = (size_t)(node - e->function->symbols.data);
+    for (size_t i = 0; node->op == TN_SYM_HOST_VALUE && i < e->function->profiles.count; i++) {
+        const tn_plan_profile *row = &e->function->profiles.data[i];
+        if (row->profile != e->profile || row->tensor != node->a || row->axis != TN_PROFILE_VALUES + node->b) continue;
+        *out_value = e->point == TN_AT_MIN ? row->min : e->point == TN_AT_OPT ? row->opt : row->max;
+        return true;
+    }
     if (node->op == TN_SYM_HOST_VALUE) {
         uint32_t bound = e->function->value_bounds.data[index];
         *out_value = bound != 0 && e->values[bound] != TN_SYM_UNKNOWN ? e->values[bound] : 1;

@@ -229,6 +229,16 @@ static bool add_profiles(lowering *l, const tn_network_ranges *ranges) {
                                        .max = range.max};
                 if (!tn_array_push(l->draft->allocator, &f->profiles, row)) return lower_fail_memory(l);
             }
+            const tn_profile_entry *values = ranges->values[(size_t)profile * ranges->num_inputs + i];
+            for (int k = 0; values != NULL && k < values->num_values; k++) {
+                tn_plan_profile row = {.profile = profile,
+                                       .tensor = (uint32_t)i,
+                                       .axis = TN_PROFILE_VALUES + (uint32_t)k,
+                                       .min = values->values[k],
+                                       .opt = values->values[values->num_values + k],
+                                       .max = values->values[2 * values->num_values + k]};
+                if (!tn_array_push(l->draft->allocator, &f->profiles, row)) return lower_fail_memory(l);
+            }
         }
     return l->status == TN_OK;
 }

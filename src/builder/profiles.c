@@ -20,7 +20,15 @@ typedef struct resolver {
 
 static const tn_profile_entry *find_entry(const tn_profile *profile, const char *name, bool is_dim) {
     for (size_t i = 0; profile != NULL && name != NULL && i < profile->entries.count; i++)
-        if (profile->entries.data[i].is_dim == is_dim && strcmp(profile->entries.data[i].name, name) == 0) return &profile->entries.data[i];
+        if (profile->entries.data[i].is_dim == is_dim && profile->entries.data[i].values == NULL &&
+            strcmp(profile->entries.data[i].name, name) == 0)
+            return &profile->entries.data[i];
+    return NULL;
+}
+
+static const tn_profile_entry *find_values(const tn_profile *profile, const char *name) {
+    for (size_t i = 0; profile != NULL && i < profile->entries.count; i++)
+        if (profile->entries.data[i].values != NULL && strcmp(profile->entries.data[i].name, name) == 0) return &profile->entries.data[i];
     return NULL;
 }
 
@@ -56,6 +64,26 @@ static void check_entry_order(resolver *r, const tn_profile_entry *entry, size_t
         FAIL(r, entry->name,
              "profile %zu: the range of '%s'[%d] is %" PRId64 ", %" PRId64 ", %" PRId64 "; it must be 0 <= min <= opt <= max", profile,
              entry->name, i, min, opt, max);
+    }
+}
+
+static void check_values(resolver *r, const tn_tensor *input, const tn_profile_entry *entry, size_t profile) {
+    int n = entry->num_values;
+    if (!tn_tensor_is_shape(input)) {
+        FAIL(r, input->name, "profile %zu gives the values of input '%s' a range, but no shape depends on them", profile, input->name);
+        return;
+    }
+    if (n != input->num_host_values) {
+        FAIL(r, input->name, "profile %zu gives %d values of input '%s' a range, it has %" PRId64, profile, n, input->name,
+             input->num_host_values);
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        int64_t min = entry->values[i], opt = entry->values[n + i], max = entry->values[2 * n + i];
+        if (min > opt || opt > max)
+            FAIL(r, input->name,
+                 "profile %zu: the range of value %d of '%s' is %" PRId64 ", %" PRId64 ", %" PRId64 "; it must be min <= opt <= max",
+                 profile, i, input->name, min, opt, max);
     }
 }
 
@@ -138,6 +166,9 @@ static void resolve_network(resolver *r, const tn_network *network, tn_network_r
             if (entry != NULL && entry->min.rank != input->rank)
                 FAIL(r, input->name, "profile %u gives input '%s' %d dimensions, it has %d", profile, input->name, (int)entry->min.rank,
                      (int)input->rank);
+            const tn_profile_entry *values = find_values(p, input->name);
+            if (values != NULL) check_values(r, input, values, profile);
+            out->values[(size_t)profile * out->num_inputs + i] = values;
             for (int axis = 0; axis < input->rank; axis++)
                 ranges[i * TN_MAX_RANK + (size_t)axis] = resolve_dim(r, network, input, axis, profile);
         }
@@ -161,7 +192,8 @@ tn_status tn_profiles_resolve(const tn_builder_config *config, tn_network *const
         out->num_inputs = networks[n]->inputs.count;
         size_t count = (size_t)out->num_profiles * out->num_inputs * TN_MAX_RANK;
         out->ranges = tn_arena_alloc_array(arena, count, sizeof *out->ranges);
-        if (out->ranges == NULL) return tn_fail_memory(diag, "profiles", count * sizeof *out->ranges);
+        out->values = tn_arena_alloc_array(arena, (size_t)out->num_profiles * out->num_inputs, sizeof *out->values);
+        if (out->ranges == NULL || out->values == NULL) return tn_fail_memory(diag, "profiles", count * sizeof *out->ranges);
         resolve_network(&r, networks[n], out);
     }
     return r.failed ? TN_INVALID_ARGUMENT : TN_OK;

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "cli/inspect_export.h"
 #include "cli/inspect_time.h"
 #include "cli/session.h"
 #include "format/json.h"
@@ -14,12 +15,13 @@
 
 typedef struct inspect_args {
     tn_engine_args engine;
-    bool is_json, shows_why, is_timed;
+    bool is_json, shows_why, is_timed, is_dot;
+    const char *onnx_path, *html_path;
     tn_time_args time;
     const char *time_option; /* the last one given that only --time knows */
 } inspect_args;
 
-enum { OPTION_JSON = 1024, OPTION_WHY, OPTION_TIME, OPTION_TOKENS, OPTION_SEQUENCES, OPTION_CONTEXT };
+enum { OPTION_JSON = 1024, OPTION_WHY, OPTION_TIME, OPTION_TOKENS, OPTION_SEQUENCES, OPTION_CONTEXT, OPTION_DOT, OPTION_ONNX, OPTION_HTML };
 
 static const struct argp_option options[] = {
     {"why", OPTION_WHY, 0, 0, "the tactics that were refused, and why", 0},
@@ -27,6 +29,10 @@ static const struct argp_option options[] = {
     {"sequences", OPTION_SEQUENCES, "N", 0, "--time: of the decode step; default 1", 0},
     {"context", OPTION_CONTEXT, "N", 0, "--time: tokens in the cache of each sequence; default 512", 0},
     {"tokens", OPTION_TOKENS, "N", 0, "--time: a prefill of so many tokens in place of a decode step", 0},
+    {"html", OPTION_HTML, "FILE", 0, "write one page: the graph, --time against this machine's ceilings, refused tactics, weights", 0},
+    {"dot", OPTION_DOT, 0, 0, "the graph of the steps for Graphviz", 0},
+    {"onnx", OPTION_ONNX, "FILE", 0, "write the first function's graph as an ONNX file for viewers; it holds no weights and cannot be run",
+     0},
     {"json", OPTION_JSON, 0, 0, "everything, as one JSON object", 0},
     {0},
 };
@@ -34,7 +40,11 @@ static const struct argp_option options[] = {
 static void check_options(struct argp_state *state, const inspect_args *args) {
     const tn_time_args *time = &args->time;
     if (args->engine.path == NULL) argp_error(state, "MODEL is missing");
-    if (args->time_option != NULL && !args->is_timed) argp_error(state, "%s goes with --time", args->time_option);
+    if (args->time_option != NULL && !args->is_timed && args->html_path == NULL)
+        argp_error(state, "%s goes with --time or --html", args->time_option);
+    if (args->is_dot + args->is_json + args->shows_why + (args->onnx_path != NULL) + (args->html_path != NULL) > 1)
+        argp_error(state, "--json, --why, --dot, --onnx and --html do not go together");
+    if (args->is_timed && (args->is_dot || args->onnx_path != NULL)) argp_error(state, "--time goes with neither --dot nor --onnx");
     if (args->shows_why && args->is_timed) argp_error(state, "--why and --time do not go together");
     if (time->num_tokens > 0 && (time->num_seqs > 0 || time->num_cached >= 0))
         argp_error(state, "--tokens measures a prefill of one sequence from an empty cache: it takes no --sequences and no --context");
@@ -47,6 +57,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
     case OPTION_JSON: args->is_json = true; return 0;
     case OPTION_WHY: args->shows_why = true; return 0;
     case OPTION_TIME: args->is_timed = true; return 0;
+    case OPTION_DOT: args->is_dot = true; return 0;
+    case OPTION_ONNX: args->onnx_path = value; return 0;
+    case OPTION_HTML: args->html_path = value; return 0;
     case OPTION_TOKENS: args->time.num_tokens = tn_cli_integer(state, args->time_option = "--tokens", value, 1, 1 << 20); return 0;
     case OPTION_SEQUENCES: args->time.num_seqs = tn_cli_integer(state, args->time_option = "--sequences", value, 1, 1 << 16); return 0;
     case OPTION_CONTEXT: args->time.num_cached = tn_cli_integer(state, args->time_option = "--context", value, 0, 1 << 24); return 0;
@@ -147,6 +160,20 @@ static bool print_refusals(const tn_plan_view *view) {
     return is_ok;
 }
 
+static bool export_graph(const tn_plan_view *view, const inspect_args *args) {
+    tn_text text = {0};
+    bool is_ok = true;
+    if (args->is_dot) {
+        tn_export_dot(view, &text);
+        is_ok = !text.failed && fputs(text.data, stdout) >= 0;
+    } else {
+        tn_export_onnx(view, &text);
+        is_ok = tn_export_write(args->onnx_path, &text);
+    }
+    tn_text_deinit(&text);
+    return is_ok;
+}
+
 static bool inspect(const tn_plan *plan, const inspect_args *args) {
     if (args->is_json) {
         char *json;
@@ -156,6 +183,7 @@ static bool inspect(const tn_plan *plan, const inspect_args *args) {
         return true;
     }
     const tn_plan_view *view = tn_plan_get_view(plan);
+    if (args->is_dot || args->onnx_path != NULL) return export_graph(view, args);
     if (args->shows_why) return print_refusals(view);
     char bytes[32];
     printf("plan for %s, built by tenon %s, %s\n", view->header->backend, view->header->builder_version,
@@ -187,6 +215,20 @@ static bool time_steps(tn_session *session, const inspect_args *args) {
     return tn_inspect_time(session, &args->time);
 }
 
+static bool write_page(tn_session *session, inspect_args *args) {
+    tn_text time = {0}, page = {0};
+    args->time.json = &time;
+    bool is_ok = tn_session_open(session, &args->engine);
+    if (is_ok) {
+        tn_session_save(session);
+        is_ok = tn_inspect_time(session, &args->time) && !time.failed && tn_export_page(session->engine->plan, time.data, &page) &&
+                tn_export_write(args->html_path, &page);
+    }
+    tn_text_deinit(&time);
+    tn_text_deinit(&page);
+    return is_ok;
+}
+
 static bool show(tn_session *session, const inspect_args *args) {
     tn_plan *plan = open_plan(session, args);
     bool is_ok = plan != NULL && inspect(plan, args);
@@ -203,7 +245,7 @@ int tn_verb_inspect(int argc, char **argv) {
     argp_parse(&argp, argc, argv, 0, 0, &args);
     args.time.is_json = args.is_json;
     tn_session session = {0};
-    bool is_ok = args.is_timed ? time_steps(&session, &args) : show(&session, &args);
+    bool is_ok = args.html_path != NULL ? write_page(&session, &args) : args.is_timed ? time_steps(&session, &args) : show(&session, &args);
     tn_session_close(&session);
     return is_ok ? TN_EXIT_OK : TN_EXIT_FAILED;
 }

@@ -262,27 +262,19 @@ static void put_multiply(tn_text *out, const tn_ceilings *ceilings) {
     }
 }
 
-bool tn_time_report_print_json(const tn_time_report *report) {
-    tn_text text = {0};
-    tn_text_append_char(&text, '{');
-    put_string(&text, "device", report->device);
-    tn_text_append_format(&text, ",\"mode\":\"%s\",\"sequences\":%" PRId64 ",\"context\":%" PRId64 ",\"tokens\":%" PRId64 ",\"runs\":%d,",
+void tn_time_report_put_json(const tn_time_report *report, tn_text *out) {
+    tn_text_append_char(out, '{');
+    put_string(out, "device", report->device);
+    tn_text_append_format(out, ",\"mode\":\"%s\",\"sequences\":%" PRId64 ",\"context\":%" PRId64 ",\"tokens\":%" PRId64 ",\"runs\":%d,",
                           report->is_prefill ? "prefill" : "decode", report->batch.num_seqs, report->batch.num_cached,
                           report->batch.num_new, report->num_runs);
-    tn_text_append_format(&text, "\"copy\":{\"bytes_per_second\":%.0f,\"size_bytes\":%zu},", report->ceilings.copy_bytes_per_us * 1e6,
+    tn_text_append_format(out, "\"copy\":{\"bytes_per_second\":%.0f,\"size_bytes\":%zu},", report->ceilings.copy_bytes_per_us * 1e6,
                           report->ceilings.copy_bytes);
-    put_multiply(&text, &report->ceilings);
-    tn_text_append_string(&text, "\"functions\":[");
+    put_multiply(out, &report->ceilings);
+    tn_text_append_string(out, "\"functions\":[");
     for (int i = 0; i < report->num_functions; i++) {
-        if (i > 0) tn_text_append_char(&text, ',');
-        put_function(&text, report, &report->functions[i]);
+        if (i > 0) tn_text_append_char(out, ',');
+        put_function(out, report, &report->functions[i]);
     }
-    tn_text_append_string(&text, "]}");
-    bool is_ok = !text.failed;
-    if (is_ok)
-        puts(text.data);
-    else
-        (void)tn_cli_fail("out of memory");
-    tn_text_deinit(&text);
-    return is_ok;
+    tn_text_append_string(out, "]}");
 }

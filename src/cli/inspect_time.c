@@ -420,14 +420,19 @@ bool tn_inspect_time(tn_session *session, const tn_time_args *args) {
     tn_time_report report = {
         .device = tn_device_description(session->device), .is_prefill = args->num_tokens > 0, .num_functions = 2, .num_runs = NUM_RUNS};
     bool is_ok = find_states(&b) && choose_batch(&b, args) && measure(&b, &report);
-    if (is_ok && args->is_json)
-        is_ok = tn_time_report_print_json(&report);
-    else if (is_ok)
+    tn_text text = {0};
+    if (is_ok && (args->is_json || args->json != NULL)) {
+        tn_time_report_put_json(&report, args->json != NULL ? args->json : &text);
+        if (text.failed) (void)tn_cli_fail("out of memory");
+        is_ok = !text.failed;
+        if (is_ok && args->json == NULL) puts(text.data);
+    } else if (is_ok)
         tn_time_report_print(&report);
     for (int i = 0; i < report.num_functions; i++) {
         for (uint32_t k = 0; k < report.functions[i].num_steps; k++) tn_free(NULL, report.functions[i].steps[k].shape);
         tn_free(NULL, report.functions[i].steps);
     }
+    tn_text_deinit(&text);
     bench_deinit(&b);
     return is_ok;
 }

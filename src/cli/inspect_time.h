@@ -5,12 +5,14 @@
 #ifndef TN_CLI_INSPECT_TIME_H_
 #define TN_CLI_INSPECT_TIME_H_
 
+#include "base/text.h"
 #include "cli/inspect_ceilings.h"
 #include "cli/inspect_work.h"
 #include "cli/session.h"
 
 typedef struct tn_time_args {
     bool is_json;
+    tn_text *json;      /* takes the JSON in place of the standard output; NULL: none */
     int64_t num_tokens; /* of a prefill; 0: decode */
     int64_t num_seqs;   /* of a decode; 0: 1 */
     int64_t num_cached; /* tokens in each one's cache; −1: 512, or as many as the engine takes */
@@ -46,6 +48,6 @@ typedef struct tn_time_report {
 } tn_time_report;
 
 void tn_time_report_print(const tn_time_report *report);
-bool tn_time_report_print_json(const tn_time_report *report); /* false: out of memory */
+void tn_time_report_put_json(const tn_time_report *report, tn_text *out);
 
 #endif

@@ -158,7 +158,11 @@ void tn_network_replace_uses(tn_network *network, tn_tensor *from, tn_tensor *to
         tn_network_state *state = tn_network_find_state(network, from->state);
         if (state != NULL && state->last == from) state->last = to;
     }
-    if (from->is_debug) to->is_debug = true;
+    if (from->is_debug) { /* the mark moves, with the name that callers know; a mark left behind would keep the old layer */
+        to->is_debug = true;
+        from->is_debug = false;
+        if (!to->is_output && !to->is_input && to->state == NULL) to->name = from->name;
+    }
     if (from->is_output) replace_output(network, from, to);
 }
 

@@ -10,7 +10,7 @@
 
 /* Far above any real dimension, small enough that sums of a few do not overflow. */
 #define MAX_DIM ((int64_t)1 << 48)
-enum { MAX_IO = 1024, MAX_FUNCTIONS = 256, MAX_PROFILE_ROWS = MAX_IO * TN_MAX_RANK };
+enum { MAX_IO = 1024, MAX_FUNCTIONS = 256, MAX_PROFILE_ROWS = MAX_IO * TN_MAX_RANK, MAX_VALUES = 64 };
 
 const char *tn_plan_find_string(const tn_plan_reader *reader, uint32_t offset) {
     return offset < reader->strings_bytes ? reader->view->strings + offset : NULL;
@@ -175,10 +175,11 @@ static tn_status check_profiles(const tn_plan_reader *reader, const tn_plan_func
             return tn_plan_fail_record(reader, TN_SECTION_PROFILES, index, "tensor %" PRIu32 " of %" PRIu32, row->tensor,
                                        function->num_tensors);
         const tn_plan_tensor *tensor = &reader->view->tensors[function->first_tensor + row->tensor];
-        if (tensor->space != TN_SPACE_INPUT || row->axis >= tensor->rank || row->reserved != 0)
+        bool is_value = row->axis >= TN_PROFILE_VALUES && row->axis < TN_PROFILE_VALUES + MAX_VALUES && tensor->place == 1;
+        if (tensor->space != TN_SPACE_INPUT || (row->axis >= tensor->rank && !is_value) || row->reserved != 0)
             return tn_plan_fail_record(reader, TN_SECTION_PROFILES, index, "tensor %" PRIu32 " is no input with an axis %" PRIu32,
                                        row->tensor, row->axis);
-        if (row->min < 0 || row->min > row->opt || row->opt > row->max || row->max > MAX_DIM)
+        if ((row->min < 0 && !is_value) || row->min > row->opt || row->opt > row->max || row->max > MAX_DIM)
             return tn_plan_fail_record(reader, TN_SECTION_PROFILES, index, "the range %" PRId64 " ≤ %" PRId64 " ≤ %" PRId64 " is none",
                                        row->min, row->opt, row->max);
         /* rows come profile by profile, so that their number is bounded by that of the rows */

@@ -102,7 +102,9 @@ typedef struct tn_plan_symbol {
     int64_t value; /* INPUT_DIM: a = tensor index; HOST_VALUE: a = tensor index, b = element */
 } tn_plan_symbol;
 
-typedef struct tn_plan_profile { /* one row a dynamic dimension of an input and profile */
+/* An axis from here on is an element of a host input instead: TN_PROFILE_VALUES + its index. */
+#define TN_PROFILE_VALUES 16u
+typedef struct tn_plan_profile { /* one row a dynamic dimension, or a value that shapes depend on, of an input and profile */
     uint32_t profile, tensor, axis, reserved;
     int64_t min, opt, max;
 } tn_plan_profile;

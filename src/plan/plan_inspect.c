@@ -118,9 +118,10 @@ typedef struct leaf_context {
 static bool leaf_at_max(void *user, const tn_sym_node *node, int64_t *out_value) {
     const leaf_context *leaf = user;
     const tn_plan_function *f = leaf->inspector->function;
-    for (uint32_t k = 0; node->op == TN_SYM_INPUT_DIM && k < f->num_profiles; k++) {
+    uint32_t axis = node->op == TN_SYM_INPUT_DIM ? node->b : TN_PROFILE_VALUES + node->b;
+    for (uint32_t k = 0; k < f->num_profiles; k++) {
         const tn_plan_profile *row = &leaf->inspector->view->profiles[f->first_profile + k];
-        if (row->profile != leaf->profile || row->tensor != node->a || row->axis != node->b) continue;
+        if (row->profile != leaf->profile || row->tensor != node->a || row->axis != axis) continue;
         *out_value = row->max;
         return true;
     }
@@ -277,8 +278,10 @@ static void put_profiles(inspector *i) {
         const tn_plan_profile *row = &i->view->profiles[i->function->first_profile + k];
         tn_text_append_format(i->out, "%s{\"profile\":%" PRIu32, k > 0 ? "," : "", row->profile);
         put_named(i, ",", "input", tensor_of(i, row->tensor)->name);
-        tn_text_append_format(i->out, ",\"axis\":%" PRIu32 ",\"min\":%" PRId64 ",\"opt\":%" PRId64 ",\"max\":%" PRId64 "}", row->axis,
-                              row->min, row->opt, row->max);
+        bool is_value = row->axis >= TN_PROFILE_VALUES;
+        tn_text_append_format(i->out, ",\"%s\":%" PRIu32 ",\"min\":%" PRId64 ",\"opt\":%" PRId64 ",\"max\":%" PRId64 "}",
+                              is_value ? "value" : "axis", is_value ? row->axis - TN_PROFILE_VALUES : row->axis, row->min, row->opt,
+                              row->max);
     }
     tn_text_append_char(i->out, ']');
 }

@@ -132,11 +132,16 @@ static tn_status read_host_leaf(const tn_context *context, const tn_leaf *leaf, 
         return tn_fail(context->diag, TN_INVALID_ARGUMENT,
                        "cannot run function '%s': shapes depend on element %" PRIu32 " of '%s', which has %" PRId64, function->name,
                        leaf->index, tensor_name(context, leaf->tensor), count);
+    const tn_plan_profile *row = find_row(function, context->profile, leaf->tensor, TN_PROFILE_VALUES + leaf->index);
     if (function->dtypes[leaf->tensor] == TN_INT64) /* exact */
         memcpy(out_value, (const int64_t *)io->given + leaf->index, sizeof *out_value);
     else
         *out_value = (int64_t)tn_dtype_load(function->dtypes[leaf->tensor], io->given, leaf->index);
-    return TN_OK;
+    if (row == NULL || (*out_value >= row->min && *out_value <= row->max)) return TN_OK;
+    return tn_fail(context->diag, TN_INVALID_ARGUMENT,
+                   "cannot run function '%s': value %" PRIu32 " of input '%s' is %" PRId64 ", profile %" PRIu32 " allows %" PRId64
+                   " to %" PRId64,
+                   function->name, leaf->index, tensor_name(context, leaf->tensor), *out_value, context->profile, row->min, row->max);
 }
 
 typedef struct leaf_reader {
