@@ -101,7 +101,7 @@ typedef struct sequence {
 } sequence;
 static const sequence few_queries[NUM_SEQUENCES] = {{37, 5}, {1, 1}, {300, 3}, {550, 1}};
 /* prompts of more rows than a tile holds, whole and with earlier positions in the cache, and a decoding sequence among them */
-static const sequence prompts[NUM_SEQUENCES] = {{60, 60}, {300, 1}, {150, 70}, {70, 9}};
+static const sequence prompts[NUM_SEQUENCES] = {{60, 60}, {300, 1}, {560, 70}, {70, 9}};
 
 typedef struct step_tables {
     int32_t query_start[NUM_SEQUENCES + 1], length[NUM_SEQUENCES], blocks[NUM_SEQUENCES * MAX_BLOCKS];

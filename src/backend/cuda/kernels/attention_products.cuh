@@ -17,6 +17,14 @@ __device__ __forceinline__ uint64_t turned_descriptor(const void *shared, uint32
            (uint64_t)1 << 62;
 }
 
+/* Two warpgroups take turns at the tensor cores, so that one makes weights while the other multiplies. */
+template <int BARRIER> __device__ __forceinline__ void take_turn() {
+    asm volatile("bar.sync %0, 256;" ::"n"(BARRIER) : "memory");
+}
+template <int BARRIER> __device__ __forceinline__ void give_turn() {
+    asm volatile("bar.arrive %0, 256;" ::"n"(BARRIER) : "memory");
+}
+
 /* scores[64][128] = (first) or += (more) a[64][16] · b[128][16]ᵀ, both in shared memory. Written, not read by the first one, the scores
  * have no value that another instruction gives while products are under way.
  * values[64][N] += a[64][16] · b[16][N]: a as mma.sync's fragments of the warps' 16 rows, b turned. */

@@ -67,7 +67,7 @@ static bool uses_warpgroups(const tn_device_info *device, const tn_problem *prob
 static void launch_warpgroups(const tn_problem *problem, int64_t num_blocks, tn_launch *launch) {
     static const tn_cuda_kernel kernels[2][2] = {{TN_CUDA_KERNEL_attention_wgmma_f16_64, TN_CUDA_KERNEL_attention_wgmma_f16_128},
                                                  {TN_CUDA_KERNEL_attention_wgmma_bf16_64, TN_CUDA_KERNEL_attention_wgmma_bf16_128}};
-    enum { WARPGROUP_POSITIONS = 128, SLOTS = 4, WARPGROUP_THREADS = 384, ALIGNMENT = 1024 };
+    enum { WARPGROUP_POSITIONS = 128, SLOTS = 6, WARPGROUP_THREADS = 384, ALIGNMENT = 1024 };
     const tn_attention_params *params = problem->params;
     int64_t bytes = (ROWS + SLOTS * WARPGROUP_POSITIONS) * params->k_dim * 2 + ALIGNMENT;
     tn_cuda_launch_add(launch, kernels[params->cache_dtype == TN_BFLOAT16][params->k_dim == 128], num_blocks, 1, 1, WARPGROUP_THREADS,
