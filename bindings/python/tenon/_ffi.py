@@ -11,11 +11,13 @@ cffi releases the GIL around every call, so other threads run while one waits he
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
+import threading
 import warnings
 import weakref
-from typing import Any, List, Optional, Union
+from typing import Any, Callable, Iterator, List, Optional, Union
 
 from . import errors
 
@@ -71,7 +73,28 @@ def owned(pointer: Any, destroy: Any, *keep: Any) -> Any:
 
 
 def _end(pointer: Any, destroy: Any, keep: Any) -> None:
-    destroy(pointer)
+    run_outside(lambda: (destroy(pointer), keep))
+
+
+_here = threading.local()
+
+
+@contextlib.contextmanager
+def inside_callback() -> Iterator[None]:
+    """Around Python code that a thread of the library runs."""
+    _here.is_inside = True
+    try:
+        yield
+    finally:
+        _here.is_inside = False
+
+
+def run_outside(function: Callable[[], Any]) -> None:
+    """Calls what may wait for a thread of the library; in such a thread, on another one: else it would wait for itself."""
+    if getattr(_here, "is_inside", False):
+        threading.Thread(target=function, name="tenon-outside").start()
+    else:
+        function()
 
 
 class Diag:

@@ -22,6 +22,7 @@ from typing import Any, AsyncIterator, Deque, Dict, Generator, Iterator, List, N
 
 import numpy
 
+from ._ffi import run_outside
 from ._tensor import as_array, give
 from .bindings.executor import (Executor, ExecutorConfig, FinishReason, KvCacheConfig, ModelType, OutputConfig, Request,
                                 Response, Result, SamplingConfig, SchedulerConfig)
@@ -546,8 +547,9 @@ class LLM:
         self.shutdown()
 
     def __del__(self) -> None:
-        if getattr(self, "_book", None) is not None and not sys.is_finalizing():
-            self.shutdown()
+        book = getattr(self, "_book", None)
+        if book is not None and not sys.is_finalizing():
+            run_outside(book.close)
 
 
 def _are_ids(inputs: Any) -> bool:

@@ -174,7 +174,9 @@ def test_wakeup(start):
 
 def test_an_executor_that_nobody_shut_down_goes_with_its_last_reference(gpt2_engine):
     executor = trtllm.Executor(gpt2_engine, trtllm.ModelType.DECODER_ONLY, trtllm.ExecutorConfig())
-    executor.enqueue_request(trtllm.Request([1, 2], 100))
+    for i in range(4):
+        executor.enqueue_request(trtllm.Request([1, 2], 300, logits_post_processor=lambda *arguments: None))
+    time.sleep(0.02)
     del executor
     gc.collect()
 
@@ -632,6 +634,24 @@ def test_an_exception_in_a_post_processor_fails_its_request_only(start, gpt2_cas
     assert "KeyError" in executor.await_responses(batched)[0].error_msg
     assert executor.await_responses(other)[0].result.output_token_ids[0][-12:] == case["greedy"][:12]
     assert executor._failures == {}
+
+
+def test_an_executor_may_go_while_its_own_thread_runs_python(gpt2_engine):
+    holder, seen = [], threading.Event()
+
+    def let_go(*arguments):
+        holder.clear()
+        gc.collect()
+        seen.set()
+
+    holder.append(trtllm.Executor(gpt2_engine, trtllm.ModelType.DECODER_ONLY, trtllm.ExecutorConfig()))
+    holder[0].enqueue_request(trtllm.Request([1, 2], 50, logits_post_processor=let_go))
+    assert seen.wait(10)
+    for thread in threading.enumerate():
+        if thread.name == "tenon-outside":
+            thread.join(10)
+            assert not thread.is_alive()
+    assert holder == []
 
 
 def test_a_post_processor_may_cancel_and_enqueue(start):

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict
 
 import numpy
 
-from ..._ffi import ffi, lib
+from ..._ffi import ffi, inside_callback, lib
 from ..._tensor import as_array, give, is_tensor
 
 
@@ -65,4 +65,6 @@ class Processor:
 
 @ffi.callback("void(void *, tn_logits_view *, size_t)")
 def call_processor(user: Any, views: Any, num_views: int) -> None:
-    ffi.from_handle(user)(views, num_views)
+    processor = ffi.from_handle(user)  # lives for this call, whatever it does
+    with inside_callback():
+        processor(views, num_views)

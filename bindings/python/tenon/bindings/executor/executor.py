@@ -77,7 +77,7 @@ class Executor:
         self._last_id = 0
         self._is_shut_down = False
         engine, config = _read_arguments(args, kwargs)
-        keep: List[Any] = []
+        keep: List[Any] = [self._pending]  # post-processors of requests live until the library is done with them
         options = ffi.new("tn_executor_options *")
         fill_options(options, config, keep)
         self._fill_processors(options, config, keep)
