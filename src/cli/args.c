@@ -110,7 +110,7 @@ static const struct argp_option engine_options[] = {
     {"isa", OPTION_ISA, "LEVEL", 0, "at most c, avx2 or avx512_vnni; default: what the CPU has", 2},
     {"threads", 't', "N", 0, "default: the CPUs this process may use", 2},
     {"activations", OPTION_ACTIVATIONS, "TYPE", 0, "auto (default: q15 for integer weights), float32, q15 or int8", 2},
-    {"kv-cache-type", OPTION_CACHE_TYPE, "TYPE", 0, "auto (default: f32), f32 or f16", 2},
+    {"kv-cache-type", OPTION_CACHE_TYPE, "TYPE", 0, "auto (default: f32), f32, f16 or bf16; not on cuda: int16, int8, fp8", 2},
     {"dtype", OPTION_DTYPE, "TYPE", 0, "how float weights are kept: float32, float16 or bfloat16; default: as stored", 2},
     {"max-seq-len", OPTION_MAX_SEQ_LEN, "N", 0, "tokens of prompt and answer; default: the model's, or what memory holds", 2},
     {"max-batch-size", OPTION_MAX_BATCH_SIZE, "N", 0, "sequences in a step; default 16", 2},
@@ -145,8 +145,8 @@ static error_t parse_engine_option(int key, char *value, struct argp_state *stat
     static const char *const activations[] = {"auto", "float32", "q15", "int8", NULL};
     static const tn_activation_precision precisions[] = {TN_ACTIVATIONS_AUTO, TN_ACTIVATIONS_FLOAT32, TN_ACTIVATIONS_Q15,
                                                          TN_ACTIVATIONS_INT8};
-    static const char *const cache_types[] = {"auto", "f32", "f16", NULL};
-    static const tn_dtype cache_dtypes[] = {TN_DTYPE_NONE, TN_FLOAT32, TN_FLOAT16};
+    static const char *const cache_types[] = {"auto", "f32", "f16", "bf16", "int16", "int8", "fp8", NULL};
+    static const tn_dtype cache_dtypes[] = {TN_DTYPE_NONE, TN_FLOAT32, TN_FLOAT16, TN_BFLOAT16, TN_INT16, TN_INT8, TN_FLOAT8_E4M3FN};
     static const char *const dtypes[] = {"float32", "float16", "bfloat16", NULL};
     static const tn_dtype float_dtypes[] = {TN_FLOAT32, TN_FLOAT16, TN_BFLOAT16};
     tn_engine_args *args = state->input;

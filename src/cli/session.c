@@ -30,11 +30,6 @@ static bool report_progress(void *user, const char *phase, uint64_t done, uint64
 
 /* --- building ------------------------------------------------------------------------------------------------------------------ */
 
-static size_t cache_bytes_per_token(const tn_model *model, const tn_model_options *options) {
-    const tn_model_config *config = tn_model_get_config(model);
-    return (size_t)(config->num_layers * config->num_kv_heads * config->head_dim * 2) * (options->cache_dtype == TN_FLOAT16 ? 2 : 4);
-}
-
 /* The longest sequence whose cache fits beside the weights, if the model's own does not. */
 static void fit_max_seq_len(const tn_session *session, const tn_model *model, tn_model_options *options) {
     if (options->max_seq_len != 0) return;
@@ -43,7 +38,7 @@ static void fit_max_seq_len(const tn_session *session, const tn_model *model, tn
     if (session->args->memory_limit_bytes > 0 && session->args->memory_limit_bytes < available)
         available = session->args->memory_limit_bytes;
     uint64_t weights = tn_model_weight_bytes(model) * 2 + 300000000;
-    uint64_t per_token = cache_bytes_per_token(model, options);
+    uint64_t per_token = (uint64_t)tn_model_cache_token_bytes(model, options->cache_dtype);
     uint64_t fitting = available > weights ? (available - weights) * 9 / 10 / per_token : 0;
     options->max_seq_len = wanted;
     if (fitting >= (uint64_t)wanted || fitting < 256) return;

@@ -62,7 +62,7 @@ typedef struct tn_decoder_options {
     int64_t vocab_size, max_seq_len;
     int64_t num_layers;
     int64_t tokens_per_block; /* power of two, 16 to 256 */
-    tn_dtype cache_dtype;     /* TN_FLOAT16 or TN_FLOAT32 */
+    tn_dtype cache_dtype;     /* one of op/kv_geometry.h */
     int64_t num_kv_heads, k_dim, v_dim;
     const int64_t *layer_windows; /* [num_layers], 0 = all positions; NULL: all 0. Layers of one window share a cache group */
     int64_t sink_tokens;

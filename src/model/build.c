@@ -20,8 +20,7 @@ static int64_t fitting_seq_len(const tn_model *model, const tn_model_build_optio
     uint64_t available = tn_available_memory_bytes();
     if (options->memory_limit_bytes > 0 && options->memory_limit_bytes < available) available = options->memory_limit_bytes;
     uint64_t weights = tn_model_weight_bytes(model) * 2 + 300000000;
-    uint64_t value_bytes = options->cache_dtype == TN_FLOAT16 ? 2 : 4;
-    uint64_t per_token = (uint64_t)(config->num_layers * config->num_kv_heads * config->head_dim * 2) * value_bytes;
+    uint64_t per_token = (uint64_t)tn_model_cache_token_bytes(model, options->cache_dtype);
     uint64_t fitting = available > weights ? (available - weights) / 10 * 9 / per_token : 0;
     if (fitting >= (uint64_t)config->max_positions || fitting < MIN_FITTED_SEQ_LEN) return config->max_positions;
     int64_t lowered = (int64_t)(fitting / MIN_FITTED_SEQ_LEN * MIN_FITTED_SEQ_LEN);

@@ -138,8 +138,8 @@ static tn_status complete_options(const tn_model *model, const tn_model_options 
         return tn_fail(diag, TN_UNSUPPORTED,
                        "cannot build the network: a mapping of %d x %d x %d ranks (tp x pp x ep) is not built; use 1 x 1 x 1",
                        out->mapping.tp_size, out->mapping.pp_size, out->mapping.ep_size);
-    if (out->cache_dtype != TN_FLOAT16 && out->cache_dtype != TN_FLOAT32)
-        return tn_fail(diag, TN_UNSUPPORTED, "cannot build the network: a key/value cache of %s is not built; use float16 or float32",
+    if (!tn_kv_dtype_is_known(out->cache_dtype))
+        return tn_fail(diag, TN_UNSUPPORTED, "cannot build the network: a key/value cache of %s is not built; use one of " TN_KV_DTYPES,
                        tn_dtype_name(out->cache_dtype));
     if ((out->tokens_per_block & (out->tokens_per_block - 1)) != 0)
         return tn_fail(diag, TN_INVALID_ARGUMENT, "cannot build the network: tokens_per_block is %lld, must be a power of two",
@@ -150,6 +150,16 @@ static tn_status complete_options(const tn_model *model, const tn_model_options 
     if (status == TN_OK) status = check_range(diag, "tokens_per_block", out->tokens_per_block, 16, 256);
     if (status == TN_OK) status = check_range(diag, "max_log_probs", out->max_log_probs, 0, config->vocab_size);
     return status;
+}
+
+int64_t tn_model_cache_token_bytes(const tn_model *model, tn_dtype cache_dtype) {
+    const tn_model_config *config = &model->config;
+    tn_kv_geometry geometry = {.num_layers = config->num_layers,
+                               .num_kv_heads = config->num_kv_heads,
+                               .k_dim = config->head_dim,
+                               .v_dim = config->head_dim,
+                               .dtype = cache_dtype != TN_DTYPE_NONE ? cache_dtype : TN_FLOAT32};
+    return tn_kv_token_bytes(&geometry);
 }
 
 static tn_status make_forward(const tn_model *model, const tn_model_options *options, tn_diag *diag, tn_network **out_network) {

@@ -32,13 +32,15 @@ typedef struct tn_model_options {
     int64_t max_num_tokens;   /* of one step; 0: 2,048 */
     int64_t max_batch_size;   /* sequences of one step; 0: 16 */
     int64_t tokens_per_block; /* 0: 32 */
-    tn_dtype cache_dtype;     /* NONE: float32 (ARCHITECTURE.md, "numbers", says why not float16) */
+    tn_dtype cache_dtype;     /* one of op/kv_geometry.h; NONE: float32 (ARCHITECTURE.md, "numbers", says why not float16) */
     tn_dtype float_dtype;     /* how float matrices are kept; NONE: as stored */
     tn_activation_precision activations;
     int64_t max_log_probs; /* K of the sampler; 0: 20 */
     tn_mapping mapping;
 } tn_model_options;
 void tn_model_options_init(tn_model_options *options);
+/* Bytes of cache that a token takes; NONE: with the default type. */
+int64_t tn_model_cache_token_bytes(const tn_model *model, tn_dtype cache_dtype);
 
 typedef struct tn_model_networks {
     tn_network *forward, *sample;

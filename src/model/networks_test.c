@@ -215,7 +215,7 @@ static void options_out_of_range_are_refused_by_name(void **state) {
     REFUSED(tokens_per_block, 8, TN_INVALID_ARGUMENT, "tokens_per_block is 8, must be 16 to 256");
     REFUSED(tokens_per_block, -16, TN_INVALID_ARGUMENT, "tokens_per_block is -16, must be");
     REFUSED(max_log_probs, 321, TN_INVALID_ARGUMENT, "max_log_probs is 321, must be 0 to 320");
-    REFUSED(cache_dtype, TN_INT8, TN_UNSUPPORTED, "a key/value cache of int8 is not built");
+    REFUSED(cache_dtype, TN_INT4, TN_UNSUPPORTED, "a key/value cache of int4 is not built");
     REFUSED(mapping.tp_size, 2, TN_UNSUPPORTED, "a mapping of 2 x 1 x 1 ranks (tp x pp x ep) is not built");
 #undef REFUSED
     tn_model_close(model);

@@ -478,12 +478,11 @@ tn_tensor *tn_network_add_kv_state(tn_network *network, const char *name, const 
     if (network == NULL || !name_is_valid(network, "add a state", name)) return NULL;
     int64_t block = geometry->tokens_per_block;
     bool is_valid = geometry->num_layers > 0 && geometry->num_kv_heads > 0 && geometry->k_dim > 0 && geometry->v_dim > 0 && block >= 16 &&
-                    block <= 256 && (block & (block - 1)) == 0 && (geometry->dtype == TN_FLOAT16 || geometry->dtype == TN_FLOAT32) &&
-                    window >= 0 && sink_tokens >= 0;
+                    block <= 256 && (block & (block - 1)) == 0 && tn_kv_dtype_is_known(geometry->dtype) && window >= 0 && sink_tokens >= 0;
     if (!is_valid) {
         TN_NETWORK_FAIL(network, TN_INVALID_ARGUMENT,
                         "cannot add state '%s': layers %" PRId64 ", heads %" PRId64 ", head sizes %" PRId64 " and %" PRId64
-                        " must be positive, tokens_per_block %" PRId64 " a power of two from 16 to 256, the type float16 or float32",
+                        " must be positive, tokens_per_block %" PRId64 " a power of two from 16 to 256, the type one of " TN_KV_DTYPES,
                         name, geometry->num_layers, geometry->num_kv_heads, geometry->k_dim, geometry->v_dim, block);
         return NULL;
     }

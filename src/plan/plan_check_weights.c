@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "op/kv_geometry.h"
 #include "plan/plan_reader.h"
 
 enum { MIN_TOKENS_PER_BLOCK = 16, MAX_TOKENS_PER_BLOCK = 256, MAX_STATES = 1024, WEIGHT_ALIGNMENT = 64 };
@@ -19,8 +20,8 @@ static tn_status check_kv(const tn_plan_reader *reader, uint32_t index) {
     const tn_plan_state *state = &reader->view->states[index];
     const char *dtype = tn_plan_find_string(reader, state->dtype);
     tn_dtype type = dtype != NULL ? tn_dtype_find(dtype) : TN_DTYPE_NONE;
-    if (type != TN_FLOAT16 && type != TN_FLOAT32)
-        return tn_plan_fail_record(reader, TN_SECTION_STATES, index, "a cache of '%s', only float16 and float32 are known",
+    if (!tn_kv_dtype_is_known(type))
+        return tn_plan_fail_record(reader, TN_SECTION_STATES, index, "a cache of '%s', only " TN_KV_DTYPES " are known",
                                    dtype != NULL ? dtype : "");
     int64_t tokens = state->tokens_per_block;
     if (tokens < MIN_TOKENS_PER_BLOCK || tokens > MAX_TOKENS_PER_BLOCK || (tokens & (tokens - 1)) != 0)

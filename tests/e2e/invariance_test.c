@@ -111,6 +111,12 @@ static void on_cpu_nor_with_half_precision_weights_and_cache(void **state) {
     check("llama-gqa", "cpu", TN_BFLOAT16, TN_FLOAT16);
 }
 
+static void on_cpu_nor_with_any_type_of_cache(void **state) {
+    (void)state;
+    static const tn_dtype types[] = {TN_BFLOAT16, TN_INT16, TN_INT8, TN_FLOAT8_E4M3FN};
+    for (int i = 0; i < 4; i++) check("llama-gqa", "cpu", TN_DTYPE_NONE, types[i]);
+}
+
 static void on_ref_no_answer_depends_on_batch_chunks_or_cache(void **state) {
     (void)state;
     check("llama-gqa", "ref", TN_DTYPE_NONE, TN_DTYPE_NONE);
@@ -158,6 +164,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(on_cpu_no_answer_depends_on_batch_chunks_cache_or_threads),
         cmocka_unit_test(on_cpu_nor_with_half_precision_weights_and_cache),
+        cmocka_unit_test(on_cpu_nor_with_any_type_of_cache),
         cmocka_unit_test(on_ref_no_answer_depends_on_batch_chunks_or_cache),
         cmocka_unit_test(on_the_asynchronous_device_depth_two_equals_depth_one),
     };

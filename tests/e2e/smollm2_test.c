@@ -25,13 +25,14 @@
 enum { NUM_KL_POSITIONS = 1100, MAX_IDS = 2048 };
 
 static char model_path[4096];
-static tn_test_decoder float32_path, default_path, int8_path;
+static tn_test_decoder float32_path, default_path, int8_path, int16_cache_path;
 static tn_json *expected;
 
-static void open_path(tn_test_decoder *decoder, tn_activation_precision activations, int num_threads) {
+static void open_path(tn_test_decoder *decoder, tn_activation_precision activations, tn_dtype cache_dtype, int num_threads) {
     tn_model_options model;
     tn_model_options_init(&model);
     model.activations = activations;
+    model.cache_dtype = cache_dtype;
     model.max_seq_len = 2048;
     tn_device_options device;
     tn_device_options_init(&device);
@@ -43,9 +44,10 @@ static void open_path(tn_test_decoder *decoder, tn_activation_precision activati
 static int open_all(void **state) {
     (void)state;
     assert_int_equal(tn_json_load(TN_TEST_DATA "/smollm2/expected.json", NULL, NULL, NULL, &expected), TN_OK);
-    open_path(&float32_path, TN_ACTIVATIONS_FLOAT32, 2);
-    open_path(&default_path, TN_ACTIVATIONS_AUTO, 2);
-    open_path(&int8_path, TN_ACTIVATIONS_INT8, 2);
+    open_path(&float32_path, TN_ACTIVATIONS_FLOAT32, TN_DTYPE_NONE, 2);
+    open_path(&default_path, TN_ACTIVATIONS_AUTO, TN_DTYPE_NONE, 2);
+    open_path(&int8_path, TN_ACTIVATIONS_INT8, TN_DTYPE_NONE, 2);
+    open_path(&int16_cache_path, TN_ACTIVATIONS_AUTO, TN_INT16, 2);
     return 0;
 }
 
@@ -54,6 +56,7 @@ static int close_all(void **state) {
     tn_test_decoder_close(&float32_path);
     tn_test_decoder_close(&default_path);
     tn_test_decoder_close(&int8_path);
+    tn_test_decoder_close(&int16_cache_path);
     tn_json_destroy(expected);
     return 0;
 }
@@ -116,6 +119,11 @@ static void float32_path_gives_every_expected_token(void **state) {
 static void default_path_gives_the_tokens_of_float32_up_to_a_margin_of_a_hundredth(void **state) {
     (void)state;
     check_cases(&default_path, 0.01, 3e-3);
+}
+
+static void a_cache_of_int16_gives_the_same_tokens(void **state) {
+    (void)state;
+    check_cases(&int16_cache_path, 0.01, 3e-3);
 }
 
 static void prompts_get_the_ids_that_the_model_was_trained_with(void **state) {
@@ -211,9 +219,14 @@ static void default_path_and_int8_stay_near_float32(void **state) {
     near = context_logits(&int8_path, ids, count);
     double int8_kl = mean_kl(tn_response_context_logits(exact), tn_response_context_logits(near), count, info.vocab_size);
     tn_response_destroy(near);
+    near = context_logits(&int16_cache_path, ids, count);
+    double int16_cache_kl = mean_kl(tn_response_context_logits(exact), tn_response_context_logits(near), count, info.vocab_size);
+    tn_response_destroy(near);
     tn_response_destroy(exact);
-    print_message("mean KL from float32 over %zu positions: default %.3g, int8 %.3g\n", count, default_kl, int8_kl);
+    print_message("mean KL from float32 over %zu positions: default %.3g, with a cache of int16 %.3g, int8 %.3g\n", count, default_kl,
+                  int16_cache_kl, int8_kl);
     assert_true(default_kl <= 1e-5);
+    assert_true(int16_cache_kl <= 1e-5);
     assert_true(int8_kl <= 5e-3);
 }
 
@@ -287,7 +300,7 @@ static void a_request_has_the_same_bits_alone_batched_chunked_reused_and_on_one_
     }
 
     tn_test_decoder one_thread;
-    open_path(&one_thread, TN_ACTIVATIONS_AUTO, 1);
+    open_path(&one_thread, TN_ACTIVATIONS_AUTO, TN_DTYPE_NONE, 1);
     response = tn_test_answer(&one_thread, &request);
     check_probe(response, alone, vocab_size);
     tn_response_destroy(response);
@@ -304,6 +317,7 @@ int main(void) {
         cmocka_unit_test(prompts_get_the_ids_that_the_model_was_trained_with),
         cmocka_unit_test(float32_path_gives_every_expected_token),
         cmocka_unit_test(default_path_gives_the_tokens_of_float32_up_to_a_margin_of_a_hundredth),
+        cmocka_unit_test(a_cache_of_int16_gives_the_same_tokens),
         cmocka_unit_test(default_path_and_int8_stay_near_float32),
         cmocka_unit_test(a_request_has_the_same_bits_alone_batched_chunked_reused_and_on_one_thread),
     };

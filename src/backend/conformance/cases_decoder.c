@@ -309,12 +309,14 @@ static void add_groups(tn_case_list *list) {
 }
 
 static void add_caches(tn_case_list *list) {
-    static const tn_dtype stored[] = {TN_FLOAT32, TN_FLOAT16}, outputs[] = {TN_FLOAT32, TN_Q15_32, TN_Q8_32};
+    static const tn_dtype stored[] = {TN_FLOAT32, TN_FLOAT16, TN_BFLOAT16, TN_INT16, TN_INT8, TN_FLOAT8_E4M3FN};
+    static const tn_dtype outputs[] = {TN_FLOAT32, TN_Q15_32, TN_Q8_32};
     static const struct { int64_t page, k, v; } shapes[] = {{32, 64, 64}, {16, 20, 36}};
-    for (size_t d = 0; d < 2; d++)
+    for (size_t d = 0; d < sizeof stored / sizeof *stored; d++)
         for (size_t shape = 0; shape < 2; shape++) {
+            bool has_all = d < 2; /* the others share all but their elements with these */
             for (int variant = 0; variant < NUM_ATTENTIONS; variant++)
-                for (size_t y = 0; y < (shape == 0 ? 3 : 1); y++) {
+                for (size_t y = 0; y < (shape == 0 && has_all ? 3 : 1); y++) {
                     tn_case *added = tn_cases_add(list, TN_OP_ATTENTION, make_attention, "%s %s page %lld heads %lldx%lld -> %s",
                                                   attention_names[variant], tn_dtype_name(stored[d]), (long long)shapes[shape].page,
                                                   (long long)shapes[shape].k, (long long)shapes[shape].v, tn_dtype_name(outputs[y]));
@@ -323,7 +325,7 @@ static void add_caches(tn_case_list *list) {
                     added->encoding = tn_encoding_plain(stored[d]);
                     added->rows = NUM_SEQUENCES, added->has_windows = true, added->y = outputs[y];
                 }
-            for (int variant = 0; variant < 16; variant++)
+            for (int variant = 0; variant < 16; variant += has_all ? 1 : QKV_TABLE | QKV_K_NORM)
                 for (int reads_back = 0; reads_back < 2; reads_back++) {
                     tn_case *added = tn_cases_add(list, reads_back ? TN_OP_ATTENTION : TN_OP_QKV_CACHE, make_qkv_cache,
                                                   "%s%s%s%s%s %s page %lld", reads_back ? "after qkv_cache" : "",
@@ -334,8 +336,8 @@ static void add_caches(tn_case_list *list) {
                     added->n = shapes[shape].v;
                     added->encoding = tn_encoding_plain(stored[d]);
                     added->rows = NUM_SEQUENCES, added->has_windows = true;
-                    added->tolerance_factor = 4.0; /* a key that rounds to the other float16 moves its score */
-                    if (stored[d] == TN_FLOAT16 && reads_back) added->tolerance_factor = 200.0;
+                    added->tolerance_factor = 4.0; /* a key that rounds to the other float16 or level moves its score */
+                    if (stored[d] != TN_FLOAT32 && stored[d] != TN_INT16 && reads_back) added->tolerance_factor = 200.0;
                 }
         }
 }

@@ -24,6 +24,7 @@ typedef struct setting {
     double soft_cap;
     bool with_sinks, with_slopes;
     tn_dtype cache_dtype;
+    double tolerance; /* 0: float32's */
     int threads;
     const char *isa;
 } setting;
@@ -107,7 +108,11 @@ static const setting settings[] = {
     {.block = 16, .window = 37, .cache_dtype = TN_FLOAT32},
     {.block = 64, .window = 300, .sink_tokens = 5, .with_slopes = true, .cache_dtype = TN_FLOAT32},
     {.block = 32, .soft_cap = 3.0, .with_sinks = true, .cache_dtype = TN_FLOAT32},
-    {.block = 32, .with_sinks = true, .cache_dtype = TN_FLOAT16},
+    {.block = 32, .with_sinks = true, .cache_dtype = TN_FLOAT16, .tolerance = 2e-3},
+    {.block = 16, .window = 37, .sink_tokens = 5, .cache_dtype = TN_INT16, .tolerance = 2e-4},
+    {.block = 32, .with_slopes = true, .cache_dtype = TN_INT8, .tolerance = 3e-2},
+    {.block = 32, .soft_cap = 3.0, .cache_dtype = TN_FLOAT8_E4M3FN, .tolerance = 0.2},
+    {.block = 64, .cache_dtype = TN_BFLOAT16, .tolerance = 2e-2},
 };
 enum { NUM_SETTINGS = sizeof settings / sizeof settings[0] };
 static float first_out[LENGTH * HEADS * DIM], second_out[LENGTH * HEADS * DIM];
@@ -115,7 +120,7 @@ static float first_out[LENGTH * HEADS * DIM], second_out[LENGTH * HEADS * DIM];
 static void attention_agrees_with_double(void **state) {
     (void)state;
     for (int i = 0; i < NUM_SETTINGS; i++) {
-        double expected[DIM], tolerance = settings[i].cache_dtype == TN_FLOAT16 ? 2e-3 : 2e-6;
+        double expected[DIM], tolerance = settings[i].tolerance > 0 ? settings[i].tolerance : 2e-6;
         run(&settings[i], LENGTH, first_out);
         for (int64_t token = 0; token < LENGTH; token += 13)
             for (int head = 0; head < HEADS; head++) {

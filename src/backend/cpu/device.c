@@ -237,6 +237,11 @@ static tn_status copy_blocks(tn_stream *stream, const tn_kv_geometry *geometry, 
             int64_t offset = head * layout.head_bytes;
             memmove(dst + offset, src + offset, key_bytes);
             memmove(dst + offset + layout.v_offset, src + offset + layout.v_offset, value_bytes);
+            if (layout.scales == 0) continue;
+            for (int is_value = 0; is_value < 2; is_value++) {
+                int64_t scales = offset + tn_cpu_kv_scale(&layout, is_value != 0, 0);
+                memmove(dst + scales, src + scales, (size_t)c->num_tokens * sizeof(float));
+            }
         }
     }
     return TN_OK;

@@ -121,7 +121,9 @@ static size_t kv_block_bytes(const tn_device *device, const tn_kv_geometry *geom
     (void)device;
     size_t element = tn_dtype_get_info(geometry->dtype)->bits / 8u;
     int64_t per_layer = geometry->num_kv_heads * geometry->tokens_per_block * (geometry->k_dim + geometry->v_dim);
-    return ((size_t)(per_layer * geometry->num_layers) * element + 63u) & ~(size_t)63u;
+    size_t scales =
+        tn_kv_levels(geometry->dtype) > 0 ? (size_t)(2 * geometry->num_kv_heads * geometry->tokens_per_block) * sizeof(float) : 0;
+    return (((size_t)per_layer * element + scales) * (size_t)geometry->num_layers + 63u) & ~(size_t)63u;
 }
 
 static tn_status copy_blocks(tn_stream *stream, const tn_kv_geometry *geometry, void *state, const tn_block_copy *copies, size_t num_copies,

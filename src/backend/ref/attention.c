@@ -30,11 +30,11 @@ static bool is_visible(const tn_attention_params *params, int64_t query, int64_t
     return params->window <= 0 || key > query - params->window || key < params->sink_tokens;
 }
 
-static double score(const head_call *c, const char *key, int64_t head, int64_t query_index, int64_t key_index) {
+static double score(const head_call *c, const char *key, double scale, int64_t head, int64_t query_index, int64_t key_index) {
     const tn_attention_params *params = c->params;
     double sum = 0.0;
     for (int64_t i = 0; i < params->k_dim; i++) sum += c->query[i] * tn_dtype_load(c->geometry.dtype, key, i);
-    sum *= params->scale;
+    sum *= scale * params->scale;
     if (params->soft_cap > 0.0) sum = params->soft_cap * tanh(sum / params->soft_cap);
     if (!c->slopes.absent) sum += tn_ref_load(&c->slopes, head) * (double)(key_index - query_index);
     return sum;
@@ -50,8 +50,10 @@ static void attend(const head_call *c, int64_t token, int64_t head, int64_t sequ
         int64_t block = tn_ref_find_block(&c->tokens, sequence, j, g->tokens_per_block);
         c->scores[j] = -INFINITY;
         if (block < 0 || !is_visible(c->params, index, j)) continue;
-        size_t offset = tn_ref_kv_offset(g, block, c->params->layer, false, kv_head, j % g->tokens_per_block);
-        c->scores[j] = score(c, (const char *)c->cache.data + offset, head, index, j);
+        int64_t token_of_block = j % g->tokens_per_block;
+        size_t offset = tn_ref_kv_offset(g, block, c->params->layer, false, kv_head, token_of_block);
+        double scale = tn_ref_kv_scale(g, c->cache.data, block, c->params->layer, false, kv_head, token_of_block);
+        c->scores[j] = score(c, (const char *)c->cache.data + offset, scale, head, index, j);
         largest = isnan(largest) || largest > c->scores[j] ? largest : c->scores[j];
     }
     if (!c->sinks.absent) sum = exp(tn_ref_load(&c->sinks, head) - largest);
@@ -63,6 +65,7 @@ static void attend(const head_call *c, int64_t token, int64_t head, int64_t sequ
         const char *value =
             (const char *)c->cache.data + tn_ref_kv_offset(g, block, c->params->layer, true, kv_head, j % g->tokens_per_block);
         sum += weight;
+        weight *= tn_ref_kv_scale(g, c->cache.data, block, c->params->layer, true, kv_head, j % g->tokens_per_block);
         for (int64_t i = 0; i < g->v_dim; i++) result[i] += weight * tn_dtype_load(g->dtype, value, i);
     }
     for (int64_t i = 0; i < g->v_dim && sum != 0.0; i++) result[i] /= sum;

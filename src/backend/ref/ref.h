@@ -71,10 +71,14 @@ double tn_ref_activation(tn_activation_type type, double x);
 void tn_ref_finish_columns(const tn_ref_call *call, int64_t row, int64_t group, int64_t begin, int64_t count, double *values);
 bool tn_ref_is_gated(const tn_problem *problem);
 
-/* The paged cache as ref keeps it. Block: for each layer K [kv_heads][tokens][k_dim] then V [kv_heads][tokens][v_dim]. */
+/* The paged cache as ref keeps it. Block: for each layer K [kv_heads][tokens][k_dim], V [kv_heads][tokens][v_dim], then of scaled
+ * types (op/kv_geometry.h) the scales of K and of V [kv_heads][tokens]. */
 size_t tn_ref_kv_block_bytes(const tn_kv_geometry *geometry);
 /* Byte offset in the state of the first element of one token's key or value. */
 size_t tn_ref_kv_offset(const tn_kv_geometry *geometry, int64_t block, int64_t layer, bool is_value, int64_t head, int64_t token);
+/* Of one token's key or value: what its levels are multiplied by; 1 where the type is not scaled. */
+double tn_ref_kv_scale(const tn_kv_geometry *geometry, const void *state, int64_t block, int64_t layer, bool is_value, int64_t head,
+                       int64_t token);
 void tn_ref_kv_copy_blocks(const tn_kv_geometry *geometry, void *state, const tn_block_copy *copies, size_t num_copies);
 
 /* Where each token of a step stands: its sequence, and its index there; −1 for tokens after the last sequence. */
@@ -197,6 +201,7 @@ tn_status tn_ref_dynamic_quantize(const tn_ref_call *call);
 
 size_t tn_ref_attention_workspace(const tn_problem *problem, const int64_t *symbols);
 size_t tn_ref_qkv_cache_workspace(const tn_problem *problem, const int64_t *symbols);
+size_t tn_ref_kv_cache_update_workspace(const tn_problem *problem, const int64_t *symbols);
 size_t tn_ref_rotary_workspace(const tn_problem *problem, const int64_t *symbols);
 size_t tn_ref_route_workspace(const tn_problem *problem, const int64_t *symbols);
 size_t tn_ref_combine_workspace(const tn_problem *problem, const int64_t *symbols);

@@ -7,6 +7,7 @@
  *          maximum moves once a group; weights e^(score − maximum); their sum in sixteen lanes, the fixed tree at the chunk's
  *          end; y = fma(weight, v, y), positions ascending. Chunks are merged ascending. The numerics f32_chunked_softmax:
  *          the same for prefill, decode and split work, any tile, any thread
+ * Scaled   caches: a score is (Σ_d level·q) · the key's scale, a weight is multiplied by the value's scale before the value's levels
  * Masked   positions are given the weight 0 and their values are not read: what a block held before cannot reach a result
  * Method   A tile is some tokens × the query heads of one key/value head (or one of them): scores of all rows against 64
  *          positions, softmax of each row, then values; keys and values are widened to float32 once a tile. With few tokens a

@@ -6,6 +6,7 @@
 #ifndef TN_BACKEND_CPU_ATTENTION_CHUNK_H_
 #define TN_BACKEND_CPU_ATTENTION_CHUNK_H_
 
+#include "backend/cpu/kernels/kv_element.h"
 #include "backend/cpu/kernels/quantize.h"
 #include "backend/cpu/kernels/sequence.h"
 #include "backend/cpu/kernels/vector_math.h"
@@ -26,7 +27,7 @@ typedef struct attention_work {
     const float *q, *sinks, *slopes;
     const int32_t *query_start, *kv_length, *block_table;
     int64_t num_tokens, num_seqs, max_blocks, heads_per_group;
-    bool half;
+    tn_dtype dtype; /* of the cache */
     char *out;
     size_t out_row_bytes;
     tn_dtype out_dtype;
@@ -50,7 +51,7 @@ V_INLINE attention_work attention_work_make(const tn_bound_step *step) {
     work.num_seqs = tn_operand_dim(&problem->operands[3], 0, step->symbols);
     work.max_blocks = tn_operand_dim(&problem->operands[4], 1, step->symbols);
     work.heads_per_group = params->num_heads / params->num_kv_heads;
-    work.half = params->cache_dtype == TN_FLOAT16;
+    work.dtype = params->cache_dtype;
     work.out = step->buffers[problem->num_inputs];
     work.out_dtype = problem->operands[problem->num_inputs].dtype;
     int64_t columns = params->num_heads * params->v_dim;
@@ -89,14 +90,25 @@ V_INLINE const char *head_block(const attention_work *work, const attention_tile
     return work->cache + block * work->layout.block_bytes + tile->kv_head * work->layout.head_bytes;
 }
 
-/* Sixteen rows of `columns` elements as float32: in place if whole vectors of a row can be read there, else in `widened`. */
+/* Sixteen rows of `columns` elements as float32, levels of scaled types as they are: in place if whole vectors of a row can be
+ * read there, else in `widened`. */
 V_INLINE const float *as_floats(const attention_work *work, const char *data, int64_t columns, float *widened) {
     int64_t count = TN_KV_GROUP * columns;
-    if (!work->half && columns % LANES == 0) return (const float *)(const void *)data;
-    if (!work->half) return memcpy(widened, data, (size_t)count * sizeof(float));
-    const uint16_t *halves = (const uint16_t *)(const void *)data;
-    for (int64_t i = 0; i < count; i += LANES) v_store(widened + i, v_load_f16(halves + i));
-    return widened;
+    switch (work->dtype) {
+#define WIDEN(dtype)                                                                                     \
+    case dtype:                                                                                          \
+        for (int64_t i = 0; i < count; i += LANES) v_store(widened + i, v_load_element(dtype, data, i)); \
+        return widened;
+        WIDEN(TN_FLOAT16)
+        WIDEN(TN_BFLOAT16)
+        WIDEN(TN_INT16)
+        WIDEN(TN_INT8)
+        WIDEN(TN_FLOAT8_E4M3FN)
+#undef WIDEN
+    default:
+        if (columns % LANES == 0) return (const float *)(const void *)data;
+        return memcpy(widened, data, (size_t)count * sizeof(float));
+    }
 }
 
 V_INLINE bool row_sees(const attention_work *work, const attention_row *row, int64_t group) {
@@ -141,6 +153,12 @@ V_INLINE void score_rows(const int num_rows, const float *keys, attention_row *r
     V_UNROLL for (int r = 0; r < num_rows; r++) v_store(scores[r] + column, sums[r]);
 }
 
+/* What the levels of a group's keys or values are multiplied by. */
+V_INLINE vf load_scales(const attention_work *work, const char *block, bool is_value, int64_t group) {
+    const char *scales = block + tn_cpu_kv_scale(&work->layout, is_value, group % work->layout.tokens_per_block);
+    return v_load((const float *)(const void *)scales);
+}
+
 /* Raw scores of all rows against one group of positions, into column `column` of the piece. */
 V_INLINE void score_group(const attention_work *work, attention_tile *tile, int64_t group, int64_t column) {
     const char *block = head_block(work, tile, group);
@@ -157,6 +175,9 @@ V_INLINE void score_group(const attention_work *work, attention_tile *tile, int6
     for (; r + 3 <= tile->num_rows; r += 3) score_rows(3, keys, tile->rows + r, work->layout.k_dim, tile->scores + r, column);
 #endif
     for (; r < tile->num_rows; r++) score_rows(1, keys, tile->rows + r, work->layout.k_dim, tile->scores + r, column);
+    if (work->layout.scales == 0) return;
+    vf scales = load_scales(work, block, false, group);
+    for (r = 0; r < tile->num_rows; r++) v_store(tile->scores[r] + column, v_mul(v_load(tile->scores[r] + column), scales));
 }
 
 /* Scores of a row's piece become weights; a group's correction is what all weights before it are multiplied by. */
@@ -227,6 +248,8 @@ V_INLINE void value_group(const attention_work *work, attention_tile *tile, int6
     int64_t v_dim = work->layout.v_dim, index = column / TN_KV_GROUP;
     const char *stored = block + tn_cpu_kv_value(&work->layout, group % work->layout.tokens_per_block);
     const float *values = as_floats(work, stored, v_dim, tile->widened);
+    bool scaled = work->layout.scales != 0;
+    vf scales = scaled ? load_scales(work, block, true, group) : v_zero();
     float weights[4][PIECE];
     for (int r = 0; r < tile->num_rows;) {
         int64_t first, end, next_first, next_end;
@@ -243,7 +266,8 @@ V_INLINE void value_group(const attention_work *work, attention_tile *tile, int6
             float *out = tile->chunk_values[r + i];
             if (correction != 1.0f)
                 for (int64_t d = 0; d < v_dim; d += LANES) v_store(out + d, v_mul(v_load(out + d), v_set1(correction)));
-            v_store(weights[i], v_load(tile->scores[r + i] + column));
+            vf these = v_load(tile->scores[r + i] + column);
+            v_store(weights[i], scaled ? v_mul(these, scales) : these);
         }
         if (sees) {
             float(*out)[MAX_HEAD_DIM] = tile->chunk_values + r;

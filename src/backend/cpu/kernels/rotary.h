@@ -9,6 +9,7 @@
 #ifndef TN_BACKEND_CPU_ROTARY_H_
 #define TN_BACKEND_CPU_ROTARY_H_
 
+#include "backend/cpu/kernels/kv_element.h"
 #include "backend/cpu/kernels/norm.h"
 #include "backend/cpu/kernels/sequence.h"
 #include "backend/cpu/kv_layout.h"
@@ -54,13 +55,13 @@ typedef struct cache_target {
     char *cache; /* at this layer */
     const int32_t *query_start, *kv_length, *block_table;
     int64_t num_seqs, max_blocks;
-    bool half;
+    tn_dtype dtype;
 } cache_target;
 
 /* `first` is the index of the cache among the operands; query_start, kv_length and block_table follow it. */
 V_INLINE cache_target cache_target_make(const tn_bound_step *step, const tn_kv_geometry *geometry, int64_t layer, uint32_t first) {
     const tn_operand *operands = step->problem->operands;
-    cache_target target = {.layout = tn_cpu_kv_layout_make(geometry), .half = geometry->dtype == TN_FLOAT16};
+    cache_target target = {.layout = tn_cpu_kv_layout_make(geometry), .dtype = geometry->dtype};
     target.cache = (char *)step->buffers[first] + layer * target.layout.layer_bytes;
     target.query_start = step->buffers[first + 1];
     target.kv_length = step->buffers[first + 2];
@@ -81,34 +82,57 @@ V_INLINE char *token_block(const cache_target *target, int64_t token, int64_t *o
     return block < 0 ? NULL : target->cache + block * target->layout.block_bytes;
 }
 
+/* What a head's values are multiplied by before they are stored; the scale itself is stored here. */
+V_INLINE float write_scale(const cache_target *target, char *head, bool is_value, int64_t slot, const float *x, int64_t dim) {
+    if (target->layout.scales == 0) return 1.0f;
+    tn_kv_scale scale = tn_kv_scale_of(target->dtype, head_largest(x, dim));
+    memcpy(head + tn_cpu_kv_scale(&target->layout, is_value, slot), &scale.scale, sizeof scale.scale);
+    return scale.inverse;
+}
+
+/* Sixteen values of a head as elements; inverse 0: zeros, whatever they are. */
+V_INLINE void narrow_values(const cache_target *target, const float *x, int64_t left, float inverse, char *out) {
+    vf values = v_load_upto(x, left);
+    if (target->layout.scales != 0) values = inverse == 0.0f ? v_zero() : v_mul(values, v_set1(inverse));
+    v_store_element(target->dtype, out, values);
+}
+
 /* One head's key: a column of its group of 16 tokens. */
 V_INLINE void write_key(const cache_target *target, char *head, int64_t slot, const float *k) {
     char *group = head + tn_cpu_kv_key_group(&target->layout, slot);
-    int64_t lane = slot % TN_KV_GROUP, dim = target->layout.k_dim;
-    if (!target->half) {
+    int64_t lane = slot % TN_KV_GROUP, dim = target->layout.k_dim, bytes = target->layout.element_bytes;
+    if (target->dtype == TN_FLOAT32) {
         float *out = (float *)(void *)group + lane;
         for (int64_t d = 0; d < dim; d++) out[d * TN_KV_GROUP] = k[d];
         return;
     }
-    uint16_t *out = (uint16_t *)(void *)group + lane, narrow[LANES];
+    float inverse = write_scale(target, head, false, slot, k, dim);
+    _Alignas(4) char narrow[4 * LANES];
     for (int64_t d = 0; d < dim; d += LANES) {
-        v_store_f16(narrow, v_load_upto(k + d, dim - d));
-        for (int64_t i = 0; i < LANES && d + i < dim; i++) out[(d + i) * TN_KV_GROUP] = narrow[i];
+        int64_t count = dim - d < LANES ? dim - d : LANES;
+        narrow_values(target, k + d, dim - d, inverse, narrow);
+        if (bytes == 1) {
+            for (int64_t i = 0; i < count; i++) group[(d + i) * TN_KV_GROUP + lane] = narrow[i];
+        } else {
+            uint16_t *out = (uint16_t *)(void *)group + lane;
+            for (int64_t i = 0; i < count; i++) memcpy(out + (d + i) * TN_KV_GROUP, narrow + 2 * i, 2);
+        }
     }
 }
 
 V_INLINE void write_value(const cache_target *target, char *head, int64_t slot, const float *v) {
     char *row = head + tn_cpu_kv_value(&target->layout, slot);
-    int64_t dim = target->layout.v_dim;
-    if (!target->half) {
+    int64_t dim = target->layout.v_dim, bytes = target->layout.element_bytes;
+    if (target->dtype == TN_FLOAT32) {
         memcpy(row, v, (size_t)dim * sizeof(float));
         return;
     }
-    uint16_t narrow[LANES];
+    float inverse = write_scale(target, head, true, slot, v, dim);
+    _Alignas(4) char narrow[4 * LANES];
     for (int64_t d = 0; d < dim; d += LANES) {
         int64_t count = dim - d < LANES ? dim - d : LANES;
-        v_store_f16(narrow, v_load_upto(v + d, count));
-        memcpy((uint16_t *)(void *)row + d, narrow, (size_t)count * sizeof(uint16_t));
+        narrow_values(target, v + d, dim - d, inverse, narrow);
+        memcpy(row + d * bytes, narrow, (size_t)(count * bytes));
     }
 }
 

@@ -140,6 +140,19 @@ V_INLINE void vi_store_i8(int8_t *p, vi a) {
     vi_store(wide, a);
     for (int i = 0; i < LANES; i++) p[i] = (int8_t)wide[i];
 }
+V_INLINE vi vi_load_i8(const int8_t *p) {
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return V_BOTH(vi, _mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)));
+}
+V_INLINE vi vi_load_i16(const int16_t *p) {
+    return V_BOTH(vi, _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)),
+                  _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(const void *)(p + 8))));
+}
+V_INLINE void vi_store_i16(int16_t *p, vi a) {
+    int32_t wide[LANES];
+    vi_store(wide, a);
+    for (int i = 0; i < LANES; i++) p[i] = (int16_t)wide[i];
+}
 V_INLINE vb vb_load(const uint8_t *p) {
     return vi_load((const int32_t *)(const void *)p);
 }

@@ -124,6 +124,15 @@ V_INLINE void v_store_f16(uint16_t *p, vf a) {
 V_INLINE void vi_store_i8(int8_t *p, vi a) {
     _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(a));
 }
+V_INLINE vi vi_load_i8(const int8_t *p) {
+    return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+V_INLINE vi vi_load_i16(const int16_t *p) {
+    return _mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+V_INLINE void vi_store_i16(int16_t *p, vi a) {
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(a));
+}
 V_INLINE vb vb_load(const uint8_t *p) {
     return _mm512_loadu_si512(p);
 }

@@ -144,6 +144,15 @@ V_INLINE void v_store_f16(uint16_t *p, vf a) {
 V_INLINE void vi_store_i8(int8_t *p, vi a) {
     for (int n = 0; n < LANES; n++) p[n] = (int8_t)a.i[n];
 }
+V_INLINE vi vi_load_i8(const int8_t *p) {
+    V_EACH(vi, i, p[n]);
+}
+V_INLINE vi vi_load_i16(const int16_t *p) {
+    V_EACH(vi, i, p[n]);
+}
+V_INLINE void vi_store_i16(int16_t *p, vi a) {
+    for (int n = 0; n < LANES; n++) p[n] = (int16_t)a.i[n];
+}
 V_INLINE vb vb_load(const uint8_t *p) {
     vb result;
     memcpy(result.b, p, sizeof result.b);

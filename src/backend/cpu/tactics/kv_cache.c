@@ -18,8 +18,8 @@ static tn_status prepare_tokens(const tn_device_info *device, const tn_problem *
 }
 
 bool tn_cpu_cache_fits(const tn_problem *problem, const tn_kv_geometry *geometry, uint32_t first, char *reason, size_t reason_size) {
-    if (geometry->dtype != TN_FLOAT16 && geometry->dtype != TN_FLOAT32)
-        return tn_refuse(reason, reason_size, "a cache of float16 or float32, not %s", tn_dtype_name(geometry->dtype));
+    if (!tn_kv_dtype_is_known(geometry->dtype))
+        return tn_refuse(reason, reason_size, "a cache of " TN_KV_DTYPES ", not %s", tn_dtype_name(geometry->dtype));
     return tn_check_cache(problem, geometry, first, MAX_HEAD_DIM, reason, reason_size);
 }
 

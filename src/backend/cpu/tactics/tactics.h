@@ -55,7 +55,7 @@ extern const tn_tactic *const tn_cpu_tactics[TN_NUM_CPU_TACTICS];
 
 /* --- what the tactics share (tactics.c) ---------------------------------------------------------------------------------- */
 
-/* Heads that the kernels hold, and a cache of float16 or float32; the rest is tn_check_cache. */
+/* Heads that the kernels hold, and a cache of a known type; the rest is tn_check_cache. */
 bool tn_cpu_cache_fits(const tn_problem *problem, const tn_kv_geometry *geometry, uint32_t first, char *reason, size_t reason_size);
 
 /* One phase of tiles; the grain gives a worker at least `bytes_per_claim` bytes of work. */
