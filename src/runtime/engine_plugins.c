@@ -17,9 +17,8 @@ static tn_status make_plugin(tn_engine *engine, const tn_function *function, tn_
     }
     tn_status status = tn_plugin_restore(registry, id, bytes, size_bytes, engine->allocator, diag, &step->plugin);
     if (status != TN_NOT_FOUND || step->plugin != NULL) return status;
-    tn_where where = {.subject = name,
-                      .file = tn_plan_path(engine->plan),
-                      .hint = "give a registry that has it in tn_engine_options.plugins, or its library: --plugin LIBRARY.so"};
+    tn_where where = {
+        .subject = name, .file = tn_plan_path(engine->plan), .hint = "give a registry that has it: tn_engine_options.plugins"};
     return tn_fail_at(diag, TN_NOT_FOUND, &where, "cannot load plan: step '%s' of function '%s' needs plugin '%s', which is not registered",
                       name, function->name, id);
 }
