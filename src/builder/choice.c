@@ -251,8 +251,8 @@ static void restore_left_out(decision *d) {
         double *us = times_of(d, r);
         for (int i = 0; i < d->num_candidates; i++)
             if (!isfinite(us[i]) && least_of(d, r, (int)d->candidates[i]->numerics) < 0) {
-                double estimate = d->candidates[i]->estimate_us(&d->s->options->device->info, &d->step->problem,
-                                                                d->bucket->ranges.data[r].point_values);
+                double estimate =
+                    d->candidates[i]->estimate_us(&d->s->options->device->info, &d->step->problem, d->bucket->ranges.data[r].point_values);
                 double slowest = 0.0;
                 for (int k = 0; k < d->num_candidates; k++)
                     if (isfinite(us[k]) && us[k] > slowest) slowest = us[k];

@@ -65,12 +65,8 @@ static bool leaf_value(void *user, const tn_sym_node *node, int64_t *out_value) 
 
 tn_status tn_draft_evaluate(const tn_draft *draft, const tn_draft_function *function, uint32_t profile, tn_range_point point,
                             uint32_t bucket_symbol, int64_t bucket, int64_t *values) {
-    evaluation e = {.function = function,
-                    .profile = profile,
-                    .point = point,
-                    .bucket_symbol = bucket_symbol,
-                    .bucket = bucket,
-                    .values = values};
+    evaluation e = {
+        .function = function, .profile = profile, .point = point, .bucket_symbol = bucket_symbol, .bucket = bucket, .values = values};
     tn_status status = tn_sym_evaluate(function->symbols.data, function->symbols.count, leaf_value, &e, draft->diag, values);
     if (status != TN_OK) return status;
     for (size_t i = 0; i < function->symbols.count; i++)

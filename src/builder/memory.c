@@ -31,9 +31,8 @@ static tn_status activations_of(const tn_draft *draft, const tn_draft_function *
     int64_t *values = tn_alloc_array(draft->allocator, f->symbols.count, sizeof *values);
     tn_memory_request *requests = tn_alloc_array(draft->allocator, count, sizeof *requests);
     uint32_t *scratch = tn_alloc_array(draft->allocator, count, sizeof *scratch);
-    tn_status status = values != NULL && requests != NULL && scratch != NULL
-                           ? tn_draft_evaluate(draft, f, profile, TN_AT_MAX, 0, 0, values)
-                           : tn_fail_memory(draft->diag, "planning memory", count * 64);
+    tn_status status = values != NULL && requests != NULL && scratch != NULL ? tn_draft_evaluate(draft, f, profile, TN_AT_MAX, 0, 0, values)
+                                                                             : tn_fail_memory(draft->diag, "planning memory", count * 64);
     for (size_t i = 0; i < count && status == TN_OK; i++) {
         const tn_draft_tensor *tensor = &f->tensors.data[i];
         if (tensor->space != TN_SPACE_ACTIVATION || !tensor->is_used) continue;

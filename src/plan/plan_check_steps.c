@@ -190,8 +190,7 @@ static tn_status check_profile_variants(step_checker *checker, uint32_t local, u
         if (covered == INT64_MAX && *index + 1 < end && view->variants[*index + 1].profile == profile)
             return tn_plan_fail_record(checker->reader, TN_SECTION_VARIANTS, *index + 1, "a range behind the last number");
     }
-    if (bucket_symbol == 0 && *index - first > 1)
-        return FAIL_STEP(checker, local, "it has ranges, but no symbol to choose one by");
+    if (bucket_symbol == 0 && *index - first > 1) return FAIL_STEP(checker, local, "it has ranges, but no symbol to choose one by");
     if (has_range && covered < max)
         return FAIL_STEP(checker, local, "its variants for profile %" PRIu32 " end at %" PRId64 ", the profile allows %" PRId64, profile,
                          covered, max);
