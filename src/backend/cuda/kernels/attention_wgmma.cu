@@ -8,7 +8,6 @@
  * memory; weights stay in registers, where the scores' places are those that the second product reads; results += weights · values,
  * the values turned by the product. The two take turns: scores of a tile and results of the one before are one batch of products, and
  * while one warpgroup makes weights of its scores, the other multiplies.
- * Measured on an H100, 8B shape: without turns, with 4 slots and a look-up for each copy 236 TFLOP/s at 8,192 tokens.
  * Tried: to wait for the results behind the next tile's scores; the compiler then waits after each single product (C7515).
  *
  * Shared memory: rows of 128 bytes, 64 values; 16-byte piece c of row r stands at c ^ (r % 8). Queries [group of 64 rows][64 values],
