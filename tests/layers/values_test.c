@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * values_test.c: every case of tests/golden/layers, defined, built and run through the public interface: on ref with fixed shapes,
- * on ref with dimensions known at run time, on ref's asynchronous device, and on cpu with layers it lacks on the host.
+ * on ref with dimensions known at run time, on ref's asynchronous device, and on cpu, where nothing may fall back to the host.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -475,7 +475,6 @@ static void run_case(run *r, const tn_json_value *c, tn_device *device) {
     assert_int_equal(tn_builder_create(&builder_options, &builder), TN_OK);
     assert_int_equal(tn_builder_config_create(builder, &config), TN_OK);
     tn_builder_config_set_optimization_level(config, 0);
-    tn_builder_config_set_host_fallback(config, true);
     r->layer = string_of(c, "layer", "");
     r->params = tn_json_find(c, "params");
     add_inputs(r, c, config);

@@ -198,11 +198,14 @@ static void add_shapes(tn_case_list *list, tn_dtype activations, const tn_encodi
         add_linear(list, activations, encoding, 0, false, 5, 100, 576);
         add_linear(list, activations, encoding, BIAS_GATED_SILU, false, 8, 96, 1088);
         add_linear(list, activations, encoding, 0, false, 3, 9000, 512);
+        list->data[list->count - 1].is_for_accelerators = true;
     }
     if (encoding->kind == TN_ENCODING_PLAIN) add_linear(list, activations, encoding, 0, true, 22, 24, 20);
     add_linear(list, activations, encoding, 0, true, 2, 64, 64);
-    add_linear(list, activations, encoding, 0, false, 2, 20000, 64);  /* more rows of the weight than a device has threads */
+    add_linear(list, activations, encoding, 0, false, 2, 20000, 64); /* more rows of the weight than a device has threads */
+    list->data[list->count - 1].is_for_accelerators = true;
     add_linear(list, activations, encoding, 0, false, 130, 8500, 32); /* more tiles than a device has multiprocessors */
+    list->data[list->count - 1].is_for_accelerators = true;
 }
 
 void tn_cases_add_matmul(tn_case_list *list) {

@@ -26,6 +26,7 @@ typedef struct tn_case tn_case;
 typedef struct tn_case_build {
     const tn_case *from;
     tn_arena *arena;
+    bool shapes_only;            /* no values are made: every buffer is NULL */
     int64_t first_row, num_rows; /* the rows (or, by sequences, the sequences) to build */
     int num_problems;
     struct {
@@ -57,8 +58,9 @@ struct tn_case {
     bool has_special_values; /* zeros, denormals, large values among the inputs */
     tn_epilogue epilogues[TN_CASE_MAX_EPILOGUES];
     uint32_t num_epilogues;
-    double tolerance_factor; /* 0 = 1 */
-    double rounded_factor;   /* the same, where operands are rounded to bfloat16; 0 = 1 */
+    double tolerance_factor;  /* 0 = 1 */
+    double rounded_factor;    /* the same, where operands are rounded to bfloat16; 0 = 1 */
+    bool is_for_accelerators; /* so large that it tells something only where thousands of threads run; left out on the host */
 };
 
 typedef struct tn_case_list {
@@ -72,6 +74,7 @@ void tn_cases_add_matmul(tn_case_list *list);
 void tn_cases_add_decoder(tn_case_list *list);
 void tn_cases_add_tensors(tn_case_list *list);
 void tn_cases_add_layers(tn_case_list *list);
+void tn_cases_add_forms(tn_case_list *list);
 tn_case *tn_cases_add(tn_case_list *list, tn_op_kind op, tn_case_function make, const char *format, ...) TN_PRINTF(4, 5);
 
 /* --- for builders ---------------------------------------------------------------------------------------------------------- */

@@ -89,7 +89,8 @@ bool tn_case_differs(const tn_problem *problem, uint32_t output, const int64_t *
                            output - problem->num_inputs, (long long)row, (long long)i, have, want, tolerance);
             return true;
         }
-        if (is_exact) {
+        unsigned bits = tn_dtype_get_info(operand->dtype)->bits;
+        if (is_exact && (bits == 0 || bits >= 8)) { /* below a byte: the row's padding */
             (void)snprintf(message, message_size, "output %u row %lld has other bits than ref's", output - problem->num_inputs,
                            (long long)row);
             return true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * kernels.h: the tile functions of the cpu backend, one for each operation and instruction set level. Their sources are the
- * headers beside this file, compiled once a level by kernels_<level>.c and matmul_<level>.c with that level's compiler flags.
+ * headers beside this file, compiled once a level by kernels_<level>.c, layers_<level>.c and matmul_<level>.c with that level's compiler flags.
  */
 #ifndef TN_BACKEND_CPU_KERNELS_H_
 #define TN_BACKEND_CPU_KERNELS_H_
@@ -20,13 +20,23 @@
     X(qkv_cache)          \
     X(attention)          \
     X(attention_merge)    \
-    X(elementwise)        \
-    X(unary)              \
-    X(softmax)            \
     X(sample)             \
     X(route)              \
     X(combine_places)     \
-    X(combine)
+    X(combine)            \
+    X(map)                \
+    X(select)             \
+    X(cast)               \
+    X(quantize)           \
+    X(reduce)             \
+    X(softmax)            \
+    X(ragged_softmax)     \
+    X(normalization_nd)   \
+    X(lrn)                \
+    X(cumulative)         \
+    X(pooling)            \
+    X(product_rows)       \
+    X(product)
 
 typedef enum tn_cpu_kernel {
 #define X(name) TN_KERNEL_##name,

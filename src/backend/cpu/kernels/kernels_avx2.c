@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * kernels_avx2.c: every kernel but matmul for AVX2, FMA, F16C; src/backend/CMakeLists.txt gives the flags.
+ * kernels_avx2.c: the kernels of decoders but matmul for AVX2, FMA, F16C; src/backend/CMakeLists.txt gives the flags.
  */
 #if defined(__x86_64__)
 #include "backend/cpu/kernels/attention.h"
-#include "backend/cpu/kernels/elementwise.h"
 #include "backend/cpu/kernels/experts.h"
 #include "backend/cpu/kernels/norm.h"
 #include "backend/cpu/kernels/quantize_rows.h"

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * map.c: the tactics of operations on elements: UNARY, ACTIVATION, PARAMETRIC_RELU, SCALE, ELEMENTWISE, SELECT, CAST, QUANTIZE,
+ * DEQUANTIZE. One nest and one tile size for all (tensor.h); the kernels are kernels/map.h.
+ */
+#include "backend/cpu/map.h"
+
+#include <string.h>
+
+#include "backend/cpu/tactics/tactics.h"
+
+/* Weights of SCALE: one value, one an index of the axis, or one an element from the axis on. */
+static void add_scale_weight(nest *n, const tn_scale_params *params, const tensor *x) {
+    int64_t strides[TN_MAX_RANK] = {0}, stride = 1;
+    for (int i = x->rank - 1; i >= params->axis && params->mode == TN_SCALE_ELEMENTWISE; i--) {
+        strides[i] = stride;
+        stride *= x->dims[i];
+    }
+    if (params->mode == TN_SCALE_CHANNEL) strides[params->axis] = 1;
+    nest_add(n, strides);
+}
+
+void tn_cpu_map_nest(const tn_problem *problem, const int64_t *symbols, void *const *buffers, tensor tensors[NEST_MAX_OPERANDS],
+                     nest *out) {
+    bool is_scale = problem->op == TN_OP_SCALE, has_rows = false;
+    bool quantizes = problem->op == TN_OP_QUANTIZE || problem->op == TN_OP_DEQUANTIZE;
+    tensors[0] = tensor_make(problem, symbols, buffers, problem->num_inputs);
+    *out = nest_begin(&tensors[0]);
+    nest_add(out, tensors[0].strides);
+    uint32_t num = quantizes ? 1 : problem->num_inputs; /* scales are looked up, not walked */
+    for (uint32_t i = 0; i < num; i++) {
+        tensor *t = &tensors[i + 1];
+        *t = tensor_make(problem, symbols, buffers, i);
+        has_rows = has_rows || (t->is_given && t->bits < 8);
+        if (is_scale && i > 0)
+            add_scale_weight(out, problem->params, &tensors[1]);
+        else
+            nest_add_broadcast(out, t);
+    }
+    for (uint32_t i = num; i + 1 < NEST_MAX_OPERANDS; i++) tensors[i + 1] = (tensor){.count = 1};
+    nest_end(out, has_rows || tensors[0].bits < 8);
+}
+
+static tn_status prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_cpu_kernel kernel,
+                         tn_launch *out_launch) {
+    tensor tensors[NEST_MAX_OPERANDS];
+    nest walk;
+    memset(out_launch, 0, sizeof *out_launch);
+    tn_cpu_map_nest(problem, symbols, NULL, tensors, &walk);
+    int64_t bytes = (walk.line < NEST_CHUNK ? walk.line : NEST_CHUNK) * 4;
+    tn_cpu_launch_tiles(out_launch, tn_cpu_kernel_get(device->isa, kernel), nest_num_tiles(&walk), bytes, 16 << 10);
+    return TN_OK;
+}
+
+static bool equal_types(const tn_problem *problem, uint32_t first, char *reason, size_t reason_size) {
+    tn_dtype dtype = problem->operands[first].dtype;
+    for (uint32_t i = first; i < problem->num_inputs; i++)
+        if (!problem->operands[i].absent && problem->operands[i].dtype != dtype)
+            return tn_refuse(reason, reason_size, "operands of one type only");
+    return true;
+}
+
+/* One output; optional inputs of `optional`; every given input and the output of `dtypes`. */
+static bool fits(const tn_problem *problem, uint32_t optional, uint32_t dtypes, char *reason, size_t reason_size) {
+    if (!tn_check_complete(problem, optional, false, reason, reason_size)) return false;
+    for (uint32_t i = 0; i < problem->num_operands; i++)
+        if (!tn_cpu_check_type(problem, i, dtypes, reason, reason_size)) return false;
+    return true;
+}
+
+static bool result_is(const tn_problem *problem, tn_dtype dtype, char *reason, size_t reason_size) {
+    return problem->operands[problem->num_inputs].dtype == dtype ||
+           tn_refuse(reason, reason_size, "the result is %s here", tn_dtype_name(dtype));
+}
+
+#define ALL_NUMBERS (TN_CPU_FLOATS | TN_CPU_BIT(TN_FLOAT64) | TN_CPU_INTEGERS)
+
+/* --- UNARY, ACTIVATION, PARAMETRIC_RELU, SCALE ------------------------------------------------------------------------------------- */
+
+static bool unary_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
+    (void)device;
+    int op = ((const tn_unary_params *)problem->params)->op;
+    tn_dtype dtype = problem->operands[0].dtype;
+    bool tests = op == TN_UNARY_ISINF || op == TN_UNARY_ISNAN, is_integer = tn_dtype_get_info(dtype)->is_integer;
+    bool of_integers = op == TN_UNARY_ABS || op == TN_UNARY_NEG || op == TN_UNARY_SIGN || op == TN_UNARY_FLOOR || op == TN_UNARY_CEIL ||
+                       op == TN_UNARY_ROUND;
+    if (!fits(problem, 0, ALL_NUMBERS | TN_CPU_BIT(TN_BOOL), reason, reason_size)) return false;
+    if ((dtype == TN_BOOL) != (op == TN_UNARY_NOT)) return tn_refuse(reason, reason_size, "not of bools, and nothing else of them");
+    if (is_integer && !of_integers) return tn_refuse(reason, reason_size, "abs, neg, sign and rounding only of integers");
+    return result_is(problem, tests ? TN_BOOL : dtype, reason, reason_size);
+}
+
+static tn_status map_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
+    return prepare(device, problem, symbols, TN_KERNEL_map, out_launch);
+}
+
+static bool activation_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
+    (void)device;
+    tn_dtype dtype = problem->operands[0].dtype;
+    bool is_integer = tn_dtype_get_info(dtype)->is_integer;
+    if (!fits(problem, 0, TN_CPU_FLOATS | TN_CPU_INTEGERS, reason, reason_size)) return false;
+    if (is_integer && ((const tn_activation_params *)problem->params)->type > TN_ACTIVATION_RELU)
+        return tn_refuse(reason, reason_size, "only relu of integers");
+    return result_is(problem, dtype, reason, reason_size);
+}
+
+static bool parametric_relu_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
+    (void)device;
+    return fits(problem, 0, TN_CPU_FLOATS, reason, reason_size) && equal_types(problem, 0, reason, reason_size) &&
+           result_is(problem, problem->operands[0].dtype, reason, reason_size);
+}
+
+static bool scale_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
+    (void)device;
+    return fits(problem, 1u << 1 | 1u << 2 | 1u << 3, TN_CPU_FLOATS, reason, reason_size) && equal_types(problem, 0, reason, reason_size) &&
+           result_is(problem, problem->operands[0].dtype, reason, reason_size);
+}
+
+/* --- ELEMENTWISE, SELECT ------------------------------------------------------------------------------------------------------------- */
+
+static bool elementwise_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
+    (void)device;
+    int op = ((const tn_elementwise_params *)problem->params)->op;
+    tn_dtype dtype = problem->operands[0].dtype;
+    bool is_logical = op == TN_ELEMENTWISE_AND || op == TN_ELEMENTWISE_OR || op == TN_ELEMENTWISE_XOR;
+    bool compares = op == TN_ELEMENTWISE_EQUAL || op == TN_ELEMENTWISE_GREATER || op == TN_ELEMENTWISE_LESS;
+    if (!fits(problem, 0, ALL_NUMBERS | TN_CPU_BIT(TN_BOOL), reason, reason_size) || !equal_types(problem, 0, reason, reason_size))
+        return false;
+    if (is_logical != (dtype == TN_BOOL) && !(dtype == TN_BOOL && op == TN_ELEMENTWISE_EQUAL))
+        return tn_refuse(reason, reason_size, "logic and equality only of bools, and logic of nothing else");
+    return result_is(problem, compares ? TN_BOOL : dtype, reason, reason_size);
+}
+
+static bool select_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
+    (void)device;
+    if (!fits(problem, 0, TN_CPU_WHOLE_BYTES, reason, reason_size) || !equal_types(problem, 1, reason, reason_size)) return false;
+    if (problem->operands[0].dtype != TN_BOOL) return tn_refuse(reason, reason_size, "bool conditions only");
+    return result_is(problem, problem->operands[1].dtype, reason, reason_size);
+}
+
+static tn_status select_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
+    return prepare(device, problem, symbols, TN_KERNEL_select, out_launch);
+}
+
+/* --- CAST, QUANTIZE, DEQUANTIZE -------------------------------------------------------------------------------------------------------- */
+
+static bool cast_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
+    (void)device;
+    return fits(problem, 0, ALL_NUMBERS | TN_CPU_BIT(TN_BOOL), reason, reason_size);
+}
+
+static tn_status cast_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
+    return prepare(device, problem, symbols, TN_KERNEL_cast, out_launch);
+}
+
+#define STORED \
+    (TN_CPU_BIT(TN_INT8) | TN_CPU_BIT(TN_INT4) | TN_CPU_BIT(TN_FLOAT8_E4M3FN) | TN_CPU_BIT(TN_FLOAT8_E5M2) | TN_CPU_BIT(TN_FLOAT4_E2M1))
+
+static bool quantize_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
+    (void)device;
+    bool quantizes = problem->op == TN_OP_QUANTIZE;
+    uint32_t stored = STORED | (quantizes ? 0 : TN_CPU_BIT(TN_UINT8) | TN_CPU_BIT(TN_UINT4));
+    uint32_t output = problem->num_inputs;
+    if (!tn_check_complete(problem, 1u << 2, false, reason, reason_size)) return false;
+    if (!tn_cpu_check_type(problem, 0, quantizes ? TN_CPU_FLOATS : stored, reason, reason_size) ||
+        !tn_cpu_check_type(problem, 1, TN_CPU_FLOATS, reason, reason_size) ||
+        !tn_cpu_check_type(problem, output, quantizes ? stored : TN_CPU_FLOATS, reason, reason_size))
+        return false;
+    if (problem->operands[1].dtype != problem->operands[quantizes ? 0 : output].dtype)
+        return tn_refuse(reason, reason_size, "scales of the float side's type only");
+    if (problem->num_inputs > 2 && !problem->operands[2].absent && problem->operands[2].dtype != problem->operands[0].dtype)
+        return tn_refuse(reason, reason_size, "zero points of the quantised type only");
+    return problem->num_inputs < 3 || tn_cpu_check_type(problem, 2, stored, reason, reason_size);
+}
+
+static tn_status quantize_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
+    return prepare(device, problem, symbols, TN_KERNEL_quantize, out_launch);
+}
+
+#define MAP_TACTIC(suffix, text, number, kind, contract, checks, prepares) \
+    const tn_tactic tn_cpu_tactic_##suffix = {                             \
+        .name = text,                                                      \
+        .version = number,                                                 \
+        .numerics = TN_NUMERICS_##contract,                                \
+        .op = TN_OP_##kind,                                                \
+        .supports = checks,                                                \
+        .estimate_us = tn_cpu_estimate_operands_us,                        \
+        .prepare = prepares,                                               \
+    };
+MAP_TACTIC(elementwise, "elementwise", 2, ELEMENTWISE, F32_LANES16, elementwise_supports, map_prepare)
+MAP_TACTIC(unary, "unary", 2, UNARY, F32_LANES16, unary_supports, map_prepare)
+MAP_TACTIC(activation, "activation", 2, ACTIVATION, F32_LANES16, activation_supports, map_prepare)
+MAP_TACTIC(parametric_relu, "parametric_relu", 1, PARAMETRIC_RELU, F32_LANES16, parametric_relu_supports, map_prepare)
+MAP_TACTIC(scale, "scale", 1, SCALE, F32_LANES16, scale_supports, map_prepare)
+MAP_TACTIC(select, "select", 1, SELECT, EXACT, select_supports, select_prepare)
+MAP_TACTIC(cast, "cast", 1, CAST, EXACT, cast_supports, cast_prepare)
+MAP_TACTIC(quantize, "quantize", 1, QUANTIZE, DOUBLE, quantize_supports, quantize_prepare)
+MAP_TACTIC(dequantize, "dequantize", 1, DEQUANTIZE, DOUBLE, quantize_supports, quantize_prepare)
