@@ -67,7 +67,8 @@ class Engine:
         return [ffi.string(lib.tn_engine_function_name(self.handle, i)).decode() for i in range(lib.tn_engine_num_functions(self.handle))]
 
 
-_DTYPES = {"float32": lib.TN_FLOAT32, "float16": lib.TN_FLOAT16}
+_DTYPES = {"float32": lib.TN_FLOAT32, "float16": lib.TN_FLOAT16, "bfloat16": lib.TN_BFLOAT16, "int16": lib.TN_INT16, "int8": lib.TN_INT8,
+           "float8_e4m3fn": lib.TN_FLOAT8_E4M3FN}
 _ACTIVATIONS = {"auto": lib.TN_ACTIVATIONS_AUTO, "float32": lib.TN_ACTIVATIONS_FLOAT32, "bfloat16": lib.TN_ACTIVATIONS_BFLOAT16,
                 "q15": lib.TN_ACTIVATIONS_Q15, "int8": lib.TN_ACTIVATIONS_INT8}
 
