@@ -409,7 +409,7 @@ def test_profiles_are_chosen_by_number():
     assert context.set_input_shape("x", (20, 4))
 
 
-def test_shape_inputs_run_with_any_values_that_fit():
+def test_shape_inputs_have_ranges_of_values():
     n = trt.INetworkDefinition()
     x, dims = n.add_input("x", trt.float32, (3, 4)), n.add_input("dims", trt.int64, (2,))
     shuffle = n.add_shuffle(x)
@@ -427,6 +427,9 @@ def test_shape_inputs_run_with_any_values_that_fit():
         assert_close(context.run({"x": vec, "dims": np.array(shape)})["y"], vec.reshape(shape))
     with pytest.raises(errors.TenonError):
         context.run({"x": vec, "dims": np.array((5, 5))})
+    profile.set_shape_input("dims", (1, 1, 1), (2, 6, 1), (12, 12, 12))
+    with pytest.raises(errors.InvalidArgumentError, match="dims"):
+        builder.build_serialized_network(n, config)
 
 
 def test_refit_swaps_named_weights():

@@ -89,7 +89,7 @@ class IOptimizationProfile:
         return list(self._shapes.get(input, ()))
 
     def set_shape_input(self, input: str, min: Any, opt: Any, max: Any) -> None:
-        """Ranges of the values of a shape input: kept, without effect, since any values that fit run here."""
+        """Ranges of the elements of a shape input. Optional: without them any values that fit run."""
         low, best, high = Dims(min), Dims(opt), Dims(max)
         if not len(low) == len(best) == len(high):
             raise errors.InvalidArgumentError(f"cannot set the range of '{input}': min, opt and max have {len(low)}, {len(best)} and {len(high)} values")
@@ -304,6 +304,8 @@ class IBuilderConfig:
                 raise errors.OutOfMemoryError("out of memory: a profile")
             for name, (low, best, high) in profile._shapes.items():
                 lib.tn_profile_set_dims(made, encode(name), to_dims(low), to_dims(best), to_dims(high))
+            for name, ranges in profile._values.items():
+                lib.tn_profile_set_values(made, encode(name), *(ffi.new("int64_t[]", list(values)) for values in ranges), len(ranges[0]))
         if self._level is not None:
             lib.tn_builder_config_set_optimization_level(config, self._level)
         if self.timing_budget_ms is not None:
