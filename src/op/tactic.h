@@ -68,6 +68,11 @@ typedef struct tn_launch {
                 uint32_t kernel; /* number in the backend's table of kernels */
                 uint32_t grid[3], num_threads, shared_bytes;
             } phases[TN_MAX_PHASES];
+            /* A row-major matrix of 16-bit values that kernels read in boxes of box_rows × 64 by the copy engine. columns 0: none */
+            struct {
+                uint32_t buffer, box_rows;
+                int64_t rows, columns;
+            } boxes;
         } cuda;
     };
 } tn_launch;

@@ -101,7 +101,7 @@ bool tn_cuda_event_is_done(tn_event *event);
 
 /* launch.c. The first two between enter and leave. */
 tn_status tn_cuda_launch(tn_cuda_stream *stream, tn_cuda_kernel kernel, const uint32_t grid[3], uint32_t num_threads, uint32_t shared_bytes,
-                         tn_cuda_args *arguments, bool is_dependent, tn_diag *diag);
+                         tn_cuda_args *arguments, tn_cu_tensor_map *boxes, bool is_dependent, tn_diag *diag);
 tn_status tn_cuda_launch_steps(tn_cuda_stream *stream, const tn_bound_step *steps, size_t num_steps, tn_diag *diag);
 tn_status tn_cuda_run_segment(tn_stream *stream, const tn_bound_step *steps, size_t num_steps, const tn_profile_sink *sink, tn_diag *diag);
 

@@ -46,6 +46,10 @@ enum {
     TN_CU_EVENT_NO_TIMING = 2,
     TN_CU_LAUNCH_DEPENDENT = 6, /* "programmatic stream serialization": starts while its predecessor ends */
     TN_CU_CAPTURE_THREAD_LOCAL = 1,
+    TN_CU_TENSOR_MAP_BFLOAT16 = 9,
+    TN_CU_TENSOR_MAP_PLAIN = 0,       /* no interleaving; no special value beyond the edges: zeros */
+    TN_CU_TENSOR_MAP_SWIZZLE_128 = 3, /* 16-byte piece c of 128-byte row r stands at c ^ (r % 8) */
+    TN_CU_TENSOR_MAP_PROMOTE_256 = 3, /* the second-level cache reads 256 bytes at a time */
 };
 
 typedef struct tn_cu_launch_attribute {
@@ -55,6 +59,11 @@ typedef struct tn_cu_launch_attribute {
         int allowed;
     } value __attribute__((aligned(8)));
 } tn_cu_launch_attribute;
+
+/* How the copy engine finds boxes of a matrix (compute capability 9.0); its inside is the driver's. */
+typedef struct tn_cu_tensor_map {
+    uint64_t words[16] __attribute__((aligned(64)));
+} tn_cu_tensor_map;
 
 typedef struct tn_cu_launch_config {
     unsigned grid[3], block[3], shared_bytes;
@@ -93,6 +102,9 @@ typedef struct tn_cu_launch_config {
     X(FuncGetAttribute, "cuFuncGetAttribute", (int *out_value, int attribute, tn_cu_function function))                                  \
     X(FuncSetAttribute, "cuFuncSetAttribute", (tn_cu_function function, int attribute, int value))                                       \
     X(LaunchKernelEx, "cuLaunchKernelEx", (const tn_cu_launch_config *config, tn_cu_function function, void **parameters, void **extra)) \
+    X(TensorMapEncodeTiled, "cuTensorMapEncodeTiled",                                                                                    \
+      (tn_cu_tensor_map * out_map, int type, unsigned rank, void *address, const uint64_t *dims, const uint64_t *strides,                \
+       const unsigned *box, const unsigned *steps, int interleave, int swizzle, int promotion, int fill))                                \
     X(StreamCreate, "cuStreamCreate", (tn_cu_stream * out_stream, unsigned flags))                                                       \
     X(StreamDestroy, "cuStreamDestroy_v2", (tn_cu_stream stream))                                                                        \
     X(StreamSynchronize, "cuStreamSynchronize", (tn_cu_stream stream))                                                                   \

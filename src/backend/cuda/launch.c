@@ -19,11 +19,26 @@ static tn_status fill_arguments(const tn_bound_step *step, tn_cuda_args *out, tn
     return TN_OK;
 }
 
+/* Not there: zeros, which no kernel looks at. */
+static tn_status encode_boxes(const tn_cuda_device *device, const tn_bound_step *step, tn_cu_tensor_map *out_map, tn_diag *diag) {
+    int64_t rows = step->launch->cuda.boxes.rows, columns = step->launch->cuda.boxes.columns;
+    const uint64_t dims[2] = {(uint64_t)columns, (uint64_t)rows}, strides[1] = {2 * (uint64_t)columns};
+    const unsigned box[2] = {64, step->launch->cuda.boxes.box_rows}, steps[2] = {1, 1};
+    *out_map = (tn_cu_tensor_map){{0}};
+    if (columns == 0) return TN_OK;
+    int error = device->driver.TensorMapEncodeTiled(out_map, TN_CU_TENSOR_MAP_BFLOAT16, 2, step->buffers[step->launch->cuda.boxes.buffer],
+                                                    dims, strides, box, steps, TN_CU_TENSOR_MAP_PLAIN, TN_CU_TENSOR_MAP_SWIZZLE_128,
+                                                    TN_CU_TENSOR_MAP_PROMOTE_256, TN_CU_TENSOR_MAP_PLAIN);
+    if (error == 0) return TN_OK;
+    return tn_cuda_fail(&device->driver, error, TN_INTERNAL, diag, "describe a matrix of %lld x %lld to the GPU's copy engine",
+                        (long long)rows, (long long)columns);
+}
+
 tn_status tn_cuda_launch(tn_cuda_stream *stream, tn_cuda_kernel kernel, const uint32_t grid[3], uint32_t num_threads, uint32_t shared_bytes,
-                         tn_cuda_args *arguments, bool is_dependent, tn_diag *diag) {
+                         tn_cuda_args *arguments, tn_cu_tensor_map *boxes, bool is_dependent, tn_diag *diag) {
     tn_cuda_device *device = (tn_cuda_device *)stream->base.device;
     tn_cu_launch_attribute attribute = {.id = TN_CU_LAUNCH_DEPENDENT, .value = {.allowed = 1}};
-    void *parameters[] = {arguments};
+    void *parameters[] = {arguments, boxes};
     tn_cu_function function;
     tn_status status = tn_cuda_find_function(device, kernel, diag, &function);
     if (status != TN_OK) return status;
@@ -42,12 +57,14 @@ tn_status tn_cuda_launch(tn_cuda_stream *stream, tn_cuda_kernel kernel, const ui
 static tn_status launch_step(tn_cuda_stream *stream, const tn_bound_step *step, bool is_dependent, tn_diag *diag) {
     const tn_launch *launch = step->launch;
     tn_cuda_args arguments;
+    tn_cu_tensor_map boxes;
     tn_status status = fill_arguments(step, &arguments, diag);
+    if (status == TN_OK) status = encode_boxes((const tn_cuda_device *)stream->base.device, step, &boxes, diag);
     for (uint32_t i = 0; i < launch->cuda.num_phases && status == TN_OK; i++) {
         const uint32_t *grid = launch->cuda.phases[i].grid;
         if (grid[0] == 0 || grid[1] == 0 || grid[2] == 0) continue; /* no rows */
         status = tn_cuda_launch(stream, (tn_cuda_kernel)launch->cuda.phases[i].kernel, grid, launch->cuda.phases[i].num_threads,
-                                launch->cuda.phases[i].shared_bytes, &arguments, is_dependent, diag);
+                                launch->cuda.phases[i].shared_bytes, &arguments, &boxes, is_dependent, diag);
     }
     return status;
 }

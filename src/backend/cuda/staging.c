@@ -69,7 +69,7 @@ tn_status tn_cuda_inbox_flush(tn_cuda_stream *stream, tn_diag *diag) {
     }
     arguments.buffers[TN_CUDA_INBOX_PENDING] = inbox->memory;
     const uint32_t grid[3] = {(uint32_t)count, 1, 1};
-    return tn_cuda_launch(stream, TN_CUDA_KERNEL_deliver_copies, grid, 256, 0, &arguments, false, diag);
+    return tn_cuda_launch(stream, TN_CUDA_KERNEL_deliver_copies, grid, 256, 0, &arguments, NULL, false, diag);
 }
 
 static bool overlaps_pending(const tn_cuda_inbox *inbox, const char *dst, size_t size_bytes) {

@@ -6,10 +6,10 @@
  * the products read from shared memory (wgmma.cuh). Tile (i, j) is number i · ⌈k / 64⌉ + j. Rows behind the last are left as
  * they are: they only reach rows of y that are not stored. Columns behind k are zeros.
  *
- * The product: a block makes ROWS × COLUMNS of y. Warpgroup 0 fills a ring of STAGES slices of 64 columns: x by the copy engine,
- * w by 16-byte copies of its threads, which it announces LAG slices later, when they have come. The other warpgroups take 64
- * rows each. full[s]: one announced arrival and bytes of x, one arrival a warp that copies w. empty[s]: one arrival a warp
- * that multiplies.
+ * The product: a block makes ROWS × COLUMNS of y. One thread of warpgroup 0 has the copy engine fill a ring of STAGES slices of 64
+ * columns of x and w; the other warpgroups take 64 rows each. CLUSTER blocks one below the other need the same part of w: each
+ * asks for its share of it and for delivery to all, so that the second-level cache, which is the limit of this kernel, gives it
+ * once. full[s]: one arrival, and bytes of x and w. empty[s]: one arrival a warp that multiplies, of all blocks of the cluster.
  */
 #include "backend/cuda/kernels/matmul_tile.cuh"
 #include "backend/cuda/kernels/wgmma.cuh"
@@ -35,8 +35,8 @@ TN_KERNEL(pack_rows, 512) {
     int k = (int)args.constants[TN_MATMUL_K], piece = threadIdx.x % 8, in_tile = threadIdx.x / 8;
     long long row = (long long)blockIdx.y * TILE_ROWS + in_tile;
     int column = blockIdx.x * DEPTH + 8 * piece;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     if (row >= args.constants[TN_MATMUL_ROWS]) return;
     uint4 packed = {0, 0, 0, 0};
     if (column < k) { /* k is a multiple of 8 */
@@ -49,7 +49,7 @@ TN_KERNEL(pack_rows, 512) {
     *(uint4 *)(tile + piece_offset(in_tile, piece)) = packed;
 }
 
-template <int ROWS, int COLUMNS, int STAGES> struct slice_ring {
+template <int ROWS, int COLUMNS, int STAGES, int CLUSTER> struct slice_ring {
     enum { X_BYTES = ROWS * DEPTH * 2, W_BYTES = COLUMNS * DEPTH * 2, BYTES = X_BYTES + W_BYTES };
     uint8_t *slices; /* STAGES × (x, w), at a multiple of 1,024 */
     uint64_t *full, *empty;
@@ -57,53 +57,52 @@ template <int ROWS, int COLUMNS, int STAGES> struct slice_ring {
 
 #if TN_HAS_WGMMA
 
-template <int ROWS, int COLUMNS, int STAGES>
-__device__ __forceinline__ void fill_ring(const tn_cuda_args &args, const slice_ring<ROWS, COLUMNS, STAGES> &ring) {
-    typedef slice_ring<ROWS, COLUMNS, STAGES> R;
-    enum { LAG = STAGES / 2, ROWS_AT_ONCE = GROUP_THREADS / 8 };
-    int k = (int)args.constants[TN_MATMUL_K], slices = num_slices(args), piece = threadIdx.x % 8, first = threadIdx.x / 8;
-    long long column = (long long)blockIdx.y * COLUMNS + first, n = args.constants[TN_MATMUL_N];
-    const uint8_t *w = (const uint8_t *)args.buffers[1] + 2 * (column * k + 8 * piece);
+/* Of the block in its cluster. */
+template <int CLUSTER> __device__ __forceinline__ int place_in_cluster() {
+    return CLUSTER == 1 ? 0 : blockIdx.x % CLUSTER;
+}
+
+template <int ROWS, int COLUMNS, int STAGES, int CLUSTER>
+__device__ __forceinline__ void fill_ring(const tn_cuda_args &args, const tensor_map *map,
+                                          const slice_ring<ROWS, COLUMNS, STAGES, CLUSTER> &ring) {
+    typedef slice_ring<ROWS, COLUMNS, STAGES, CLUSTER> R;
+    enum { SHARE = COLUMNS / CLUSTER };
+    int slices = num_slices(args), share = place_in_cluster<CLUSTER>() * SHARE;
     long long first_tile = (long long)blockIdx.x * (ROWS / TILE_ROWS);
     long long num_tiles = (args.constants[TN_MATMUL_ROWS] + TILE_ROWS - 1) / TILE_ROWS - first_tile;
-    if (num_tiles > ROWS / TILE_ROWS) num_tiles = ROWS / TILE_ROWS;
+    num_tiles = num_tiles > ROWS / TILE_ROWS ? ROWS / TILE_ROWS : num_tiles < 0 ? 0 : num_tiles;
     const uint8_t *x = packed_rows(args) + first_tile * slices * TILE_BYTES;
 
-    for (int i = 0; i < slices + LAG; i++) {
-        int stage = i % STAGES;
-        if (i < slices) {
-            if (i >= STAGES) barrier_wait(&ring.empty[stage], (i / STAGES - 1) & 1);
-            uint8_t *slice = ring.slices + stage * R::BYTES;
-            bool is_there = i * DEPTH + 8 * piece < k;
-#pragma unroll 4
-            for (int j = 0; j < COLUMNS / ROWS_AT_ONCE; j++) {
-                bool has_row = is_there && column + j * ROWS_AT_ONCE < n;
-                const uint8_t *from =
-                    has_row ? w + (long long)j * ROWS_AT_ONCE * 2 * k + (long long)i * (DEPTH * 2) : (const uint8_t *)args.buffers[1];
-                copy_16(slice + R::X_BYTES + piece_offset(first + j * ROWS_AT_ONCE, piece), from, has_row);
-            }
-            if (i == 0) { /* weights are on their way; x comes from the kernel before */
-                wait_for_previous();
-                let_next_start();
-            }
-            if (threadIdx.x == 0) {
-                barrier_arrive_expect(&ring.full[stage], (uint32_t)num_tiles * TILE_BYTES);
-                for (int t = 0; t < num_tiles; t++)
-                    copy_bulk(slice + t * TILE_BYTES, x + ((long long)t * slices + i) * TILE_BYTES, TILE_BYTES, &ring.full[stage]);
-            }
+    for (int i = 0; i < slices; i++) {
+        int stage = i % STAGES, row = blockIdx.y * COLUMNS + share;
+        if (i >= STAGES) barrier_wait_cluster(&ring.empty[stage], (i / STAGES - 1) & 1);
+        uint8_t *slice = ring.slices + stage * R::BYTES, *w = slice + R::X_BYTES + share * (DEPTH * 2);
+        barrier_arrive_expect(&ring.full[stage], (uint32_t)num_tiles * TILE_BYTES + R::W_BYTES);
+        if constexpr (CLUSTER == 1)
+            copy_box(w, map, i * DEPTH, row, &ring.full[stage]);
+        else
+            copy_box_to(w, map, i * DEPTH, row, &ring.full[stage], (1 << CLUSTER) - 1);
+        if (i == 0) { /* weights are on their way; x comes from the kernel before */
+            let_next_start();
+            wait_for_previous();
         }
-        copy_commit();
-        if (i < LAG) continue;
-        copy_wait<LAG>();
-        fence_shared_writes();
-        __syncwarp();
-        if (threadIdx.x % 32 == 0) barrier_arrive(&ring.full[(i - LAG) % STAGES]);
+        for (int t = 0; t < num_tiles; t++)
+            copy_bulk(slice + t * TILE_BYTES, x + ((long long)t * slices + i) * TILE_BYTES, TILE_BYTES, &ring.full[stage]);
     }
 }
 
-template <int ROWS, int COLUMNS, int STAGES>
-__device__ __forceinline__ void multiply_ring(const tn_cuda_args &args, const slice_ring<ROWS, COLUMNS, STAGES> &ring) {
-    typedef slice_ring<ROWS, COLUMNS, STAGES> R;
+template <int STAGES, int CLUSTER> __device__ __forceinline__ void release_slice(uint64_t *empty) {
+    int lane = threadIdx.x % 32;
+    if constexpr (CLUSTER == 1) {
+        if (lane == 0) barrier_arrive(empty);
+    } else {
+        if (lane < CLUSTER) barrier_arrive_at(empty, lane);
+    }
+}
+
+template <int ROWS, int COLUMNS, int STAGES, int CLUSTER>
+__device__ __forceinline__ void multiply_ring(const tn_cuda_args &args, const slice_ring<ROWS, COLUMNS, STAGES, CLUSTER> &ring) {
+    typedef slice_ring<ROWS, COLUMNS, STAGES, CLUSTER> R;
     enum { STRIDE = COLUMNS + 8 };
     static_assert(ROWS * STRIDE * 4 <= STAGES * R::BYTES, "the sums take the place of the slices");
     int group = threadIdx.x / GROUP_THREADS - 1, lane = threadIdx.x % 32, warp = threadIdx.x % GROUP_THREADS / 32;
@@ -125,7 +124,7 @@ __device__ __forceinline__ void multiply_ring(const tn_cuda_args &args, const sl
         hold_sums(sums);
         if (i == 0) continue;
         products_wait<1>(); /* those of the slice before: it may be filled again */
-        if (lane == 0) barrier_arrive(&ring.empty[(i - 1) % STAGES]);
+        release_slice<STAGES, CLUSTER>(&ring.empty[(i - 1) % STAGES]);
     }
     products_wait<0>();
     hold_sums(sums);
@@ -145,38 +144,44 @@ __device__ __forceinline__ void multiply_ring(const tn_cuda_args &args, const sl
 }
 
 /* Shared memory: the ring, from a multiple of 1,024 on; the barriers are static. */
-template <int ROWS, int COLUMNS, int STAGES> __device__ __forceinline__ void multiply_block(const tn_cuda_args &args) {
+template <int ROWS, int COLUMNS, int STAGES, int CLUSTER>
+__device__ __forceinline__ void multiply_block(const tn_cuda_args &args, const tensor_map *map) {
     extern __shared__ uint8_t dynamic_shared[];
     enum { GROUPS = ROWS / TILE_ROWS };
     __shared__ __align__(8) uint64_t barriers[2 * STAGES];
-    slice_ring<ROWS, COLUMNS, STAGES> ring;
+    slice_ring<ROWS, COLUMNS, STAGES, CLUSTER> ring;
     ring.slices = dynamic_shared + (1024 - shared_address(dynamic_shared) % 1024) % 1024;
     ring.full = barriers, ring.empty = barriers + STAGES;
     if (threadIdx.x == 0) {
-        for (int i = 0; i < STAGES; i++) barrier_init(&ring.full[i], 1 + GROUP_THREADS / 32), barrier_init(&ring.empty[i], GROUPS * 4);
+        for (int i = 0; i < STAGES; i++) barrier_init(&ring.full[i], 1), barrier_init(&ring.empty[i], GROUPS * 4 * CLUSTER);
         barrier_init_done();
     }
     __syncthreads();
+    if constexpr (CLUSTER > 1) cluster_arrive(), cluster_wait(); /* the others' barriers are there */
     if (threadIdx.x < GROUP_THREADS) {
         if constexpr (COLUMNS == 256) set_registers_fewer<56>();
-        fill_ring(args, ring);
+        if (threadIdx.x == 0) fill_ring(args, map, ring);
+        __syncwarp();
     } else {
         if constexpr (COLUMNS == 256) set_registers_more<224>();
         multiply_ring(args, ring);
     }
+    if constexpr (CLUSTER > 1) cluster_arrive(), cluster_wait(); /* nobody arrives at barriers of a block that has ended */
 }
 
-#define WGMMA(rows, columns, stages)                                          \
-    extern "C" __global__ void __launch_bounds__(128 + 2 * (rows), 1)         \
-        wgmma_##rows##x##columns(const __grid_constant__ tn_cuda_args args) { \
-        multiply_block<rows, columns, stages>(args);                          \
+#define WGMMA(name, rows, columns, stages, cluster)                                                       \
+    extern "C" __global__ void __launch_bounds__(128 + 2 * (rows), 1) __cluster_dims__(cluster, 1, 1)     \
+        wgmma_##name(const __grid_constant__ tn_cuda_args args, const __grid_constant__ tensor_map map) { \
+        multiply_block<rows, columns, stages, cluster>(args, &map);                                       \
     }
 #else
-#define WGMMA(rows, columns, stages) \
-    TN_KERNEL(wgmma_##rows##x##columns, 128) {}
+#define WGMMA(name, rows, columns, stages, cluster) \
+    TN_KERNEL(wgmma_##name, 128) {}
 #endif
-/* Rows, columns, stages: `blocks` of tactics/matmul.c has the same numbers. */
-WGMMA(64, 64, 12)
-WGMMA(128, 64, 8)
-WGMMA(128, 128, 6)
-WGMMA(128, 256, 4)
+/* Rows, columns, stages, cluster: `blocks` of tactics/matmul.c has the same numbers. */
+WGMMA(64x64, 64, 64, 12, 1)
+WGMMA(128x64, 128, 64, 8, 1)
+WGMMA(128x128, 128, 128, 6, 1)
+WGMMA(128x256, 128, 256, 4, 1)
+WGMMA(128x128_pair, 128, 128, 6, 2)
+WGMMA(128x256_pair, 128, 256, 4, 2)

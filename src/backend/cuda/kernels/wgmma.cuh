@@ -47,6 +47,35 @@ __device__ __forceinline__ void barrier_wait(uint64_t *barrier, uint32_t parity)
                  : "memory");
 }
 
+/* The same where blocks of the cluster arrive too. */
+__device__ __forceinline__ void barrier_wait_cluster(uint64_t *barrier, uint32_t parity) {
+    asm volatile("{\n\t"
+                 ".reg .pred done;\n\t"
+                 "again:\n\t"
+                 "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n\t"
+                 "@!done bra again;\n\t"
+                 "}" ::"r"(shared_address(barrier)),
+                 "r"(parity)
+                 : "memory");
+}
+/* At the barrier in the same place of the cluster's block `block`. */
+__device__ __forceinline__ void barrier_arrive_at(uint64_t *barrier, uint32_t block) {
+    asm volatile("{\n\t"
+                 ".reg .b32 there;\n\t"
+                 "mapa.shared::cluster.u32 there, %0, %1;\n\t"
+                 "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n\t"
+                 "}" ::"r"(shared_address(barrier)),
+                 "r"(block)
+                 : "memory");
+}
+/* All threads of all blocks of the cluster. */
+__device__ __forceinline__ void cluster_arrive() {
+    asm volatile("barrier.cluster.arrive.release;" ::: "memory");
+}
+__device__ __forceinline__ void cluster_wait() {
+    asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+}
+
 /* A barrier among COUNT threads that call it, whole warps; not for all of a block. */
 template <int COUNT> __device__ __forceinline__ void sync_threads() {
     asm volatile("bar.sync 1, %0;" ::"n"(COUNT) : "memory");
@@ -60,21 +89,22 @@ __device__ __forceinline__ void copy_bulk(void *shared, const void *global, uint
                  "l"(global), "r"(num_bytes), "r"(shared_address(barrier))
                  : "memory");
 }
-/* 16 bytes, zeros if not is_there. */
-__device__ __forceinline__ void copy_16(void *shared, const void *global, bool is_there) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(is_there ? 16 : 0)
+/* A box of the matrix that the launch described, from this column and row on; beyond the edges zeros, which count as bytes too. */
+struct __align__(64) tensor_map {
+    unsigned long long words[16];
+};
+__device__ __forceinline__ void copy_box(void *shared, const tensor_map *map, int column, int row, uint64_t *barrier) {
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(
+                     shared_address(shared)),
+                 "l"(map), "r"(column), "r"(row), "r"(shared_address(barrier))
                  : "memory");
 }
-__device__ __forceinline__ void copy_commit() {
-    asm volatile("cp.async.commit_group;" ::: "memory");
-}
-/* Until at most N of this thread's committed groups are on their way. */
-template <int N> __device__ __forceinline__ void copy_wait() {
-    asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
-}
-/* This thread's writes to shared memory are seen by products and the copy engine. */
-__device__ __forceinline__ void fence_shared_writes() {
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+/* The same to the same place of each block of the cluster whose bit is set; counts on each one's barrier. */
+__device__ __forceinline__ void copy_box_to(void *shared, const tensor_map *map, int column, int row, uint64_t *barrier, uint16_t blocks) {
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
+                 "[%0], [%1, {%2, %3}], [%4], %5;" ::"r"(shared_address(shared)),
+                 "l"(map), "r"(column), "r"(row), "r"(shared_address(barrier)), "h"(blocks)
+                 : "memory");
 }
 
 /* --- products of a warpgroup --------------------------------------------------------------------------------------------------- */
