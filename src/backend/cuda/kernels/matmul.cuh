@@ -178,11 +178,17 @@ static __device__ __noinline__ void finish_part(const tn_cuda_args &args, float 
             for (int r = first; r < num_rows; r += step) part[r * stride + c] += bias;
             break;
         }
-        case TN_MATMUL_ADD:
-#pragma unroll 4
-            for (int r = first; r < num_rows; r += step)
-                if (is_there) part[r * stride + c] += operand[(row + r) * width];
+        case TN_MATMUL_ADD: { /* all 16 on the way at a time: they come from far */ float added[16];
+#pragma unroll
+            for (int i = 0; i < 16; i++) {
+                int r = first + i * step;
+                added[i] = is_there && r < num_rows ? operand[(row + r) * width] : 0.0f;
+            }
+#pragma unroll
+            for (int i = 0; i < 16; i++)
+                if (first + i * step < num_rows) part[(first + i * step) * stride + c] += added[i];
             break;
+        }
         case TN_MATMUL_ACTIVATION:
             for (int r = first; r < num_rows; r += step) part[r * stride + c] = activate(activation, part[r * stride + c]);
             break;
@@ -204,8 +210,10 @@ static __device__ __noinline__ void finish_part(const tn_cuda_args &args, float 
         }
     }
     float *y = (float *)args.buffers[args.constants[TN_MATMUL_OUTPUT]] + column + c;
-    if (column + c < width)
+    if (column + c < width) {
+#pragma unroll 8
         for (int r = first; r < num_rows; r += step) y[(row + r) * width] = part[r * stride + c];
+    }
     __syncwarp();
 }
 
