@@ -7,9 +7,10 @@
  * they are: they only reach rows of y that are not stored. Columns behind k are zeros.
  *
  * The product: a block makes ROWS × COLUMNS of y. One thread of warpgroup 0 has the copy engine fill a ring of STAGES slices of 64
- * columns of x and w; the other warpgroups take 64 rows each. CLUSTER blocks one below the other need the same part of w: each
- * asks for its share of it and for delivery to all, so that the second-level cache, which is the limit of this kernel, gives it
- * once. full[s]: one arrival, and bytes of x and w. empty[s]: one arrival a warp that multiplies, of all blocks of the cluster.
+ * columns of x and w; the other warpgroups take 64 rows each. Clusters of two blocks are of one of two kinds. SHARERS 2: one below
+ * the other, they need the same part of w; each asks for half of it and for delivery to both, so that the second-level cache, which
+ * is the limit of this kernel, gives it once. SPLIT 2: both make the same part of y, each from half of k, and then finish half of
+ * its columns each. full[s]: one arrival, and bytes of x and w. empty[s]: one arrival a warp that multiplies, of all sharers.
  */
 #include "backend/cuda/kernels/matmul_tile.cuh"
 #include "backend/cuda/kernels/wgmma.cuh"
@@ -49,7 +50,7 @@ TN_KERNEL(pack_rows, 512) {
     *(uint4 *)(tile + piece_offset(in_tile, piece)) = packed;
 }
 
-template <int ROWS, int COLUMNS, int STAGES, int CLUSTER> struct slice_ring {
+template <int ROWS, int COLUMNS, int STAGES, int SHARERS, int SPLIT> struct slice_ring {
     enum { X_BYTES = ROWS * DEPTH * 2, W_BYTES = COLUMNS * DEPTH * 2, BYTES = X_BYTES + W_BYTES };
     uint8_t *slices; /* STAGES × (x, w), at a multiple of 1,024 */
     uint64_t *full, *empty;
@@ -57,31 +58,37 @@ template <int ROWS, int COLUMNS, int STAGES, int CLUSTER> struct slice_ring {
 
 #if TN_HAS_WGMMA
 
-/* Of the block in its cluster. */
-template <int CLUSTER> __device__ __forceinline__ int place_in_cluster() {
-    return CLUSTER == 1 ? 0 : blockIdx.x % CLUSTER;
+/* Slices [first, end) of k are this block's. */
+struct slice_range {
+    int first, end;
+};
+template <int SPLIT> __device__ __forceinline__ slice_range own_slices(const tn_cuda_args &args) {
+    int slices = num_slices(args), half = (slices + 1) / 2;
+    if constexpr (SPLIT == 1) return {0, slices};
+    return blockIdx.x % 2 == 0 ? slice_range{0, half} : slice_range{half, slices};
 }
 
-template <int ROWS, int COLUMNS, int STAGES, int CLUSTER>
+template <int ROWS, int COLUMNS, int STAGES, int SHARERS, int SPLIT>
 __device__ __forceinline__ void fill_ring(const tn_cuda_args &args, const tensor_map *map,
-                                          const slice_ring<ROWS, COLUMNS, STAGES, CLUSTER> &ring) {
-    typedef slice_ring<ROWS, COLUMNS, STAGES, CLUSTER> R;
-    enum { SHARE = COLUMNS / CLUSTER };
-    int slices = num_slices(args), share = place_in_cluster<CLUSTER>() * SHARE;
-    long long first_tile = (long long)blockIdx.x * (ROWS / TILE_ROWS);
+                                          const slice_ring<ROWS, COLUMNS, STAGES, SHARERS, SPLIT> &ring) {
+    typedef slice_ring<ROWS, COLUMNS, STAGES, SHARERS, SPLIT> R;
+    enum { SHARE = COLUMNS / SHARERS };
+    int slices = num_slices(args), share = SHARERS == 1 ? 0 : blockIdx.x % SHARERS * SHARE;
+    const slice_range own = own_slices<SPLIT>(args);
+    long long first_tile = (long long)(blockIdx.x / SPLIT) * (ROWS / TILE_ROWS);
     long long num_tiles = (args.constants[TN_MATMUL_ROWS] + TILE_ROWS - 1) / TILE_ROWS - first_tile;
     num_tiles = num_tiles > ROWS / TILE_ROWS ? ROWS / TILE_ROWS : num_tiles < 0 ? 0 : num_tiles;
-    const uint8_t *x = packed_rows(args) + first_tile * slices * TILE_BYTES;
+    const uint8_t *x = packed_rows(args) + (first_tile * slices + own.first) * TILE_BYTES;
 
-    for (int i = 0; i < slices; i++) {
+    for (int i = 0; i < own.end - own.first; i++) {
         int stage = i % STAGES, row = blockIdx.y * COLUMNS + share;
         if (i >= STAGES) barrier_wait_cluster(&ring.empty[stage], (i / STAGES - 1) & 1);
         uint8_t *slice = ring.slices + stage * R::BYTES, *w = slice + R::X_BYTES + share * (DEPTH * 2);
         barrier_arrive_expect(&ring.full[stage], (uint32_t)num_tiles * TILE_BYTES + R::W_BYTES);
-        if constexpr (CLUSTER == 1)
-            copy_box(w, map, i * DEPTH, row, &ring.full[stage]);
+        if constexpr (SHARERS == 1)
+            copy_box(w, map, (own.first + i) * DEPTH, row, &ring.full[stage]);
         else
-            copy_box_to(w, map, i * DEPTH, row, &ring.full[stage], (1 << CLUSTER) - 1);
+            copy_box_to(w, map, (own.first + i) * DEPTH, row, &ring.full[stage], (1 << SHARERS) - 1);
         if (i == 0) { /* weights are on their way; x comes from the kernel before */
             let_next_start();
             wait_for_previous();
@@ -91,22 +98,57 @@ __device__ __forceinline__ void fill_ring(const tn_cuda_args &args, const tensor
     }
 }
 
-template <int STAGES, int CLUSTER> __device__ __forceinline__ void release_slice(uint64_t *empty) {
+template <int SHARERS> __device__ __forceinline__ void release_slice(uint64_t *empty) {
     int lane = threadIdx.x % 32;
-    if constexpr (CLUSTER == 1) {
+    if constexpr (SHARERS == 1) {
         if (lane == 0) barrier_arrive(empty);
     } else {
-        if (lane < CLUSTER) barrier_arrive_at(empty, lane);
+        if (lane < SHARERS) barrier_arrive_at(empty, lane);
     }
 }
 
-template <int ROWS, int COLUMNS, int STAGES, int CLUSTER>
-__device__ __forceinline__ void multiply_ring(const tn_cuda_args &args, const slice_ring<ROWS, COLUMNS, STAGES, CLUSTER> &ring) {
-    typedef slice_ring<ROWS, COLUMNS, STAGES, CLUSTER> R;
+/* 16 × WIDTH sums of a warp: those in the same place of the cluster's other block are added. */
+template <int WIDTH> __device__ __forceinline__ void add_other_block(float *part, int stride) {
+    enum { VECTORS = WIDTH / 4, COUNT = 16 * VECTORS / 32 };
+    float4 other[COUNT];
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) {
+        int v = threadIdx.x % 32 + 32 * i;
+        other[i] = load_of_other_block(part + v / VECTORS * stride + v % VECTORS * 4, (blockIdx.x + 1) % 2);
+    }
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) {
+        int v = threadIdx.x % 32 + 32 * i;
+        float4 *to = (float4 *)(part + v / VECTORS * stride + v % VECTORS * 4);
+        *to = make_float4(to->x + other[i].x, to->y + other[i].y, to->z + other[i].z, to->w + other[i].w);
+    }
+}
+
+/* What epilogues add to this block lies in short rows far apart, slow to read: it comes to the second-level cache while products
+ * run. By the three warps that have nothing else to do. */
+template <int ROWS, int COLUMNS, int SPLIT> __device__ __forceinline__ void fetch_added(const tn_cuda_args &args) {
+    long long n = args.constants[TN_MATMUL_N], column = (long long)blockIdx.y * COLUMNS, first = (long long)(blockIdx.x / SPLIT) * ROWS;
+    long long bytes = 4 * (n - column < COLUMNS ? n - column : COLUMNS);
+    int count = (int)args.constants[TN_MATMUL_NUM_EPILOGUES];
+    if (n % 4 != 0 || is_gated(args)) return;
+    for (int e = 0; e < count; e++) {
+        int code = (int)args.constants[TN_MATMUL_EPILOGUES + 2 * e];
+        const float *operand = (const float *)args.buffers[code >> 16 & 255];
+        if ((code & 255) != TN_MATMUL_ADD) continue;
+        for (long long r = first + threadIdx.x - 32; r < first + ROWS && r < args.constants[TN_MATMUL_ROWS]; r += GROUP_THREADS - 32)
+            fetch_bulk(operand + r * n + column, (uint32_t)bytes);
+    }
+}
+
+template <int ROWS, int COLUMNS, int STAGES, int SHARERS, int SPLIT>
+__device__ __forceinline__ void multiply_ring(const tn_cuda_args &args, const slice_ring<ROWS, COLUMNS, STAGES, SHARERS, SPLIT> &ring) {
+    typedef slice_ring<ROWS, COLUMNS, STAGES, SHARERS, SPLIT> R;
     enum { STRIDE = COLUMNS + 8 };
     static_assert(ROWS * STRIDE * 4 <= STAGES * R::BYTES, "the sums take the place of the slices");
     int group = threadIdx.x / GROUP_THREADS - 1, lane = threadIdx.x % 32, warp = threadIdx.x % GROUP_THREADS / 32;
-    int slices = num_slices(args);
+    const slice_range own = own_slices<SPLIT>(args);
+    int slices = own.end - own.first;
     float sums[COLUMNS / 2];
     wait_for_previous(); /* the epilogue's operands, and y */
 #pragma unroll
@@ -124,14 +166,15 @@ __device__ __forceinline__ void multiply_ring(const tn_cuda_args &args, const sl
         hold_sums(sums);
         if (i == 0) continue;
         products_wait<1>(); /* those of the slice before: it may be filled again */
-        release_slice<STAGES, CLUSTER>(&ring.empty[(i - 1) % STAGES]);
+        release_slice<SHARERS>(&ring.empty[(i - 1) % STAGES]);
     }
     products_wait<0>();
     hold_sums(sums);
 
     /* All sums to shared memory, where no slice is wanted any more, then through the epilogue 16 × 32 at a time. */
     sync_threads<ROWS / TILE_ROWS * GROUP_THREADS>();
-    long long row = (long long)blockIdx.x * ROWS + group * TILE_ROWS + warp * 16, rows_left = args.constants[TN_MATMUL_ROWS] - row;
+    long long row = (long long)(blockIdx.x / SPLIT) * ROWS + group * TILE_ROWS + warp * 16;
+    long long rows_left = args.constants[TN_MATMUL_ROWS] - row;
     float *part = (float *)ring.slices + (group * 4 + warp) * (16 * STRIDE);
 #pragma unroll
     for (int j = 0; j < COLUMNS / 8; j++) {
@@ -139,49 +182,61 @@ __device__ __forceinline__ void multiply_ring(const tn_cuda_args &args, const sl
         *(float2 *)to = make_float2(sums[4 * j], sums[4 * j + 1]);
         *(float2 *)(to + 8 * STRIDE) = make_float2(sums[4 * j + 2], sums[4 * j + 3]);
     }
-    for (int c = 0; c < COLUMNS; c += 32)
+    int first = 0, end = COLUMNS;
+    if constexpr (SPLIT == 2) {
+        first = blockIdx.x % 2 * (COLUMNS / 2), end = first + COLUMNS / 2;
+        cluster_arrive(), cluster_wait();
+        add_other_block<COLUMNS / 2>(part + first, STRIDE);
+    }
+    for (int c = first; c < end; c += 32)
         finish_part(args, part + c, STRIDE, row, (long long)blockIdx.y * COLUMNS + c, rows_left < 16 ? (int)rows_left : 16, 0);
 }
 
 /* Shared memory: the ring, from a multiple of 1,024 on; the barriers are static. */
-template <int ROWS, int COLUMNS, int STAGES, int CLUSTER>
+template <int ROWS, int COLUMNS, int STAGES, int SHARERS, int SPLIT>
 __device__ __forceinline__ void multiply_block(const tn_cuda_args &args, const tensor_map *map) {
     extern __shared__ uint8_t dynamic_shared[];
     enum { GROUPS = ROWS / TILE_ROWS };
     __shared__ __align__(8) uint64_t barriers[2 * STAGES];
-    slice_ring<ROWS, COLUMNS, STAGES, CLUSTER> ring;
+    slice_ring<ROWS, COLUMNS, STAGES, SHARERS, SPLIT> ring;
     ring.slices = dynamic_shared + (1024 - shared_address(dynamic_shared) % 1024) % 1024;
     ring.full = barriers, ring.empty = barriers + STAGES;
     if (threadIdx.x == 0) {
-        for (int i = 0; i < STAGES; i++) barrier_init(&ring.full[i], 1), barrier_init(&ring.empty[i], GROUPS * 4 * CLUSTER);
+        for (int i = 0; i < STAGES; i++) barrier_init(&ring.full[i], 1), barrier_init(&ring.empty[i], GROUPS * 4 * SHARERS);
         barrier_init_done();
     }
     __syncthreads();
-    if constexpr (CLUSTER > 1) cluster_arrive(), cluster_wait(); /* the others' barriers are there */
+    if constexpr (SHARERS > 1) cluster_arrive(), cluster_wait(); /* the others' barriers are there */
     if (threadIdx.x < GROUP_THREADS) {
         if constexpr (COLUMNS == 256) set_registers_fewer<56>();
         if (threadIdx.x == 0) fill_ring(args, map, ring);
-        __syncwarp();
+        if (threadIdx.x >= 32) {
+            wait_for_previous();
+            fetch_added<ROWS, COLUMNS, SPLIT>(args);
+        }
+        if constexpr (SPLIT > 1) cluster_arrive(), cluster_wait(); /* the sums are there */
     } else {
         if constexpr (COLUMNS == 256) set_registers_more<224>();
         multiply_ring(args, ring);
     }
-    if constexpr (CLUSTER > 1) cluster_arrive(), cluster_wait(); /* nobody arrives at barriers of a block that has ended */
+    if constexpr (SHARERS * SPLIT > 1) cluster_arrive(), cluster_wait(); /* a block's shared memory is wanted to the last */
 }
 
-#define WGMMA(name, rows, columns, stages, cluster)                                                       \
-    extern "C" __global__ void __launch_bounds__(128 + 2 * (rows), 1) __cluster_dims__(cluster, 1, 1)     \
-        wgmma_##name(const __grid_constant__ tn_cuda_args args, const __grid_constant__ tensor_map map) { \
-        multiply_block<rows, columns, stages, cluster>(args, &map);                                       \
+#define WGMMA(name, rows, columns, stages, sharers, split)                                                        \
+    extern "C" __global__ void __launch_bounds__(128 + 2 * (rows), 1) __cluster_dims__((sharers) * (split), 1, 1) \
+        wgmma_##name(const __grid_constant__ tn_cuda_args args, const __grid_constant__ tensor_map map) {         \
+        multiply_block<rows, columns, stages, sharers, split>(args, &map);                                        \
     }
 #else
-#define WGMMA(name, rows, columns, stages, cluster) \
+#define WGMMA(name, rows, columns, stages, sharers, split) \
     TN_KERNEL(wgmma_##name, 128) {}
 #endif
-/* Rows, columns, stages, cluster: `blocks` of tactics/matmul.c has the same numbers. */
-WGMMA(64x64, 64, 64, 12, 1)
-WGMMA(128x64, 128, 64, 8, 1)
-WGMMA(128x128, 128, 128, 6, 1)
-WGMMA(128x256, 128, 256, 4, 1)
-WGMMA(128x128_pair, 128, 128, 6, 2)
-WGMMA(128x256_pair, 128, 256, 4, 2)
+/* Rows, columns, stages, sharers, split: `blocks` of tactics/matmul.c has the same numbers. */
+WGMMA(64x64, 64, 64, 12, 1, 1)
+WGMMA(128x64, 128, 64, 8, 1, 1)
+WGMMA(128x128, 128, 128, 6, 1, 1)
+WGMMA(128x256, 128, 256, 4, 1, 1)
+WGMMA(64x64_split, 64, 64, 12, 1, 2)
+WGMMA(128x128_split, 128, 128, 6, 1, 2)
+WGMMA(128x128_pair, 128, 128, 6, 2, 1)
+WGMMA(128x256_pair, 128, 256, 4, 2, 1)

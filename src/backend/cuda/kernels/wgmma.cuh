@@ -68,6 +68,19 @@ __device__ __forceinline__ void barrier_arrive_at(uint64_t *barrier, uint32_t bl
                  "r"(block)
                  : "memory");
 }
+/* The same place in the shared memory of the cluster's block `block`. */
+__device__ __forceinline__ float4 load_of_other_block(const float *mine, uint32_t block) {
+    float4 x;
+    asm volatile("{\n\t"
+                 ".reg .b32 there;\n\t"
+                 "mapa.shared::cluster.u32 there, %4, %5;\n\t"
+                 "ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [there];\n\t"
+                 "}"
+                 : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w)
+                 : "r"(shared_address(mine)), "r"(block)
+                 : "memory");
+    return x;
+}
 /* All threads of all blocks of the cluster. */
 __device__ __forceinline__ void cluster_arrive() {
     asm volatile("barrier.cluster.arrive.release;" ::: "memory");
@@ -88,6 +101,10 @@ __device__ __forceinline__ void copy_bulk(void *shared, const void *global, uint
     asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(shared_address(shared)),
                  "l"(global), "r"(num_bytes), "r"(shared_address(barrier))
                  : "memory");
+}
+/* A multiple of 16 bytes, to the second-level cache. */
+__device__ __forceinline__ void fetch_bulk(const void *global, uint32_t num_bytes) {
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(global), "r"(num_bytes) : "memory");
 }
 /* A box of the matrix that the launch described, from this column and row on; beyond the edges zeros, which count as bytes too. */
 struct __align__(64) tensor_map {
