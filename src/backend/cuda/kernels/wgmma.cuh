@@ -124,6 +124,23 @@ __device__ __forceinline__ void copy_box_to(void *shared, const tensor_map *map,
                  : "memory");
 }
 
+/* 16 bytes, zeros if not is_there. */
+__device__ __forceinline__ void copy_16(void *shared, const void *global, bool is_there) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(is_there ? 16 : 0)
+                 : "memory");
+}
+__device__ __forceinline__ void copy_commit() {
+    asm volatile("cp.async.commit_group;" ::: "memory");
+}
+/* Until at most N of this thread's committed groups are on their way. */
+template <int N> __device__ __forceinline__ void copy_wait() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+}
+/* This thread's writes to shared memory are seen by products and the copy engine. */
+__device__ __forceinline__ void fence_shared_writes() {
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
 /* --- products of a warpgroup --------------------------------------------------------------------------------------------------- */
 
 template <int N> __device__ __forceinline__ void set_registers_more() {
