@@ -7,10 +7,9 @@
  * they are: they only reach rows of y that are not stored. Columns behind k are zeros.
  *
  * The product: a block makes ROWS × COLUMNS of y. One thread of warpgroup 0 has the copy engine fill a ring of STAGES slices of 64
- * columns of x and w; the other warpgroups take 64 rows each. Clusters of two blocks are of one of two kinds. SHARERS 2: one below
- * the other, they need the same part of w; each asks for half of it and for delivery to both, so that the second-level cache, which
- * is the limit of this kernel, gives it once. SPLIT 2: both make the same part of y, each from half of k, and then finish half of
- * its columns each. full[s]: one arrival, and bytes of x and w. empty[s]: one arrival a warp that multiplies, of all sharers.
+ * columns of x and w; the other warpgroups take 64 rows each. SPLIT 2: the two blocks of a cluster make the same part of y, each
+ * from half of k, and then finish half of its columns each. full[s]: one arrival, and bytes of x and w. empty[s]: one arrival a warp
+ * that multiplies.
  */
 #include "backend/cuda/kernels/matmul_tile.cuh"
 #include "backend/cuda/kernels/wgmma.cuh"
@@ -50,7 +49,7 @@ TN_KERNEL(pack_rows, 512) {
     *(uint4 *)(tile + piece_offset(in_tile, piece)) = packed;
 }
 
-template <int ROWS, int COLUMNS, int STAGES, int SHARERS, int SPLIT> struct slice_ring {
+template <int ROWS, int COLUMNS, int STAGES, int SPLIT> struct slice_ring {
     enum { X_BYTES = ROWS * DEPTH * 2, W_BYTES = COLUMNS * DEPTH * 2, BYTES = X_BYTES + W_BYTES };
     uint8_t *slices; /* STAGES × (x, w), at a multiple of 1,024 */
     uint64_t *full, *empty;
@@ -68,12 +67,11 @@ template <int SPLIT> __device__ __forceinline__ slice_range own_slices(const tn_
     return blockIdx.x % 2 == 0 ? slice_range{0, half} : slice_range{half, slices};
 }
 
-template <int ROWS, int COLUMNS, int STAGES, int SHARERS, int SPLIT>
+template <int ROWS, int COLUMNS, int STAGES, int SPLIT>
 __device__ __forceinline__ void fill_ring(const tn_cuda_args &args, const tensor_map *map,
-                                          const slice_ring<ROWS, COLUMNS, STAGES, SHARERS, SPLIT> &ring) {
-    typedef slice_ring<ROWS, COLUMNS, STAGES, SHARERS, SPLIT> R;
-    enum { SHARE = COLUMNS / SHARERS };
-    int slices = num_slices(args), share = SHARERS == 1 ? 0 : blockIdx.x % SHARERS * SHARE;
+                                          const slice_ring<ROWS, COLUMNS, STAGES, SPLIT> &ring) {
+    typedef slice_ring<ROWS, COLUMNS, STAGES, SPLIT> R;
+    int slices = num_slices(args);
     const slice_range own = own_slices<SPLIT>(args);
     long long first_tile = (long long)(blockIdx.x / SPLIT) * (ROWS / TILE_ROWS);
     long long num_tiles = (args.constants[TN_MATMUL_ROWS] + TILE_ROWS - 1) / TILE_ROWS - first_tile;
@@ -81,29 +79,17 @@ __device__ __forceinline__ void fill_ring(const tn_cuda_args &args, const tensor
     const uint8_t *x = packed_rows(args) + (first_tile * slices + own.first) * TILE_BYTES;
 
     for (int i = 0; i < own.end - own.first; i++) {
-        int stage = i % STAGES, row = blockIdx.y * COLUMNS + share;
-        if (i >= STAGES) barrier_wait_cluster(&ring.empty[stage], (i / STAGES - 1) & 1);
-        uint8_t *slice = ring.slices + stage * R::BYTES, *w = slice + R::X_BYTES + share * (DEPTH * 2);
+        int stage = i % STAGES;
+        if (i >= STAGES) barrier_wait(&ring.empty[stage], (i / STAGES - 1) & 1);
+        uint8_t *slice = ring.slices + stage * R::BYTES;
         barrier_arrive_expect(&ring.full[stage], (uint32_t)num_tiles * TILE_BYTES + R::W_BYTES);
-        if constexpr (SHARERS == 1)
-            copy_box(w, map, (own.first + i) * DEPTH, row, &ring.full[stage]);
-        else
-            copy_box_to(w, map, (own.first + i) * DEPTH, row, &ring.full[stage], (1 << SHARERS) - 1);
+        copy_box(slice + R::X_BYTES, map, (own.first + i) * DEPTH, blockIdx.y * COLUMNS, &ring.full[stage]);
         if (i == 0) { /* weights are on their way; x comes from the kernel before */
             let_next_start();
             wait_for_previous();
         }
         for (int t = 0; t < num_tiles; t++)
             copy_bulk(slice + t * TILE_BYTES, x + ((long long)t * slices + i) * TILE_BYTES, TILE_BYTES, &ring.full[stage]);
-    }
-}
-
-template <int SHARERS> __device__ __forceinline__ void release_slice(uint64_t *empty) {
-    int lane = threadIdx.x % 32;
-    if constexpr (SHARERS == 1) {
-        if (lane == 0) barrier_arrive(empty);
-    } else {
-        if (lane < SHARERS) barrier_arrive_at(empty, lane);
     }
 }
 
@@ -141,9 +127,9 @@ template <int ROWS, int COLUMNS, int SPLIT> __device__ __forceinline__ void fetc
     }
 }
 
-template <int ROWS, int COLUMNS, int STAGES, int SHARERS, int SPLIT>
-__device__ __forceinline__ void multiply_ring(const tn_cuda_args &args, const slice_ring<ROWS, COLUMNS, STAGES, SHARERS, SPLIT> &ring) {
-    typedef slice_ring<ROWS, COLUMNS, STAGES, SHARERS, SPLIT> R;
+template <int ROWS, int COLUMNS, int STAGES, int SPLIT>
+__device__ __forceinline__ void multiply_ring(const tn_cuda_args &args, const slice_ring<ROWS, COLUMNS, STAGES, SPLIT> &ring) {
+    typedef slice_ring<ROWS, COLUMNS, STAGES, SPLIT> R;
     enum { STRIDE = COLUMNS + 8 };
     static_assert(ROWS * STRIDE * 4 <= STAGES * R::BYTES, "the sums take the place of the slices");
     int group = threadIdx.x / GROUP_THREADS - 1, lane = threadIdx.x % 32, warp = threadIdx.x % GROUP_THREADS / 32;
@@ -166,7 +152,7 @@ __device__ __forceinline__ void multiply_ring(const tn_cuda_args &args, const sl
         hold_sums(sums);
         if (i == 0) continue;
         products_wait<1>(); /* those of the slice before: it may be filled again */
-        release_slice<SHARERS>(&ring.empty[(i - 1) % STAGES]);
+        if (lane == 0) barrier_arrive(&ring.empty[(i - 1) % STAGES]);
     }
     products_wait<0>();
     hold_sums(sums);
@@ -193,20 +179,19 @@ __device__ __forceinline__ void multiply_ring(const tn_cuda_args &args, const sl
 }
 
 /* Shared memory: the ring, from a multiple of 1,024 on; the barriers are static. */
-template <int ROWS, int COLUMNS, int STAGES, int SHARERS, int SPLIT>
+template <int ROWS, int COLUMNS, int STAGES, int SPLIT>
 __device__ __forceinline__ void multiply_block(const tn_cuda_args &args, const tensor_map *map) {
     extern __shared__ uint8_t dynamic_shared[];
     enum { GROUPS = ROWS / TILE_ROWS };
     __shared__ __align__(8) uint64_t barriers[2 * STAGES];
-    slice_ring<ROWS, COLUMNS, STAGES, SHARERS, SPLIT> ring;
+    slice_ring<ROWS, COLUMNS, STAGES, SPLIT> ring;
     ring.slices = dynamic_shared + (1024 - shared_address(dynamic_shared) % 1024) % 1024;
     ring.full = barriers, ring.empty = barriers + STAGES;
     if (threadIdx.x == 0) {
-        for (int i = 0; i < STAGES; i++) barrier_init(&ring.full[i], 1), barrier_init(&ring.empty[i], GROUPS * 4 * SHARERS);
+        for (int i = 0; i < STAGES; i++) barrier_init(&ring.full[i], 1), barrier_init(&ring.empty[i], GROUPS * 4);
         barrier_init_done();
     }
     __syncthreads();
-    if constexpr (SHARERS > 1) cluster_arrive(), cluster_wait(); /* the others' barriers are there */
     if (threadIdx.x < GROUP_THREADS) {
         if constexpr (COLUMNS == 256) set_registers_fewer<56>();
         if (threadIdx.x == 0) fill_ring(args, map, ring);
@@ -219,24 +204,22 @@ __device__ __forceinline__ void multiply_block(const tn_cuda_args &args, const t
         if constexpr (COLUMNS == 256) set_registers_more<224>();
         multiply_ring(args, ring);
     }
-    if constexpr (SHARERS * SPLIT > 1) cluster_arrive(), cluster_wait(); /* a block's shared memory is wanted to the last */
+    if constexpr (SPLIT > 1) cluster_arrive(), cluster_wait(); /* the other block reads this one's sums */
 }
 
-#define WGMMA(name, rows, columns, stages, sharers, split)                                                        \
-    extern "C" __global__ void __launch_bounds__(128 + 2 * (rows), 1) __cluster_dims__((sharers) * (split), 1, 1) \
-        wgmma_##name(const __grid_constant__ tn_cuda_args args, const __grid_constant__ tensor_map map) {         \
-        multiply_block<rows, columns, stages, sharers, split>(args, &map);                                        \
+#define WGMMA(name, rows, columns, stages, split)                                                         \
+    extern "C" __global__ void __launch_bounds__(128 + 2 * (rows), 1) __cluster_dims__(split, 1, 1)       \
+        wgmma_##name(const __grid_constant__ tn_cuda_args args, const __grid_constant__ tensor_map map) { \
+        multiply_block<rows, columns, stages, split>(args, &map);                                         \
     }
 #else
-#define WGMMA(name, rows, columns, stages, sharers, split) \
+#define WGMMA(name, rows, columns, stages, split) \
     TN_KERNEL(wgmma_##name, 128) {}
 #endif
-/* Rows, columns, stages, sharers, split: `blocks` of tactics/matmul.c has the same numbers. */
-WGMMA(64x64, 64, 64, 12, 1, 1)
-WGMMA(128x64, 128, 64, 8, 1, 1)
-WGMMA(128x128, 128, 128, 6, 1, 1)
-WGMMA(128x256, 128, 256, 4, 1, 1)
-WGMMA(64x64_split, 64, 64, 12, 1, 2)
-WGMMA(128x128_split, 128, 128, 6, 1, 2)
-WGMMA(128x128_pair, 128, 128, 6, 2, 1)
-WGMMA(128x256_pair, 128, 256, 4, 2, 1)
+/* Rows, columns, stages, split: `blocks` of tactics/matmul.c has the same numbers. */
+WGMMA(64x64, 64, 64, 12, 1)
+WGMMA(128x64, 128, 64, 8, 1)
+WGMMA(128x128, 128, 128, 6, 1)
+WGMMA(128x256, 128, 256, 4, 1)
+WGMMA(64x64_split, 64, 64, 12, 2)
+WGMMA(128x128_split, 128, 128, 6, 2)

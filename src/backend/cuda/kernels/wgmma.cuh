@@ -47,27 +47,6 @@ __device__ __forceinline__ void barrier_wait(uint64_t *barrier, uint32_t parity)
                  : "memory");
 }
 
-/* The same where blocks of the cluster arrive too. */
-__device__ __forceinline__ void barrier_wait_cluster(uint64_t *barrier, uint32_t parity) {
-    asm volatile("{\n\t"
-                 ".reg .pred done;\n\t"
-                 "again:\n\t"
-                 "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n\t"
-                 "@!done bra again;\n\t"
-                 "}" ::"r"(shared_address(barrier)),
-                 "r"(parity)
-                 : "memory");
-}
-/* At the barrier in the same place of the cluster's block `block`. */
-__device__ __forceinline__ void barrier_arrive_at(uint64_t *barrier, uint32_t block) {
-    asm volatile("{\n\t"
-                 ".reg .b32 there;\n\t"
-                 "mapa.shared::cluster.u32 there, %0, %1;\n\t"
-                 "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n\t"
-                 "}" ::"r"(shared_address(barrier)),
-                 "r"(block)
-                 : "memory");
-}
 /* The same place in the shared memory of the cluster's block `block`. */
 __device__ __forceinline__ float4 load_of_other_block(const float *mine, uint32_t block) {
     float4 x;
@@ -116,14 +95,6 @@ __device__ __forceinline__ void copy_box(void *shared, const tensor_map *map, in
                  "l"(map), "r"(column), "r"(row), "r"(shared_address(barrier))
                  : "memory");
 }
-/* The same to the same place of each block of the cluster whose bit is set; counts on each one's barrier. */
-__device__ __forceinline__ void copy_box_to(void *shared, const tensor_map *map, int column, int row, uint64_t *barrier, uint16_t blocks) {
-    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
-                 "[%0], [%1, {%2, %3}], [%4], %5;" ::"r"(shared_address(shared)),
-                 "l"(map), "r"(column), "r"(row), "r"(shared_address(barrier)), "h"(blocks)
-                 : "memory");
-}
-
 /* 16 bytes, zeros if not is_there. */
 __device__ __forceinline__ void copy_16(void *shared, const void *global, bool is_there) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(is_there ? 16 : 0)

@@ -246,33 +246,27 @@ static tn_status prepare_mma(const tn_device_info *device, const tn_problem *pro
     return TN_OK;
 }
 
-/* Blocks of wgmma_<rows>x<columns>, from the smallest on. stages: slices of 64 columns of both. Clusters: sharers, one below the
- * other, read the weight once; a split gives each of two blocks half of k. In matmul_wgmma.cu too. */
+/* Blocks of wgmma_<rows>x<columns>, from the smallest on. stages: slices of 64 columns of both; split: blocks of a cluster that share
+ * k. In matmul_wgmma.cu too. */
 static const struct {
     tn_cuda_kernel kernel;
-    int64_t rows, columns, stages, sharers, split;
+    int64_t rows, columns, stages, split;
     double share; /* of the tensor cores' rate, where memory keeps up */
 } blocks[] = {
-    {TN_CUDA_KERNEL_wgmma_64x64, 64, 64, 12, 1, 1, 0.3},         {TN_CUDA_KERNEL_wgmma_128x64, 128, 64, 8, 1, 1, 0.45},
-    {TN_CUDA_KERNEL_wgmma_128x128, 128, 128, 6, 1, 1, 0.6},      {TN_CUDA_KERNEL_wgmma_128x256, 128, 256, 4, 1, 1, 0.7},
-    {TN_CUDA_KERNEL_wgmma_64x64_split, 64, 64, 12, 1, 2, 0.3},   {TN_CUDA_KERNEL_wgmma_128x128_split, 128, 128, 6, 1, 2, 0.6},
-    {TN_CUDA_KERNEL_wgmma_128x128_pair, 128, 128, 6, 2, 1, 0.6}, {TN_CUDA_KERNEL_wgmma_128x256_pair, 128, 256, 4, 2, 1, 0.7},
+    {TN_CUDA_KERNEL_wgmma_64x64, 64, 64, 12, 1, 0.3},       {TN_CUDA_KERNEL_wgmma_128x64, 128, 64, 8, 1, 0.45},
+    {TN_CUDA_KERNEL_wgmma_128x128, 128, 128, 6, 1, 0.6},    {TN_CUDA_KERNEL_wgmma_128x256, 128, 256, 4, 1, 0.7},
+    {TN_CUDA_KERNEL_wgmma_64x64_split, 64, 64, 12, 2, 0.3}, {TN_CUDA_KERNEL_wgmma_128x128_split, 128, 128, 6, 2, 0.6},
 };
 enum { NUM_BLOCKS = sizeof blocks / sizeof blocks[0], SLICE = 64, SLICE_BYTES = 64 * SLICE * 2 };
 
 /* Bytes that one multiprocessor moves from the second-level cache, and products of its tensor cores. */
-static const double l2_bytes_per_us = 4.5e4, tensor_flops_per_us = 7.5e6, block_begin_end_us = 5.0;
-
-/* Whole clusters. */
-static int64_t row_blocks(const shape *s, int b) {
-    return tn_ceil_div(s->rows, blocks[b].rows * blocks[b].sharers) * blocks[b].sharers * blocks[b].split;
-}
+static const double l2_bytes_per_us = 5.5e4, tensor_flops_per_us = 7.5e6, block_begin_end_us = 5.0;
 
 static double block_us(const tn_device_info *device, const shape *s, int b) {
-    int64_t tiles = row_blocks(s, b) * tn_ceil_div(s->n, blocks[b].columns);
+    int64_t tiles = blocks[b].split * tn_ceil_div(s->rows, blocks[b].rows) * tn_ceil_div(s->n, blocks[b].columns);
     double k = (double)s->k / (double)blocks[b].split;
     double flops = 2.0 * (double)(blocks[b].rows * blocks[b].columns) * k;
-    double bytes = 2.0 * (double)(blocks[b].rows + blocks[b].columns / blocks[b].sharers) * k;
+    double bytes = 2.0 * (double)(blocks[b].rows + blocks[b].columns) * k;
     double compute_us = flops / (blocks[b].share * tensor_flops_per_us), load_us = bytes / l2_bytes_per_us;
     return (double)tn_ceil_div(tiles, device->num_workers) * (block_begin_end_us + (compute_us > load_us ? compute_us : load_us));
 }
@@ -302,10 +296,10 @@ static tn_status prepare_wgmma(const tn_device_info *device, const tn_problem *p
     int b = best_block(device, &s);
     int64_t bytes = blocks[b].stages * (blocks[b].rows + blocks[b].columns) * SLICE * 2 + 1024; /* to a multiple of 1,024 */
     tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_pack_rows, tn_ceil_div(s.k, SLICE), tn_ceil_div(s.rows, SLICE), 1, 512, 0);
-    out_launch->cuda.boxes.buffer = 1, out_launch->cuda.boxes.box_rows = (uint32_t)(blocks[b].columns / blocks[b].sharers);
+    out_launch->cuda.boxes.buffer = 1, out_launch->cuda.boxes.box_rows = (uint32_t)blocks[b].columns;
     out_launch->cuda.boxes.rows = s.n, out_launch->cuda.boxes.columns = s.k;
-    tn_cuda_launch_add(out_launch, blocks[b].kernel, row_blocks(&s, b), tn_ceil_div(s.n, blocks[b].columns), 1,
-                       (uint32_t)(128 + 2 * blocks[b].rows), (uint32_t)bytes);
+    tn_cuda_launch_add(out_launch, blocks[b].kernel, blocks[b].split * tn_ceil_div(s.rows, blocks[b].rows),
+                       tn_ceil_div(s.n, blocks[b].columns), 1, (uint32_t)(128 + 2 * blocks[b].rows), (uint32_t)bytes);
     return TN_OK;
 }
 
