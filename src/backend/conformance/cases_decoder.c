@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend/conformance/conformance.h"
+#include "base/checked.h"
 #include "op/slot.h"
 
 /* --- norms ---------------------------------------------------------------------------------------------------------------------- */
@@ -113,7 +114,7 @@ static void make_prompt_attention(tn_case_build *build);
 /* Tables for the build's window of sequences; every query (or, filling, every position) is a token. */
 static step_tables make_tables(const tn_case_build *build, bool fills) {
     const sequence *sequences = build->from->make == make_prompt_attention ? prompts : few_queries;
-    step_tables t = {.num_sequences = build->num_rows, .max_blocks = MAX_BLOCKS * 16 / build->geometry.tokens_per_block};
+    step_tables t = {.num_sequences = build->num_rows, .max_blocks = tn_ceil_div(MAX_BLOCKS * 16, build->geometry.tokens_per_block)};
     for (int64_t i = 0; i < t.num_sequences; i++) {
         int64_t s = build->first_row + i;
         int32_t num = fills ? sequences[s].length : sequences[s].num_queries;
@@ -285,7 +286,7 @@ static void add_prompts(tn_case_list *list) {
                                               (long long)shapes[shape].k, (long long)shapes[shape].v);
                 added->variant = variant, added->option = (int)shapes[shape].page, added->k = shapes[shape].k, added->n = shapes[shape].v;
                 added->encoding = tn_encoding_plain(stored[d]);
-                added->rows = NUM_SEQUENCES, added->has_windows = true;
+                added->rows = NUM_SEQUENCES, added->has_windows = true, added->is_for_accelerators = true;
                 /* queries in bfloat16 move scores of a deviation of up to 4 by up to 0.02, and weights by as much */
                 if (stored[d] == TN_BFLOAT16) added->rounded_factor = 4.0;
             }
