@@ -24,6 +24,13 @@
 
 enum { NUM_KL_POSITIONS = 1100, MAX_IDS = 2048 };
 
+/* Plain builds check the numbers. Sanitizers take ten times as long, and see in a few cases what they look for. */
+#ifdef TN_SANITIZED
+enum { IS_SANITIZED = 1, MOST_CASES = 2 };
+#else
+enum { IS_SANITIZED = 0, MOST_CASES = 1000 };
+#endif
+
 static char model_path[4096];
 static tn_test_decoder float32_path, default_path, int8_path, int16_cache_path;
 static tn_json *expected;
@@ -77,7 +84,7 @@ static size_t read_ids(const tn_json_value *array, int32_t *ids) {
 static void check_cases(tn_test_decoder *decoder, double margin, double tolerance) {
     const tn_json_value *cases = tn_json_find(tn_json_root(expected), "cases");
     assert_true(tn_json_count(cases) > 0);
-    for (size_t c = 0; c < tn_json_count(cases); c++) {
+    for (size_t c = 0; c < tn_json_count(cases) && c < MOST_CASES; c++) {
         const tn_json_value *test = tn_json_at(cases, c);
         static int32_t prompt[MAX_IDS], greedy[MAX_IDS];
         size_t num_prompt = read_ids(tn_json_find(test, "ids"), prompt), num_greedy = read_ids(tn_json_find(test, "greedy"), greedy);
@@ -208,6 +215,10 @@ static double mean_kl(const float *p_logits, const float *q_logits, size_t count
 
 static void default_path_and_int8_stay_near_float32(void **state) {
     (void)state;
+    if (IS_SANITIZED) {
+        print_message("skipped: 1,100 positions take sanitizers minutes\n");
+        skip();
+    }
     static int32_t ids[NUM_KL_POSITIONS];
     size_t count = text_ids(ids, NUM_KL_POSITIONS);
     assert_in_range(count, 1024, NUM_KL_POSITIONS);
