@@ -3,6 +3,7 @@
  * cases_matmul.c: linear layers in every pairing of activations and weights, with every epilogue; expert groups; products of
  * two activations.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "backend/conformance/conformance.h"
@@ -208,6 +209,25 @@ static void add_shapes(tn_case_list *list, tn_dtype activations, const tn_encodi
     list->data[list->count - 1].is_for_accelerators = true;
 }
 
+/* Each kind of epilogue behind each, whether or not a pass puts them so: for backends that apply lists of any order. */
+static void add_pairs(tn_case_list *list, const tn_encoding *encoding) {
+    static const tn_epilogue kinds[] = {BIAS, ADD, SCALE, SOFT_CAP, ACT(SILU), GATE(SILU)};
+    enum { NUM_KINDS = sizeof kinds / sizeof kinds[0] };
+    for (size_t i = 0; i < NUM_KINDS * NUM_KINDS; i++)
+        for (int is_grouped = 0; is_grouped < 2; is_grouped++) {
+            const tn_epilogue *first = &kinds[i / NUM_KINDS], *second = &kinds[i % NUM_KINDS];
+            if (first->kind == TN_EPILOGUE_GATED_ACTIVATION && second->kind == TN_EPILOGUE_GATED_ACTIVATION) continue;
+            add_linear(list, TN_FLOAT32, encoding, 0, is_grouped, is_grouped ? 22 : 70, 64, 64);
+            tn_case *added = &list->data[list->count - 1];
+            size_t length = strlen(added->name);
+            (void)snprintf(added->name + length, sizeof added->name - length, " %s %s", tn_epilogue_kind_name(first->kind),
+                           tn_epilogue_kind_name(second->kind));
+            added->epilogues[0] = *first, added->epilogues[1] = *second, added->num_epilogues = 2;
+            added->rounded_factor = 4.0; /* products of rounded sums */
+            added->is_for_accelerators = true;
+        }
+}
+
 void tn_cases_add_matmul(tn_case_list *list) {
     static const tn_dtype activations[] = {TN_FLOAT32, TN_Q15_32, TN_Q8_32};
     tn_encoding encodings[NUM_WEIGHTS];
@@ -226,6 +246,7 @@ void tn_cases_add_matmul(tn_case_list *list) {
                 }
             }
             add_shapes(list, activations[a], &encodings[w]);
+            if (activations[a] == TN_FLOAT32) add_pairs(list, &encodings[w]);
             add_linear(list, activations[a], &encodings[w], 0, true, 22, 64, 64);
             list->data[list->count - 1].option = 1;
             add_linear(list, activations[a], &encodings[w], 1, false, 7, 96, 96);

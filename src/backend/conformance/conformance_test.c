@@ -276,6 +276,7 @@ static void walk_coverage(suite *s, const tn_case_list *list) {
         for (size_t c = 0; c < list->count; c++) {
             static tn_case_build build;
             tn_arena arena = {0};
+            if (list->data[c].is_for_accelerators && d->device->backend->is_host) continue;
             make_case(&list->data[c], &arena, true, 0, list->data[c].rows, &build);
             tn_case_set_layout(subject(&build), TN_LAYOUT_PLAIN);
             for (size_t t = 0; t < d->device->backend->num_tactics; t++)

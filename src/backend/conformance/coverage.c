@@ -2,8 +2,8 @@
  *
  * coverage.c: which aspects of problems each tactic was compared on, and the walk that looks for accepted ones that were not.
  *
- * Aspects: the types of all operands together; each parameter's value (numbers: zero or not); each epilogue; the order of
- * epilogue kinds. A problem counts as compared when each of its aspects was, in whichever case.
+ * Aspects: the types of all operands together; each parameter's value (numbers: zero or not); each epilogue; each kind of epilogue
+ * behind another. A problem counts as compared when each of its aspects was, in whichever case.
  */
 #include <stdio.h>
 #include <string.h>
@@ -85,7 +85,6 @@ static bool visit_aspects(const tn_problem *problem, aspect_visitor visit, void 
     tn_text text = {0};
     print_types(problem, &text);
     bool goes_on = text.data == NULL || visit(user, text.data);
-    tn_text_reset(&text);
     const tn_op_info *info = tn_op_get_info(problem->op);
     for (int i = 0; i < info->num_fields && goes_on; i++) goes_on = visit_field(&info->fields[i], problem->params, visit, user);
     for (uint32_t i = 0; i < problem->num_epilogues && goes_on; i++) {
@@ -95,10 +94,12 @@ static bool visit_aspects(const tn_problem *problem, aspect_visitor visit, void 
         (void)snprintf(line, sizeof line, "epilogue %s %s", tn_epilogue_kind_name(epilogue->kind),
                        has_activation ? tn_enum_get_info(TN_ENUM_ID_ACTIVATION)->values[epilogue->activation]
                                       : tn_dtype_get_info(epilogue->dtype)->name);
-        tn_text_append_format(&text, "%s+", tn_epilogue_kind_name(epilogue->kind));
+        goes_on = visit(user, line);
+        if (!goes_on || i == 0) continue;
+        (void)snprintf(line, sizeof line, "epilogue %s behind %s", tn_epilogue_kind_name(epilogue->kind),
+                       tn_epilogue_kind_name(problem->epilogues[i - 1].kind));
         goes_on = visit(user, line);
     }
-    if (goes_on && problem->num_epilogues > 1 && text.data != NULL) goes_on = visit(user, text.data);
     tn_text_deinit(&text);
     return goes_on;
 }
