@@ -9,30 +9,11 @@
  * several splits, what they found is merged: by a cluster of eight blocks (cards from 9.0 on), each reading the others' shared
  * memory, or by a second kernel from the workspace. Either way a split's part is, for each head: values [v_dim], maximum, sum.
  */
+#include "backend/cuda/kernels/attention_args.h"
 #include "backend/cuda/kernels/cluster.cuh"
 #include "backend/cuda/kernels/sequence.cuh"
 #include "backend/cuda/kv_layout.h"
 
-/* constants, as in tactics/attention.c */
-enum {
-    NUM_SEQS,
-    TABLE_COLUMNS,
-    LAYER,
-    NUM_LAYERS,
-    NUM_KV_HEADS,
-    K_DIM,
-    V_DIM,
-    TOKENS_PER_BLOCK,
-    NUM_HEADS,
-    WINDOW,
-    SINK_TOKENS,
-    SCALE,
-    SOFT_CAP,
-    NUM_SPLITS,
-    FLAGS,
-    OUTPUT /* its buffer; the workspace's is the next */
-};
-enum { FLAG_SINKS = 1, FLAG_SLOPES = 2 };
 enum { WARPS = 8, TILE = 4, CLUSTER_SPLITS = 8 };
 
 /* Which positions a token sees, in tiles of TILE: first those that hold sink tokens, then those of its window. */
@@ -45,10 +26,11 @@ struct visible {
 __device__ __forceinline__ visible find_visible(const tn_cuda_args &args, int token) {
     visible v;
     const int32_t *query_start = (const int32_t *)args.buffers[2], *kv_length = (const int32_t *)args.buffers[3];
-    int window = (int)args.constants[WINDOW], sinks = (int)args.constants[SINK_TOKENS], splits = (int)args.constants[NUM_SPLITS];
-    v.sequence = find_sequence(query_start, (int)args.constants[NUM_SEQS], token);
+    int window = (int)args.constants[TN_ATTENTION_WINDOW], sinks = (int)args.constants[TN_ATTENTION_SINK_TOKENS],
+        splits = (int)args.constants[TN_ATTENTION_NUM_SPLITS];
+    v.sequence = find_sequence(query_start, (int)args.constants[TN_ATTENTION_NUM_SEQS], token);
     v.index = v.sequence < 0 ? -1 : kv_length[v.sequence] - (query_start[v.sequence + 1] - token);
-    if (v.index >= args.constants[TABLE_COLUMNS] * args.constants[TOKENS_PER_BLOCK]) v.index = -1;
+    if (v.index >= args.constants[TN_ATTENTION_TABLE_COLUMNS] * args.constants[TN_ATTENTION_TOKENS_PER_BLOCK]) v.index = -1;
     v.tile = window > 0 && v.index >= window ? (v.index - window + 1) / TILE : 0;
     v.num_sink_tiles = (sinks + TILE - 1) / TILE < v.tile ? (sinks + TILE - 1) / TILE : v.tile;
     v.num_tiles = v.index < 0 ? 0 : v.num_sink_tiles + v.index / TILE + 1 - v.tile;
@@ -97,13 +79,14 @@ __device__ __forceinline__ void merge_scales(float max_a, float max_b, float *sc
 /* Ends a head's softmax: the sink counts, then all is divided by the sum. */
 __device__ __forceinline__ void store_value(const tn_cuda_args &args, int64_t token_head, int head, int i, float x, float top,
                                             float total) {
-    if ((args.constants[FLAGS] & FLAG_SINKS) != 0) {
+    if ((args.constants[TN_ATTENTION_FLAGS] & TN_ATTENTION_HAS_SINKS) != 0) {
         float part_scale, sink_scale;
         merge_scales(top, ((const float *)args.buffers[5])[head], &part_scale, &sink_scale, &top);
         total = total * part_scale + sink_scale;
         x *= part_scale;
     }
-    ((float *)args.buffers[args.constants[OUTPUT]])[token_head * args.constants[V_DIM] + i] = total != 0.0f ? x / total : 0.0f;
+    ((float *)args.buffers[args.constants[TN_ATTENTION_OUTPUT]])[token_head * args.constants[TN_ATTENTION_V_DIM] + i] =
+        total != 0.0f ? x / total : 0.0f;
 }
 
 /* What one row of lanes knows of the heads: the query, and the softmax so far. */
@@ -267,10 +250,10 @@ __device__ __forceinline__ void merge_rows(row_state<T, CHUNKS, HEADS> &row, flo
 /* The parts of a block's warps, [warp][head][v_dim + 2] in shared memory, become the result (a single split), or a part of the
  * split: behind them in shared memory (CLUSTER), or in the workspace. */
 template <int HEADS, bool CLUSTER> __device__ __forceinline__ void merge_warps(const tn_cuda_args &args, float *shared, int first_head) {
-    int v_dim = (int)args.constants[V_DIM], stride = v_dim + 2, num_splits = (int)args.constants[NUM_SPLITS];
+    int v_dim = (int)args.constants[TN_ATTENTION_V_DIM], stride = v_dim + 2, num_splits = (int)args.constants[TN_ATTENTION_NUM_SPLITS];
     for (int at = threadIdx.x; at < HEADS * v_dim; at += blockDim.x) {
         int h = at / v_dim, i = at % v_dim;
-        int64_t token_head = blockIdx.x * args.constants[NUM_HEADS] + first_head + h;
+        int64_t token_head = blockIdx.x * args.constants[TN_ATTENTION_NUM_HEADS] + first_head + h;
         float top = -INFINITY, total = 0.0f, x = 0.0f;
         for (int w = 0; w < WARPS; w++) top = fmaxf(top, shared[(w * HEADS + h) * stride + v_dim]);
         for (int w = 0; w < WARPS; w++) {
@@ -283,8 +266,9 @@ template <int HEADS, bool CLUSTER> __device__ __forceinline__ void merge_warps(c
             store_value(args, token_head, first_head + h, i, x, top, total);
             continue;
         }
-        float *part = CLUSTER ? shared + (WARPS * HEADS + h) * stride
-                              : (float *)args.buffers[args.constants[OUTPUT] + 1] + (token_head * num_splits + blockIdx.z) * stride;
+        float *part =
+            CLUSTER ? shared + (WARPS * HEADS + h) * stride
+                    : (float *)args.buffers[args.constants[TN_ATTENTION_OUTPUT] + 1] + (token_head * num_splits + blockIdx.z) * stride;
         part[i] = x;
         if (i == 0) part[v_dim] = top, part[v_dim + 1] = total;
     }
@@ -292,7 +276,7 @@ template <int HEADS, bool CLUSTER> __device__ __forceinline__ void merge_warps(c
 
 /* merged [head][v_dim + 2] of every block of the cluster; each block makes its share of the result. */
 template <int HEADS> __device__ __forceinline__ void merge_cluster(const tn_cuda_args &args, const float *merged, int first_head) {
-    int v_dim = (int)args.constants[V_DIM];
+    int v_dim = (int)args.constants[TN_ATTENTION_V_DIM];
     wait_for_cluster();
     for (int at = blockIdx.z * blockDim.x + threadIdx.x; at < HEADS * v_dim; at += CLUSTER_SPLITS * blockDim.x) {
         int h = at / v_dim, i = at % v_dim;
@@ -311,7 +295,7 @@ template <int HEADS> __device__ __forceinline__ void merge_cluster(const tn_cuda
             total += part_scale * totals[r];
             x += part_scale * xs[r];
         }
-        store_value(args, blockIdx.x * args.constants[NUM_HEADS] + first_head + h, first_head + h, i, x, top, total);
+        store_value(args, blockIdx.x * args.constants[TN_ATTENTION_NUM_HEADS] + first_head + h, first_head + h, i, x, top, total);
     }
     wait_for_cluster(); /* nobody leaves while others read its memory */
 }
@@ -320,8 +304,10 @@ template <int HEADS> __device__ __forceinline__ void merge_cluster(const tn_cuda
 template <typename T, int CHUNKS, int HEADS, bool CLUSTER> __device__ __forceinline__ void attend(const tn_cuda_args &args, float *shared) {
     enum { ROWS = 32 / vector_of<T>::ROW_LANES };
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32, token = blockIdx.x, first_head = blockIdx.y * HEADS, split = blockIdx.z;
-    int k_dim = (int)args.constants[K_DIM], v_dim = (int)args.constants[V_DIM], num_heads = (int)args.constants[NUM_HEADS];
-    int tokens_per_block = (int)args.constants[TOKENS_PER_BLOCK], num_kv_heads = (int)args.constants[NUM_KV_HEADS];
+    int k_dim = (int)args.constants[TN_ATTENTION_K_DIM], v_dim = (int)args.constants[TN_ATTENTION_V_DIM],
+        num_heads = (int)args.constants[TN_ATTENTION_NUM_HEADS];
+    int tokens_per_block = (int)args.constants[TN_ATTENTION_TOKENS_PER_BLOCK],
+        num_kv_heads = (int)args.constants[TN_ATTENTION_NUM_KV_HEADS];
     row_state<T, CHUNKS, HEADS> row;
     let_next_start();
     wait_for_previous();
@@ -331,14 +317,16 @@ template <typename T, int CHUNKS, int HEADS, bool CLUSTER> __device__ __forceinl
     int first_tile = split * v.tiles_a_split;
     int last_tile = first_tile + v.tiles_a_split < v.num_tiles ? first_tile + v.tiles_a_split : v.num_tiles;
     if (!CLUSTER && first_tile >= last_tile && split > 0) return;
-    tn_cuda_kv_layout layout = tn_cuda_kv_layout_make(args.constants[NUM_LAYERS], num_kv_heads, k_dim, v_dim, tokens_per_block);
-    const T *cache =
-        (const T *)args.buffers[1] + args.constants[LAYER] * layout.layer + first_head / (num_heads / num_kv_heads) * layout.head;
-    const int32_t *table = (const int32_t *)args.buffers[4] + (int64_t)v.sequence * args.constants[TABLE_COLUMNS];
-    score_rules rules = {(float)constant_real(args, SOFT_CAP),
-                         (args.constants[FLAGS] & FLAG_SLOPES) != 0 ? (const float *)args.buffers[6] + first_head : nullptr, v.index,
-                         (int)args.constants[WINDOW], (int)args.constants[SINK_TOKENS]};
-    row.begin((float)constant_real(args, SCALE));
+    tn_cuda_kv_layout layout =
+        tn_cuda_kv_layout_make(args.constants[TN_ATTENTION_NUM_LAYERS], num_kv_heads, k_dim, v_dim, tokens_per_block);
+    const T *cache = (const T *)args.buffers[1] + args.constants[TN_ATTENTION_LAYER] * layout.layer +
+                     first_head / (num_heads / num_kv_heads) * layout.head;
+    const int32_t *table = (const int32_t *)args.buffers[4] + (int64_t)v.sequence * args.constants[TN_ATTENTION_TABLE_COLUMNS];
+    score_rules rules = {(float)constant_real(args, TN_ATTENTION_SOFT_CAP),
+                         (args.constants[TN_ATTENTION_FLAGS] & TN_ATTENTION_HAS_SLOPES) != 0 ? (const float *)args.buffers[6] + first_head
+                                                                                             : nullptr,
+                         v.index, (int)args.constants[TN_ATTENTION_WINDOW], (int)args.constants[TN_ATTENTION_SINK_TOKENS]};
+    row.begin((float)constant_real(args, TN_ATTENTION_SCALE));
     for (int base = first_tile + warp * ROWS; base < last_tile; base += WARPS * ROWS) { /* the same for the whole warp */
         int n = base + lane / vector_of<T>::ROW_LANES, tile = n < v.num_sink_tiles ? n : n - v.num_sink_tiles + v.tile;
         int position = tile * TILE, block = n < last_tile ? table[position / tokens_per_block] : -1;
@@ -382,15 +370,15 @@ ATTENTIONS(bf16, bf16)
 
 /* The splits of one token and head: a block each. */
 TN_KERNEL(attention_merge, 128) {
-    int num_heads = (int)args.constants[NUM_HEADS], v_dim = (int)args.constants[V_DIM], stride = v_dim + 2;
-    int num_splits = (int)args.constants[NUM_SPLITS], token = blockIdx.x, head = blockIdx.y;
+    int num_heads = (int)args.constants[TN_ATTENTION_NUM_HEADS], v_dim = (int)args.constants[TN_ATTENTION_V_DIM], stride = v_dim + 2;
+    int num_splits = (int)args.constants[TN_ATTENTION_NUM_SPLITS], token = blockIdx.x, head = blockIdx.y;
     let_next_start();
     wait_for_previous();
     visible v = find_visible(args, token);
     int used = (v.num_tiles + v.tiles_a_split - 1) / v.tiles_a_split;
     if (used < 1) used = 1;
     const float *parts =
-        (const float *)args.buffers[args.constants[OUTPUT] + 1] + ((int64_t)token * num_heads + head) * num_splits * stride;
+        (const float *)args.buffers[args.constants[TN_ATTENTION_OUTPUT] + 1] + ((int64_t)token * num_heads + head) * num_splits * stride;
     float top = -INFINITY, total = 0.0f;
     for (int s = 0; s < used; s++) top = fmaxf(top, parts[s * stride + v_dim]);
     for (int s = 0; s < used; s++)

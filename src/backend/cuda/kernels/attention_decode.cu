@@ -17,31 +17,12 @@
  * least SPLIT_ROUNDS tiles a warp, so that a short sequence has a single one that need not wait for the others.
  * Bound: the bytes of the cache. 8B shape, 256 sequences of 192 tokens: 200 MB, 67 µs at 3.0 TB/s.
  */
+#include "backend/cuda/kernels/attention_args.h"
 #include "backend/cuda/kernels/cluster.cuh"
 #include "backend/cuda/kernels/instructions.cuh"
 #include "backend/cuda/kernels/sequence.cuh"
 #include "backend/cuda/kv_layout.h"
 
-/* constants, as in tactics/attention_decode.c */
-enum {
-    NUM_SEQS,
-    TABLE_COLUMNS,
-    LAYER,
-    NUM_LAYERS,
-    NUM_KV_HEADS,
-    K_DIM,
-    V_DIM,
-    TOKENS_PER_BLOCK,
-    NUM_HEADS,
-    WINDOW,
-    SINK_TOKENS,
-    SCALE,
-    SOFT_CAP,
-    HEADS_A_BLOCK,
-    FLAGS,
-    OUTPUT
-};
-enum { FLAG_SINKS = 1, FLAG_SLOPES = 2 };
 enum { HEADS = 8, TILE = 16 /* no block of the cache is smaller */, SPLITS = 8, SPLIT_ROUNDS = 4 /* tiles a warp, at least */ };
 enum { WARPS = 4, SPLIT_WARPS = 8 };
 #define LOG2_E 1.44269504f
@@ -87,16 +68,18 @@ struct task {
     int64_t block, first_key, first_value; /* elements of a block of the cache; to the head's keys and values in block 0 */
 
     __device__ __forceinline__ void find_heads(const tn_cuda_args &args) {
-        int group = (int)args.constants[NUM_HEADS] / (int)args.constants[NUM_KV_HEADS], heads = (int)args.constants[HEADS_A_BLOCK];
+        int group = (int)args.constants[TN_ATTENTION_NUM_HEADS] / (int)args.constants[TN_ATTENTION_NUM_KV_HEADS],
+            heads = (int)args.constants[TN_ATTENTION_HEADS_A_BLOCK];
         int parts = (group + heads - 1) / heads, in_group = (int)blockIdx.y % parts * heads;
         token = blockIdx.x;
         kv_head = blockIdx.y / parts;
         first_head = kv_head * group + in_group;
         num_heads = min(heads, group - in_group);
-        tn_cuda_kv_layout layout = tn_cuda_kv_layout_make(args.constants[NUM_LAYERS], args.constants[NUM_KV_HEADS], args.constants[K_DIM],
-                                                          args.constants[V_DIM], args.constants[TOKENS_PER_BLOCK]);
+        tn_cuda_kv_layout layout = tn_cuda_kv_layout_make(
+            args.constants[TN_ATTENTION_NUM_LAYERS], args.constants[TN_ATTENTION_NUM_KV_HEADS], args.constants[TN_ATTENTION_K_DIM],
+            args.constants[TN_ATTENTION_V_DIM], args.constants[TN_ATTENTION_TOKENS_PER_BLOCK]);
         block = layout.block;
-        first_key = args.constants[LAYER] * layout.layer + kv_head * layout.head;
+        first_key = args.constants[TN_ATTENTION_LAYER] * layout.layer + kv_head * layout.head;
         first_value = first_key + layout.v_offset;
     }
 
@@ -104,29 +87,30 @@ struct task {
      * stand where they do without a window. */
     template <int NUM_WARPS> __device__ __forceinline__ void find_tiles(const tn_cuda_args &args) {
         const int32_t *query_start = (const int32_t *)args.buffers[2], *kv_length = (const int32_t *)args.buffers[3];
-        int window = (int)args.constants[WINDOW], columns = (int)args.constants[TABLE_COLUMNS];
-        int tokens_per_block = (int)args.constants[TOKENS_PER_BLOCK], warp = threadIdx.x / 32;
-        sequence = max(min(token, (int)args.constants[NUM_SEQS] - 1), 0);
+        int window = (int)args.constants[TN_ATTENTION_WINDOW], columns = (int)args.constants[TN_ATTENTION_TABLE_COLUMNS];
+        int tokens_per_block = (int)args.constants[TN_ATTENTION_TOKENS_PER_BLOCK], warp = threadIdx.x / 32;
+        sequence = max(min(token, (int)args.constants[TN_ATTENTION_NUM_SEQS] - 1), 0);
         table = (const int32_t *)args.buffers[4] + (int64_t)sequence * columns;
         shift = 31 - __clz(tokens_per_block); /* a power of two */
         int start = 0, end = 0, length = 0;
-        if (args.constants[NUM_SEQS] > 0) start = query_start[sequence], end = query_start[sequence + 1], length = kv_length[sequence];
+        if (args.constants[TN_ATTENTION_NUM_SEQS] > 0)
+            start = query_start[sequence], end = query_start[sequence + 1], length = kv_length[sequence];
         int early[2];
 #pragma unroll
         for (int i = 0; i < 2; i++) {
             int column = (warp + i * NUM_WARPS) * TILE >> shift;
-            early[i] = column < columns && args.constants[NUM_SEQS] > 0 ? table[column] : -1;
+            early[i] = column < columns && args.constants[TN_ATTENTION_NUM_SEQS] > 0 ? table[column] : -1;
         }
         bool is_guessed = start <= token && token < end;
         if (!is_guessed) {
-            sequence = find_sequence(query_start, (int)args.constants[NUM_SEQS], token);
+            sequence = find_sequence(query_start, (int)args.constants[TN_ATTENTION_NUM_SEQS], token);
             table = (const int32_t *)args.buffers[4] + (int64_t)sequence * columns;
             if (sequence >= 0) end = query_start[sequence + 1], length = kv_length[sequence];
         }
         index = sequence < 0 ? -1 : length - (end - token);
         if (index >= columns * tokens_per_block) index = -1;
         window_tile = window > 0 && index >= window ? (index - window + 1) / TILE : 0;
-        num_sink_tiles = min(((int)args.constants[SINK_TOKENS] + TILE - 1) / TILE, window_tile);
+        num_sink_tiles = min(((int)args.constants[TN_ATTENTION_SINK_TOKENS] + TILE - 1) / TILE, window_tile);
         int num_tiles = index < 0 ? 0 : num_sink_tiles + index / TILE + 1 - window_tile;
         first_tile = 0, end_tile = num_tiles, used_splits = 1;
         if (NUM_WARPS == SPLIT_WARPS) {
@@ -316,7 +300,7 @@ template <int NUM_WARPS, typename T, int DIM>
 __device__ __forceinline__ void attend_tiles(const tn_cuda_args &args, const task &t, const query_chunk &query, float scale,
                                              const score_rules &rules, warp_state<T, DIM> &own) {
     __shared__ uint4 queries[NUM_WARPS][2][32]; /* DIM / 32 chunks are used */
-    int k_dim = (int)args.constants[K_DIM], v_dim = (int)args.constants[V_DIM];
+    int k_dim = (int)args.constants[TN_ATTENTION_K_DIM], v_dim = (int)args.constants[TN_ATTENTION_V_DIM];
     int in_block = (1 << t.shift) - 1;
     const T *cache = (const T *)args.buffers[1];
     auto known_of = [&](int n, int block) { return block < 0 ? 0 : t.index + 1 - t.position_of(n); };
@@ -400,38 +384,39 @@ template <int COUNT, typename READ> __device__ __forceinline__ merged_part merge
 /* Ends a head's softmax: the sink counts, then all is divided by the sum. */
 __device__ __forceinline__ void store_value(const tn_cuda_args &args, const task &t, int h, int i, merged_part m) {
     int head = t.first_head + h;
-    if ((args.constants[FLAGS] & FLAG_SINKS) != 0) {
+    if ((args.constants[TN_ATTENTION_FLAGS] & TN_ATTENTION_HAS_SINKS) != 0) {
         float sink = ((const float *)args.buffers[5])[head] * LOG2_E, most = fmaxf(m.largest, sink);
         float scale = m.largest == -INFINITY ? 0.0f : exp2_fast(m.largest - most);
         m.sum = m.sum * scale + (sink == -INFINITY ? 0.0f : exp2_fast(sink - most));
         m.x *= scale;
     }
-    float *y =
-        (float *)args.buffers[args.constants[OUTPUT]] + ((int64_t)t.token * args.constants[NUM_HEADS] + head) * args.constants[V_DIM];
+    float *y = (float *)args.buffers[args.constants[TN_ATTENTION_OUTPUT]] +
+               ((int64_t)t.token * args.constants[TN_ATTENTION_NUM_HEADS] + head) * args.constants[TN_ATTENTION_V_DIM];
     y[i] = m.sum != 0.0f ? m.x / m.sum : 0.0f;
 }
 
 /* shared: a part a warp (and CLUSTER: one more) of [heads of a block][stride]. */
 template <typename T, int DIM, int NUM_WARPS> __device__ __forceinline__ void attend(const tn_cuda_args &args, float *shared) {
     enum { CLUSTER = NUM_WARPS == SPLIT_WARPS };
-    int v_dim = (int)args.constants[V_DIM], stride = part_stride(v_dim), warp = threadIdx.x / 32;
-    float soft_cap = (float)constant_real(args, SOFT_CAP), scale = (float)constant_real(args, SCALE);
-    int k_dim = (int)args.constants[K_DIM], part_size = (int)args.constants[HEADS_A_BLOCK] * stride;
+    int v_dim = (int)args.constants[TN_ATTENTION_V_DIM], stride = part_stride(v_dim), warp = threadIdx.x / 32;
+    float soft_cap = (float)constant_real(args, TN_ATTENTION_SOFT_CAP), scale = (float)constant_real(args, TN_ATTENTION_SCALE);
+    int k_dim = (int)args.constants[TN_ATTENTION_K_DIM], part_size = (int)args.constants[TN_ATTENTION_HEADS_A_BLOCK] * stride;
     query_chunk query;
     task t;
     let_next_start();
     t.find_heads(args);
     wait_for_previous();
-    query.load((const float *)args.buffers[0] + ((int64_t)t.token * args.constants[NUM_HEADS] + t.first_head) * k_dim, t.num_heads, k_dim);
+    query.load((const float *)args.buffers[0] + ((int64_t)t.token * args.constants[TN_ATTENTION_NUM_HEADS] + t.first_head) * k_dim,
+               t.num_heads, k_dim);
     t.find_tiles<NUM_WARPS>(args);                               /* while the query is on its way */
     if (CLUSTER && t.used_splits == 1 && blockIdx.z > 0) return; /* in this cluster nobody waits */
 
     warp_state<T, DIM> own = {};
     own.largest = -INFINITY;
     int g = threadIdx.x % 32 / 4;
-    bool has_slope = (args.constants[FLAGS] & FLAG_SLOPES) != 0 && g < t.num_heads;
+    bool has_slope = (args.constants[TN_ATTENTION_FLAGS] & TN_ATTENTION_HAS_SLOPES) != 0 && g < t.num_heads;
     score_rules rules = {soft_cap, has_slope ? ((const float *)args.buffers[6])[t.first_head + g] * LOG2_E : 0.0f, t.index,
-                         (int)args.constants[WINDOW], (int)args.constants[SINK_TOKENS]};
+                         (int)args.constants[TN_ATTENTION_WINDOW], (int)args.constants[TN_ATTENTION_SINK_TOKENS]};
     attend_tiles<NUM_WARPS>(args, t, query, soft_cap > 0.0f ? scale / soft_cap : scale * LOG2_E, rules, own);
     write_part(own, shared + warp * part_size, t.num_heads, v_dim);
     __syncthreads();

@@ -11,29 +11,10 @@
 #ifndef TN_BACKEND_CUDA_KERNELS_ATTENTION_ROWS_CUH_
 #define TN_BACKEND_CUDA_KERNELS_ATTENTION_ROWS_CUH_
 
+#include "backend/cuda/kernels/attention_args.h"
 #include "backend/cuda/kernels/sequence.cuh"
 #include "backend/cuda/kv_layout.h"
 
-/* constants, as in tactics/attention_tile.c */
-enum {
-    NUM_TOKENS,
-    NUM_SEQS,
-    TABLE_COLUMNS,
-    LAYER,
-    NUM_LAYERS,
-    NUM_KV_HEADS,
-    K_DIM,
-    V_DIM,
-    TOKENS_PER_BLOCK,
-    NUM_HEADS,
-    WINDOW,
-    SINK_TOKENS,
-    SCALE,
-    SOFT_CAP,
-    FLAGS,
-    OUTPUT
-};
-enum { FLAG_SINKS = 1, FLAG_SLOPES = 2 };
 enum { ROWS = 128, GROUP = 16 /* positions whose place is looked up together: no block of the cache is smaller */ };
 #define LOG2_E 1.44269504f
 
@@ -59,16 +40,17 @@ __device__ __forceinline__ int find_tile_sequence(const int32_t *query_start, in
 
 template <int POSITIONS> __device__ __forceinline__ query_tile find_query_tile(const tn_cuda_args &args, int group, int tile) {
     const int32_t *query_start = (const int32_t *)args.buffers[2], *kv_length = (const int32_t *)args.buffers[3];
-    int num_seqs = (int)args.constants[NUM_SEQS], window = (int)args.constants[WINDOW];
+    int num_seqs = (int)args.constants[TN_ATTENTION_NUM_SEQS], window = (int)args.constants[TN_ATTENTION_WINDOW];
     query_tile q = {};
-    tn_cuda_kv_layout layout = tn_cuda_kv_layout_make(args.constants[NUM_LAYERS], args.constants[NUM_KV_HEADS], args.constants[K_DIM],
-                                                      args.constants[V_DIM], args.constants[TOKENS_PER_BLOCK]);
+    tn_cuda_kv_layout layout = tn_cuda_kv_layout_make(args.constants[TN_ATTENTION_NUM_LAYERS], args.constants[TN_ATTENTION_NUM_KV_HEADS],
+                                                      args.constants[TN_ATTENTION_K_DIM], args.constants[TN_ATTENTION_V_DIM],
+                                                      args.constants[TN_ATTENTION_TOKENS_PER_BLOCK]);
     q.block = layout.block;
-    q.first_key = args.constants[LAYER] * layout.layer + blockIdx.x % args.constants[NUM_KV_HEADS] * layout.head;
+    q.first_key = args.constants[TN_ATTENTION_LAYER] * layout.layer + blockIdx.x % args.constants[TN_ATTENTION_NUM_KV_HEADS] * layout.head;
     q.first_value = q.first_key + layout.v_offset;
     q.sequence = find_tile_sequence(query_start, num_seqs, group, tile);
     q.first_token = query_start[q.sequence];
-    int end = q.sequence < num_seqs ? query_start[q.sequence + 1] : (int)args.constants[NUM_TOKENS];
+    int end = q.sequence < num_seqs ? query_start[q.sequence + 1] : (int)args.constants[TN_ATTENTION_NUM_TOKENS];
     q.first_row = (tile - q.first_token * group / ROWS - q.sequence) * ROWS;
     q.num_rows = min((end - q.first_token) * group - q.first_row, (int)ROWS);
     if (q.num_rows <= 0 || q.sequence == num_seqs) {
@@ -76,12 +58,12 @@ template <int POSITIONS> __device__ __forceinline__ query_tile find_query_tile(c
         return q;
     }
     q.base = kv_length[q.sequence] - (end - q.first_token);
-    int capacity = (int)args.constants[TABLE_COLUMNS] * (int)args.constants[TOKENS_PER_BLOCK];
+    int capacity = (int)args.constants[TN_ATTENTION_TABLE_COLUMNS] * (int)args.constants[TN_ATTENTION_TOKENS_PER_BLOCK];
     int first_index = q.base + q.first_row / group;
     q.last_index = min(q.base + (q.first_row + q.num_rows - 1) / group, capacity - 1);
     if (q.last_index < 0) return q;
     q.window_tile = window > 0 && first_index >= window ? (first_index - window + 1) / POSITIONS : 0;
-    q.num_sink_tiles = min(((int)args.constants[SINK_TOKENS] + POSITIONS - 1) / POSITIONS, q.window_tile);
+    q.num_sink_tiles = min(((int)args.constants[TN_ATTENTION_SINK_TOKENS] + POSITIONS - 1) / POSITIONS, q.window_tile);
     q.num_tiles = max(q.num_sink_tiles + q.last_index / POSITIONS + 1 - q.window_tile, 0);
     return q;
 }

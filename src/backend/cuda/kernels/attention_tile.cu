@@ -216,8 +216,9 @@ __device__ __forceinline__ void place_rows(const tn_cuda_args &args, const query
                                            int kv_head) {
     if (threadIdx.x >= ROWS) return;
     int row = q.first_row + (int)threadIdx.x, index = q.base + row / group, head = kv_head * group + row % group;
-    bool is_row = (int)threadIdx.x < q.num_rows, has_slopes = (args.constants[FLAGS] & FLAG_SLOPES) != 0;
-    row_place place = {is_row && index <= q.last_index ? index : -1, (q.first_token + row / group) * (int)args.constants[NUM_HEADS] + head,
+    bool is_row = (int)threadIdx.x < q.num_rows, has_slopes = (args.constants[TN_ATTENTION_FLAGS] & TN_ATTENTION_HAS_SLOPES) != 0;
+    row_place place = {is_row && index <= q.last_index ? index : -1,
+                       (q.first_token + row / group) * (int)args.constants[TN_ATTENTION_NUM_HEADS] + head,
                        has_slopes ? ((const float *)args.buffers[6])[head] * LOG2_E : 0.0f};
     shared.rows[threadIdx.x] = place;
 }
@@ -253,10 +254,11 @@ __device__ __forceinline__ void copy_tile(typename S::memory &shared, const type
 
 template <typename S> __device__ __forceinline__ void attend_tile(const tn_cuda_args &args, char *memory) {
     typename S::memory &shared = *(typename S::memory *)memory;
-    int num_heads = (int)args.constants[NUM_HEADS], num_kv_heads = (int)args.constants[NUM_KV_HEADS], group = num_heads / num_kv_heads;
-    int k_dim = (int)args.constants[K_DIM], v_dim = (int)args.constants[V_DIM];
-    int window = (int)args.constants[WINDOW], kv_head = blockIdx.x % num_kv_heads;
-    float soft_cap = (float)constant_real(args, SOFT_CAP);
+    int num_heads = (int)args.constants[TN_ATTENTION_NUM_HEADS], num_kv_heads = (int)args.constants[TN_ATTENTION_NUM_KV_HEADS],
+        group = num_heads / num_kv_heads;
+    int k_dim = (int)args.constants[TN_ATTENTION_K_DIM], v_dim = (int)args.constants[TN_ATTENTION_V_DIM];
+    int window = (int)args.constants[TN_ATTENTION_WINDOW], kv_head = blockIdx.x % num_kv_heads;
+    float soft_cap = (float)constant_real(args, TN_ATTENTION_SOFT_CAP);
     let_next_start();
     wait_for_previous();
     if (threadIdx.x == 0)
@@ -271,14 +273,15 @@ template <typename S> __device__ __forceinline__ void attend_tile(const tn_cuda_
         if (threadIdx.x >= S::GROUPS || n >= q.num_tiles) return -1;
         int position = tile_position(n) + (int)threadIdx.x * GROUP;
         if (position > q.last_index) return -1;
-        return ((const int32_t *)
-                    args.buffers[4])[q.sequence * args.constants[TABLE_COLUMNS] + position / (int)args.constants[TOKENS_PER_BLOCK]];
+        return ((const int32_t *)args.buffers[4])[q.sequence * args.constants[TN_ATTENTION_TABLE_COLUMNS] +
+                                                  position / (int)args.constants[TN_ATTENTION_TOKENS_PER_BLOCK]];
     };
     auto keep_block = [&](int n, int block) {
         if (threadIdx.x >= S::GROUPS) return;
-        int place = (tile_position(n) + (int)threadIdx.x * GROUP) % (int)args.constants[TOKENS_PER_BLOCK];
-        shared.groups[n % 4][threadIdx.x][0] = block < 0 ? -1 : q.first_key + block * q.block + place * args.constants[K_DIM];
-        shared.groups[n % 4][threadIdx.x][1] = block < 0 ? -1 : q.first_value + block * q.block + place * args.constants[V_DIM];
+        int place = (tile_position(n) + (int)threadIdx.x * GROUP) % (int)args.constants[TN_ATTENTION_TOKENS_PER_BLOCK];
+        shared.groups[n % 4][threadIdx.x][0] = block < 0 ? -1 : q.first_key + block * q.block + place * args.constants[TN_ATTENTION_K_DIM];
+        shared.groups[n % 4][threadIdx.x][1] =
+            block < 0 ? -1 : q.first_value + block * q.block + place * args.constants[TN_ATTENTION_V_DIM];
     };
 
     place_rows<S>(args, q, shared, group, kv_head);
@@ -287,7 +290,7 @@ template <typename S> __device__ __forceinline__ void attend_tile(const tn_cuda_
     __syncthreads();
     if (q.num_tiles > 0) copy_tile<S>(shared, (const typename S::T *)args.buffers[1], 0, q.last_index + 1 - tile_position(0), k_dim, v_dim);
     load_queries<S>(shared, (const float *)args.buffers[0], q.num_rows, k_dim,
-                    (float)constant_real(args, SCALE) * (soft_cap > 0.0f ? 1.0f / soft_cap : LOG2_E));
+                    (float)constant_real(args, TN_ATTENTION_SCALE) * (soft_cap > 0.0f ? 1.0f / soft_cap : LOG2_E));
 
     S own;
     own.warp_row = (int)threadIdx.x / 32 * S::WARP_ROWS;
@@ -302,19 +305,21 @@ template <typename S> __device__ __forceinline__ void attend_tile(const tn_cuda_
         int later_block = find_block(n + 2), position = tile_position(n);
         if (position <= warp_last) {
             multiply_keys(own, shared, n % 2);
-            if (soft_cap > 0.0f || (args.constants[FLAGS] & FLAG_SLOPES) != 0) bend_scores(own, shared, position, soft_cap);
+            if (soft_cap > 0.0f || (args.constants[TN_ATTENTION_FLAGS] & TN_ATTENTION_HAS_SLOPES) != 0)
+                bend_scores(own, shared, position, soft_cap);
             uint32_t absent = 0;
 #pragma unroll
             for (int g = 0; g < S::GROUPS; g++) absent |= (uint32_t)(shared.groups[n % 4][g][0] < 0) << g;
             if (absent != 0 || position + S::POSITIONS - 1 > first_index || (window > 0 && position <= q.last_index - window))
-                mask_scores(own, shared, position, window, (int)args.constants[SINK_TOKENS], absent);
+                mask_scores(own, shared, position, window, (int)args.constants[TN_ATTENTION_SINK_TOKENS], absent);
             make_weights(own);
             multiply_values(own, shared, n % 2);
         }
         keep_block(n + 2, later_block);
     }
-    write_rows(own, shared, q.num_rows, (args.constants[FLAGS] & FLAG_SINKS) != 0 ? (const float *)args.buffers[5] : nullptr, num_heads,
-               (float *)args.buffers[args.constants[OUTPUT]], v_dim);
+    write_rows(own, shared, q.num_rows,
+               (args.constants[TN_ATTENTION_FLAGS] & TN_ATTENTION_HAS_SINKS) != 0 ? (const float *)args.buffers[5] : nullptr, num_heads,
+               (float *)args.buffers[args.constants[TN_ATTENTION_OUTPUT]], v_dim);
 }
 
 #define ATTENTION_TILE(type, dim, warp_rows, positions)                    \

@@ -49,8 +49,8 @@ template <typename T, int DIM>
 __device__ __forceinline__ void fill_slots(const tn_cuda_args &args, const query_tile &q, const shared_places<DIM> &shared) {
     enum { PIECES = DIM / 8, ROWS_AT_ONCE = GROUP_THREADS / PIECES, LOOKUPS = POSITIONS / GROUP };
     int piece = threadIdx.x % PIECES, first_row = threadIdx.x / PIECES, num_items = 2 * q.num_tiles, last_index = q.last_index;
-    int tokens_per_block = (int)args.constants[TOKENS_PER_BLOCK], shift = 31 - __clz(tokens_per_block); /* a power of two */
-    const int32_t *table = (const int32_t *)args.buffers[4] + q.sequence * args.constants[TABLE_COLUMNS];
+    int tokens_per_block = (int)args.constants[TN_ATTENTION_TOKENS_PER_BLOCK], shift = 31 - __clz(tokens_per_block); /* a power of two */
+    const int32_t *table = (const int32_t *)args.buffers[4] + q.sequence * args.constants[TN_ATTENTION_TABLE_COLUMNS];
     int64_t block_size = q.block, to_values = q.first_value - q.first_key;
     const T *cache = (const T *)args.buffers[1] + q.first_key + 8 * piece;
     int blocks[LOOKUPS] = {}; /* of the tile, for keys and values */
@@ -149,8 +149,8 @@ __device__ __forceinline__ void place_queries(const tn_cuda_args &args, const qu
         int r = at / PIECES, piece = at % PIECES, row = q.first_row + group * GROUP_ROWS + r;
         uint4 packed = {0, 0, 0, 0};
         if (group * GROUP_ROWS + r < q.num_rows) {
-            int64_t head =
-                (int64_t)(q.first_token + row / group_size) * args.constants[NUM_HEADS] + kv_head * group_size + row % group_size;
+            int64_t head = (int64_t)(q.first_token + row / group_size) * args.constants[TN_ATTENTION_NUM_HEADS] + kv_head * group_size +
+                           row % group_size;
             const float *x = (const float *)args.buffers[0] + head * DIM + 8 * piece;
             float4 a = *(const float4 *)x, b = *(const float4 *)(x + 4);
             packed.x = pack_pair<T>(a.x * scale, a.y * scale), packed.y = pack_pair<T>(a.z * scale, a.w * scale);
@@ -170,9 +170,10 @@ __device__ __forceinline__ void write_rows(const tn_cuda_args &args, const query
         total += __shfl_xor_sync(0xffffffffu, total, 2);
         if (first_row + 8 * h >= q.num_rows) continue;
         int row = q.first_row + first_row + 8 * h;
-        int64_t head = (int64_t)(q.first_token + row / group_size) * args.constants[NUM_HEADS] + kv_head * group_size + row % group_size;
+        int64_t head =
+            (int64_t)(q.first_token + row / group_size) * args.constants[TN_ATTENTION_NUM_HEADS] + kv_head * group_size + row % group_size;
         float factor = rows.index[h] < 0 || total == 0.0f ? 0.0f : 1.0f / total;
-        float *y = (float *)args.buffers[args.constants[OUTPUT]] + head * DIM + (int)threadIdx.x % 4 * 2;
+        float *y = (float *)args.buffers[args.constants[TN_ATTENTION_OUTPUT]] + head * DIM + (int)threadIdx.x % 4 * 2;
 #pragma unroll
         for (int j = 0; j < DIM / 8; j++)
             *(float2 *)(y + 8 * j) = make_float2(values[4 * j + 2 * h] * factor, values[4 * j + 2 * h + 1] * factor);
@@ -184,10 +185,11 @@ __device__ __forceinline__ void attend_rows(const tn_cuda_args &args, const quer
                                             int kv_head) {
     typedef shared_places<DIM> S;
     int group = threadIdx.x / GROUP_THREADS - 1, lane = threadIdx.x % 32;
-    int first_row = group * GROUP_ROWS + (int)threadIdx.x % GROUP_THREADS / 32 * 16 + lane / 4, window = (int)args.constants[WINDOW];
-    int first_index = q.base + q.first_row / group_size, sink_tokens = (int)args.constants[SINK_TOKENS];
+    int first_row = group * GROUP_ROWS + (int)threadIdx.x % GROUP_THREADS / 32 * 16 + lane / 4,
+        window = (int)args.constants[TN_ATTENTION_WINDOW];
+    int first_index = q.base + q.first_row / group_size, sink_tokens = (int)args.constants[TN_ATTENTION_SINK_TOKENS];
     uint8_t *queries = shared.queries + group * S::HALVES * S::QUERY_BYTES;
-    place_queries<T, DIM>(args, q, group_size, kv_head, group, (float)constant_real(args, SCALE) * LOG2_E, queries);
+    place_queries<T, DIM>(args, q, group_size, kv_head, group, (float)constant_real(args, TN_ATTENTION_SCALE) * LOG2_E, queries);
     fence_shared_writes();
     sync_threads<GROUPS * GROUP_THREADS>();
 
@@ -261,7 +263,8 @@ template <typename T, int DIM> __device__ __forceinline__ void attend_block(cons
     __shared__ __align__(8) uint64_t barriers[2 * SLOTS];
     __shared__ uint32_t absent[SLOTS];
     __shared__ query_tile q;
-    int num_kv_heads = (int)args.constants[NUM_KV_HEADS], group_size = (int)args.constants[NUM_HEADS] / num_kv_heads;
+    int num_kv_heads = (int)args.constants[TN_ATTENTION_NUM_KV_HEADS],
+        group_size = (int)args.constants[TN_ATTENTION_NUM_HEADS] / num_kv_heads;
     shared_places<DIM> shared;
     shared.queries = dynamic_shared + (1024 - shared_address(dynamic_shared) % 1024) % 1024;
     shared.tiles = shared.queries + GROUPS * S::HALVES * S::QUERY_BYTES;

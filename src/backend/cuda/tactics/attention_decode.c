@@ -5,28 +5,9 @@
  */
 #include "backend/checks.h"
 #include "backend/cuda/cuda.h"
+#include "backend/cuda/kernels/attention_args.h"
 #include "base/checked.h"
 
-/* constants, as in kernels/attention_decode.cu */
-enum {
-    NUM_SEQS,
-    TABLE_COLUMNS,
-    LAYER,
-    NUM_LAYERS,
-    NUM_KV_HEADS,
-    K_DIM,
-    V_DIM,
-    TOKENS_PER_BLOCK,
-    NUM_HEADS,
-    WINDOW,
-    SINK_TOKENS,
-    SCALE,
-    SOFT_CAP,
-    HEADS_A_BLOCK,
-    FLAGS,
-    OUTPUT
-};
-enum { FLAG_SINKS = 1, FLAG_SLOPES = 2 };
 enum { WARPS = 4, SPLIT_WARPS = 8, MAX_HEADS = 8, SPLITS = 8, MAX_DIM = 128, FIRST_ISA = 80 };
 enum { CLUSTER_POSITIONS = 8192, BLOCK_POSITIONS = 128 /* what eight blocks, and what one may take */ };
 
@@ -70,24 +51,24 @@ static tn_status prepare(const tn_device_info *device, const tn_problem *problem
         return tn_cuda_tactic_attention.prepare(device, problem, symbols, out_launch);
     *out_launch = (tn_launch){0};
     int64_t *constants = out_launch->constants;
-    constants[NUM_SEQS] = tn_operand_dim(&problem->operands[3], 0, symbols);
-    constants[TABLE_COLUMNS] = tn_operand_dim(&problem->operands[4], 1, symbols);
-    constants[LAYER] = params->layer;
-    constants[NUM_LAYERS] = params->num_layers;
-    constants[NUM_KV_HEADS] = params->num_kv_heads;
-    constants[K_DIM] = params->k_dim;
-    constants[V_DIM] = params->v_dim;
-    constants[TOKENS_PER_BLOCK] = params->tokens_per_block;
-    constants[NUM_HEADS] = params->num_heads;
-    constants[WINDOW] = params->window;
-    constants[SINK_TOKENS] = params->sink_tokens;
-    tn_cuda_set_real(out_launch, SCALE, params->scale);
-    tn_cuda_set_real(out_launch, SOFT_CAP, params->soft_cap);
-    constants[HEADS_A_BLOCK] = heads;
+    constants[TN_ATTENTION_NUM_SEQS] = tn_operand_dim(&problem->operands[3], 0, symbols);
+    constants[TN_ATTENTION_TABLE_COLUMNS] = tn_operand_dim(&problem->operands[4], 1, symbols);
+    constants[TN_ATTENTION_LAYER] = params->layer;
+    constants[TN_ATTENTION_NUM_LAYERS] = params->num_layers;
+    constants[TN_ATTENTION_NUM_KV_HEADS] = params->num_kv_heads;
+    constants[TN_ATTENTION_K_DIM] = params->k_dim;
+    constants[TN_ATTENTION_V_DIM] = params->v_dim;
+    constants[TN_ATTENTION_TOKENS_PER_BLOCK] = params->tokens_per_block;
+    constants[TN_ATTENTION_NUM_HEADS] = params->num_heads;
+    constants[TN_ATTENTION_WINDOW] = params->window;
+    constants[TN_ATTENTION_SINK_TOKENS] = params->sink_tokens;
+    tn_cuda_set_real(out_launch, TN_ATTENTION_SCALE, params->scale);
+    tn_cuda_set_real(out_launch, TN_ATTENTION_SOFT_CAP, params->soft_cap);
+    constants[TN_ATTENTION_HEADS_A_BLOCK] = heads;
     bool has_sinks = problem->num_inputs > 5 && !problem->operands[5].absent;
     bool has_slopes = problem->num_inputs > 6 && !problem->operands[6].absent;
-    constants[FLAGS] = (has_sinks ? FLAG_SINKS : 0) | (has_slopes ? FLAG_SLOPES : 0);
-    constants[OUTPUT] = problem->num_inputs;
+    constants[TN_ATTENTION_FLAGS] = (has_sinks ? TN_ATTENTION_HAS_SINKS : 0) | (has_slopes ? TN_ATTENTION_HAS_SLOPES : 0);
+    constants[TN_ATTENTION_OUTPUT] = problem->num_inputs;
     bool is_long = params->k_dim > MAX_DIM / 2 || params->v_dim > MAX_DIM / 2;
     int64_t warps = is_split ? SPLIT_WARPS : WARPS;
     uint32_t shared_bytes = (uint32_t)((warps + is_split) * heads * (params->v_dim + 4)) * (uint32_t)sizeof(float);
