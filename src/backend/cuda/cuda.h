@@ -81,6 +81,9 @@ void tn_cuda_launch_add(tn_launch *launch, tn_cuda_kernel kernel, int64_t grid_x
                         uint32_t shared_bytes);
 void tn_cuda_set_real(tn_launch *launch, int constant, double value); /* read by constant_real() of kernels/common.cuh */
 
+/* attention.c: a launch with the constants that all kernels of ATTENTION read (kernels/attention_args.h), but for the first. */
+void tn_cuda_begin_attention(const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch);
+
 /* Time to move so many bytes through device memory, or to do so many operations at `flops_per_us`, the longer, and a launch. */
 double tn_cuda_estimate_us(const tn_device_info *device, double bytes, double flops, double flops_per_us);
 /* All operands pass once. */

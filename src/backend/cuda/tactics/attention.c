@@ -83,12 +83,8 @@ static tn_cuda_kernel find_kernel(tn_dtype dtype, bool in_clusters, bool is_long
     return kernels[in_clusters][dtype == TN_FLOAT32 ? 0 : dtype == TN_FLOAT16 ? 1 : 2][is_long ? 4 + size : size];
 }
 
-static tn_status prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
+void tn_cuda_begin_attention(const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
     const tn_attention_params *params = problem->params;
-    int64_t tokens = tn_operand_rows(&problem->operands[0], symbols), heads = heads_of_block(params);
-    int64_t splits = num_splits(device, problem, tokens, symbols);
-    bool in_clusters = merges_in_clusters(device, problem, splits, symbols);
-    if (in_clusters) splits = CLUSTER_SPLITS;
     *out_launch = (tn_launch){0};
     int64_t *constants = out_launch->constants;
     constants[TN_ATTENTION_NUM_SEQS] = tn_operand_dim(&problem->operands[3], 0, symbols);
@@ -104,11 +100,20 @@ static tn_status prepare(const tn_device_info *device, const tn_problem *problem
     constants[TN_ATTENTION_SINK_TOKENS] = params->sink_tokens;
     tn_cuda_set_real(out_launch, TN_ATTENTION_SCALE, params->scale);
     tn_cuda_set_real(out_launch, TN_ATTENTION_SOFT_CAP, params->soft_cap);
-    constants[TN_ATTENTION_NUM_SPLITS] = splits;
     bool has_sinks = problem->num_inputs > 5 && !problem->operands[5].absent;
     bool has_slopes = problem->num_inputs > 6 && !problem->operands[6].absent;
     constants[TN_ATTENTION_FLAGS] = (has_sinks ? TN_ATTENTION_HAS_SINKS : 0) | (has_slopes ? TN_ATTENTION_HAS_SLOPES : 0);
     constants[TN_ATTENTION_OUTPUT] = problem->num_inputs;
+}
+
+static tn_status prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
+    const tn_attention_params *params = problem->params;
+    int64_t tokens = tn_operand_rows(&problem->operands[0], symbols), heads = heads_of_block(params);
+    int64_t splits = num_splits(device, problem, tokens, symbols);
+    bool in_clusters = merges_in_clusters(device, problem, splits, symbols);
+    if (in_clusters) splits = CLUSTER_SPLITS;
+    tn_cuda_begin_attention(problem, symbols, out_launch);
+    out_launch->constants[TN_ATTENTION_NUM_SPLITS] = splits;
     if (!in_clusters) out_launch->workspace_bytes = partial_bytes(problem, tokens, splits);
     bool is_long = params->k_dim > 128 || params->v_dim > 128;
     uint32_t shared_bytes = (uint32_t)((WARPS + in_clusters) * heads * (params->v_dim + 2)) * (uint32_t)sizeof(float);

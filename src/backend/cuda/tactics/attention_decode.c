@@ -49,26 +49,8 @@ static tn_status prepare(const tn_device_info *device, const tn_problem *problem
     bool is_split = tokens * blocks_of_token(params) < device->num_workers && positions > BLOCK_POSITIONS;
     if (is_split && (device->isa < 90 || positions > CLUSTER_POSITIONS))
         return tn_cuda_tactic_attention.prepare(device, problem, symbols, out_launch);
-    *out_launch = (tn_launch){0};
-    int64_t *constants = out_launch->constants;
-    constants[TN_ATTENTION_NUM_SEQS] = tn_operand_dim(&problem->operands[3], 0, symbols);
-    constants[TN_ATTENTION_TABLE_COLUMNS] = tn_operand_dim(&problem->operands[4], 1, symbols);
-    constants[TN_ATTENTION_LAYER] = params->layer;
-    constants[TN_ATTENTION_NUM_LAYERS] = params->num_layers;
-    constants[TN_ATTENTION_NUM_KV_HEADS] = params->num_kv_heads;
-    constants[TN_ATTENTION_K_DIM] = params->k_dim;
-    constants[TN_ATTENTION_V_DIM] = params->v_dim;
-    constants[TN_ATTENTION_TOKENS_PER_BLOCK] = params->tokens_per_block;
-    constants[TN_ATTENTION_NUM_HEADS] = params->num_heads;
-    constants[TN_ATTENTION_WINDOW] = params->window;
-    constants[TN_ATTENTION_SINK_TOKENS] = params->sink_tokens;
-    tn_cuda_set_real(out_launch, TN_ATTENTION_SCALE, params->scale);
-    tn_cuda_set_real(out_launch, TN_ATTENTION_SOFT_CAP, params->soft_cap);
-    constants[TN_ATTENTION_HEADS_A_BLOCK] = heads;
-    bool has_sinks = problem->num_inputs > 5 && !problem->operands[5].absent;
-    bool has_slopes = problem->num_inputs > 6 && !problem->operands[6].absent;
-    constants[TN_ATTENTION_FLAGS] = (has_sinks ? TN_ATTENTION_HAS_SINKS : 0) | (has_slopes ? TN_ATTENTION_HAS_SLOPES : 0);
-    constants[TN_ATTENTION_OUTPUT] = problem->num_inputs;
+    tn_cuda_begin_attention(problem, symbols, out_launch);
+    out_launch->constants[TN_ATTENTION_HEADS_A_BLOCK] = heads;
     bool is_long = params->k_dim > MAX_DIM / 2 || params->v_dim > MAX_DIM / 2;
     int64_t warps = is_split ? SPLIT_WARPS : WARPS;
     uint32_t shared_bytes = (uint32_t)((warps + is_split) * heads * (params->v_dim + 4)) * (uint32_t)sizeof(float);
