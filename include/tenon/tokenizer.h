@@ -168,14 +168,25 @@ typedef struct tn_chat_options {
     size_t struct_size;         /* set by tn_chat_options_init */
     tn_diag *diag;              /* borrowed for the call; NULL: stderr */
     bool add_generation_prompt; /* default true: ends where the assistant's answer begins */
-    /* A JSON array in place of `messages`, for what tn_chat_message cannot say (tool calls, parts), borrowed; NULL: none */
+    /* A JSON array in place of `messages`, for what tn_chat_message cannot say, borrowed; NULL: none. The form is that of
+     * OpenAI's API: {"role", "content": text, null or parts, "tool_calls": [{"id", "type", "function": {"name",
+     * "arguments"}}], "tool_call_id", …}; what the template does not ask for is not looked at. Where the arguments of a
+     * tool call are a string that holds a JSON object, the template sees the object, as most expect, and where it prints
+     * or joins that, the string; any other string stays a string. */
     const char *messages_json;
-    /* A JSON object of further template variables ("tools", "documents", "enable_thinking"), borrowed; NULL: none. It cannot
-     * replace messages, add_generation_prompt, bos_token or eos_token. */
+    /* A JSON object of further template variables ("documents", "enable_thinking"; a server's chat_template_kwargs), borrowed;
+     * NULL: none. It cannot replace messages, add_generation_prompt, the special tokens, or tools where tools_json is given. */
     const char *variables_json;
     const char *template_text; /* used in place of the tokenizer's own, borrowed, with a NUL; NULL: the tokenizer's */
     bool has_now;              /* default false: a template that asks for the time is refused */
     int64_t now_unix_s;        /* the time strftime_now shows, in seconds since 1970, UTC */
+    /* A JSON array of the tools that the model may call: [{"type": "function", "function": {"name", "description",
+     * "parameters"}}], borrowed; NULL: none. The template's variable `tools`; `tools` and `documents` are none if not given. */
+    const char *tools_json;
+    /* Default false. Ends right behind the content of the last message, so that the model goes on with it;
+     * add_generation_prompt must be false. The end is cut at the last place where this content stands, without white space
+     * around it if the template has trimmed it. */
+    bool continue_final_message;
 } tn_chat_options;
 TN_API void tn_chat_options_init(tn_chat_options *options);
 
@@ -184,7 +195,8 @@ TN_API void tn_chat_options_init(tn_chat_options *options);
  * TN_NOT_FOUND         the model has no chat template: use `--raw`, or give one
  * TN_UNSUPPORTED       the template uses a construct that Tenon's subset of Jinja lacks: the diagnostic names it and the line
  * TN_INVALID_DATA      the template is malformed, or went beyond the limits on steps, output, memory or depth
- * TN_INVALID_ARGUMENT  the template refuses this conversation (raise_exception): the diagnostic has its words */
+ * TN_INVALID_ARGUMENT  the template refuses this conversation (raise_exception): the diagnostic has its words; messages, tools
+ *                      or variables are no JSON of the form above; continue_final_message cannot be done */
 TN_API TN_MUST_CHECK tn_status tn_tokenizer_render_chat(const tn_tokenizer *tokenizer, const tn_chat_message *messages, size_t num_messages,
                                                         const tn_chat_options *options, tn_text_segment **out_segments,
                                                         size_t *out_num_segments);

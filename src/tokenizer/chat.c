@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "format/json.h"
+#include "tokenizer/chat.h"
 #include "tokenizer/jinja/ast.h"
+#include "tokenizer/jinja/strings.h"
 #include "tokenizer/tokenizer_internal.h"
 
 void tn_chat_options_init(tn_chat_options *options) {
@@ -86,9 +87,8 @@ static bool set_token(tn_jinja *j, const tn_tokenizer *tokenizer, const char *na
     return !piece || set_global(j, name, tn_jinja_of_string((tn_jinja_string){.data = piece, .size = size}));
 }
 
-static bool set_messages(tn_jinja *j, const tn_chat_message *messages, size_t num_messages) {
-    tn_jinja_value list;
-    if (!tn_jinja_list_create(j, num_messages, &list)) return false;
+static bool input_messages(tn_jinja *j, const tn_chat_message *messages, size_t num_messages, tn_jinja_value *out) {
+    if (!tn_jinja_list_create(j, num_messages, out)) return false;
     for (size_t i = 0; i < num_messages; i++) {
         tn_jinja_value message, role, content;
         if (!messages[i].role || (!messages[i].content && messages[i].content_size_bytes > 0))
@@ -96,44 +96,164 @@ static bool set_messages(tn_jinja *j, const tn_chat_message *messages, size_t nu
         if (!tn_jinja_dict_create(j, &message) || !input_text(j, messages[i].role, strlen(messages[i].role), &role) ||
             !input_text(j, messages[i].content ? messages[i].content : "", messages[i].content_size_bytes, &content) ||
             !tn_jinja_dict_set(j, message.dict, tn_jinja_of_text("role"), role) ||
-            !tn_jinja_dict_set(j, message.dict, tn_jinja_of_text("content"), content) || !tn_jinja_list_push(j, list.list, message))
+            !tn_jinja_dict_set(j, message.dict, tn_jinja_of_text("content"), content) || !tn_jinja_list_push(j, out->list, message))
             return false;
     }
-    return set_global(j, "messages", list);
+    return true;
 }
+
+/* A document that lives as long as the rendering. */
+typedef struct parsed {
+    tn_json *json;
+    struct parsed *next;
+} parsed;
 
 typedef struct chat {
     const tn_tokenizer *tokenizer;
     const tn_chat_options *options;
     tn_jinja jinja;
-    tn_json *messages, *variables;
     tn_bytes text; /* the template */
+    const tn_chat_message *messages;
+    size_t num_messages;
+    tn_chat_values values; /* messages NULL: those above */
+    tn_jinja_value list;   /* the messages as the template sees them */
+    parsed *documents;
+    tn_diag *quiet; /* for text that may well be no JSON */
 } chat;
 
-static tn_status parse_json(chat *c, const char *name, const char *text, tn_json_kind kind, tn_json **out_json) {
-    if (!text) return TN_OK;
-    tn_status status = tn_json_parse(name, text, strlen(text), NULL, c->tokenizer->allocator, c->options->diag, out_json);
-    return status == TN_OK ? tn_json_expect(tn_json_root(*out_json), kind, c->options->diag) : status;
-}
-
-/* The caller's variables first, so that they cannot replace the rest. */
-static bool set_up_globals(chat *c, const tn_chat_message *messages, size_t num_messages) {
-    tn_jinja *j = &c->jinja;
-    tn_jinja_value value;
-    const tn_json_value *variables = c->variables ? tn_json_root(c->variables) : NULL;
-    for (size_t i = 0; variables && i < tn_json_count(variables); i++) {
-        const tn_json_value *member = tn_json_at(variables, i);
-        if (!input_json(j, member, &value) || !set_global(j, tn_json_key(member, NULL), value)) return false;
-    }
-    if (c->messages) {
-        if (!input_json(j, tn_json_root(c->messages), &value) || !set_global(j, "messages", value)) return false;
-    } else if (!set_messages(j, messages, num_messages)) {
+static bool parse_json(chat *c, const char *name, const char *text, size_t size, tn_diag *diag, const tn_json_value **out_root) {
+    parsed *document = tn_jinja_alloc(&c->jinja, sizeof *document);
+    if (!document) return false;
+    tn_status status = tn_json_parse(name, text, size, NULL, c->tokenizer->allocator, diag, &document->json);
+    if (status != TN_OK) {
+        c->jinja.status = status == TN_INVALID_DATA ? TN_INVALID_ARGUMENT : status;
         return false;
     }
-    return set_global(j, "add_generation_prompt", tn_jinja_of_bool(c->options->add_generation_prompt)) &&
+    document->next = c->documents;
+    c->documents = document;
+    *out_root = tn_json_root(document->json);
+    return true;
+}
+
+/* The arguments of a call are mostly a string that holds a JSON object, and templates mostly expect the object. */
+static bool open_arguments(chat *c, tn_jinja_value *arguments) {
+    tn_jinja *j = &c->jinja;
+    tn_jinja_string text = arguments->string;
+    const tn_json_value *root;
+    tn_jinja_value object;
+    if (tn_jinja_strip(text, NULL, true, true).size == 0) {
+        if (!tn_jinja_dict_create(j, arguments)) return false;
+        arguments->dict->text = (tn_jinja_string){.data = "{}", .size = 2};
+        return true;
+    }
+    if (!c->quiet && tn_diag_create(c->tokenizer->allocator, &c->quiet) != TN_OK) {
+        j->status = tn_fail_memory(j->diag, "a chat", 0);
+        return false;
+    }
+    if (!parse_json(c, "arguments", text.data, text.size, c->quiet, &root)) {
+        tn_diag_clear(c->quiet);
+        if (j->status == TN_OUT_OF_MEMORY) j->status = tn_fail_memory(j->diag, "a tool call", text.size);
+        if (j->status != TN_INVALID_ARGUMENT) return false;
+        j->status = TN_OK; /* no JSON: the model wrote it so, the template sees it so */
+        return true;
+    }
+    if (tn_json_kind_of(root) != TN_JSON_OBJECT) return true;
+    if (!input_json(j, root, &object)) return false;
+    object.dict->text = text;
+    *arguments = object;
+    return true;
+}
+
+static tn_jinja_value *member(tn_jinja *j, const tn_jinja_value *value, const char *name, tn_jinja_kind kind) {
+    tn_jinja_value key = tn_jinja_of_text(name);
+    const tn_jinja_value *found = value->kind == TN_JINJA_DICT ? tn_jinja_dict_find(j, value->dict, &key) : NULL;
+    return found && found->kind == kind ? (tn_jinja_value *)(uintptr_t)found : NULL; /* of a dict that was made here */
+}
+
+static bool open_tool_calls(chat *c, const tn_jinja_list *messages) {
+    tn_jinja *j = &c->jinja;
+    for (size_t i = 0; i < messages->count; i++) {
+        const tn_jinja_value *calls = member(j, &messages->items[i], "tool_calls", TN_JINJA_LIST);
+        for (size_t k = 0; calls && k < calls->list->count; k++) {
+            const tn_jinja_value *call = &calls->list->items[k], *function = member(j, call, "function", TN_JINJA_DICT);
+            tn_jinja_value *arguments = member(j, function ? function : call, "arguments", TN_JINJA_STRING);
+            if (arguments && !open_arguments(c, arguments)) return false;
+        }
+    }
+    return j->status == TN_OK;
+}
+
+static bool expect_json(chat *c, const tn_json_value *json, tn_json_kind kind) {
+    tn_jinja *j = &c->jinja;
+    if (tn_json_kind_of(json) == kind) return true;
+    j->status = tn_json_fail(json, j->diag, TN_INVALID_ARGUMENT, "must be an %s", kind == TN_JSON_ARRAY ? "array" : "object");
+    return false;
+}
+
+static bool input_array(chat *c, const tn_json_value *json, tn_jinja_value *out) {
+    return expect_json(c, json, TN_JSON_ARRAY) && input_json(&c->jinja, json, out);
+}
+
+static bool set_variables(chat *c, const tn_json_value *json) {
+    tn_jinja *j = &c->jinja;
+    tn_jinja_value value;
+    if (!expect_json(c, json, TN_JSON_OBJECT)) return false;
+    for (size_t i = 0; i < tn_json_count(json); i++) {
+        const tn_json_value *variable = tn_json_at(json, i);
+        if (!input_json(j, variable, &value) || !set_global(j, tn_json_key(variable, NULL), value)) return false;
+    }
+    return true;
+}
+
+static bool is_given(const tn_json_value *json) {
+    return json && tn_json_kind_of(json) != TN_JSON_NULL;
+}
+
+/* The caller's variables come early, so that they cannot replace the rest. */
+static bool set_up_globals(chat *c) {
+    tn_jinja *j = &c->jinja;
+    const tn_jinja_value none = {.kind = TN_JINJA_NONE};
+    tn_jinja_value tools;
+    if (!set_global(j, "tools", none) || !set_global(j, "documents", none)) return false;
+    if (is_given(c->values.variables) && !set_variables(c, c->values.variables)) return false;
+    if (is_given(c->values.tools) && (!input_array(c, c->values.tools, &tools) || !set_global(j, "tools", tools))) return false;
+    bool fits =
+        c->values.messages ? input_array(c, c->values.messages, &c->list) : input_messages(j, c->messages, c->num_messages, &c->list);
+    return fits && open_tool_calls(c, c->list.list) && set_global(j, "messages", c->list) &&
+           set_global(j, "add_generation_prompt", tn_jinja_of_bool(c->options->add_generation_prompt)) &&
            set_token(j, c->tokenizer, "bos_token", tn_tokenizer_bos_id(c->tokenizer)) &&
            set_token(j, c->tokenizer, "eos_token", tn_tokenizer_eos_id(c->tokenizer)) &&
            set_token(j, c->tokenizer, "pad_token", tn_tokenizer_pad_id(c->tokenizer));
+}
+
+/* The last message's text; of parts the last one's. */
+static const tn_jinja_string *final_content(chat *c) {
+    size_t count = c->list.list->count;
+    const tn_jinja_value *last = count ? &c->list.list->items[count - 1] : NULL;
+    const tn_jinja_value *content = last ? member(&c->jinja, last, "content", TN_JINJA_STRING) : NULL;
+    const tn_jinja_value *parts = last ? member(&c->jinja, last, "content", TN_JINJA_LIST) : NULL;
+    for (size_t i = parts ? parts->list->count : 0; i > 0 && !content; i--)
+        content = member(&c->jinja, &parts->list->items[i - 1], "text", TN_JINJA_STRING);
+    return content ? &content->string : NULL;
+}
+
+/* Cuts what stands behind the last message's text. That is searched backwards, once, where only bytes of messages match. */
+static bool cut_behind_final_message(chat *c, tn_jinja_string *text) {
+    tn_jinja *j = &c->jinja;
+    const tn_jinja_string *content = final_content(c);
+    tn_jinja_string whole = content ? tn_jinja_strip(*content, NULL, true, false) : (tn_jinja_string){.data = ""};
+    tn_jinja_string trimmed = tn_jinja_strip(whole, NULL, false, true);
+    if (trimmed.size == 0) return tn_jinja_fail(j, TN_INVALID_ARGUMENT, "the final message has no text that could be continued");
+    char *haystack = tn_jinja_alloc(j, text->size), *needle = haystack ? tn_jinja_alloc(j, trimmed.size) : NULL;
+    if (!needle) return false;
+    for (size_t i = 0; i < text->size; i++) haystack[text->size - 1 - i] = (char)(text->marks[i] ? text->data[i] : 0xFF);
+    for (size_t i = 0; i < trimmed.size; i++) needle[trimmed.size - 1 - i] = trimmed.data[i];
+    const char *found = memmem(haystack, text->size, needle, trimmed.size);
+    if (!found) return tn_jinja_fail(j, TN_INVALID_ARGUMENT, "the final message cannot be continued: its text is not in what it renders");
+    size_t end = text->size - (size_t)(found - haystack), begin = end - trimmed.size;
+    if (text->size - begin >= whole.size && memcmp(text->data + begin, whole.data, whole.size) == 0) end = begin + whole.size;
+    *text = tn_jinja_slice(*text, 0, end);
+    return true;
 }
 
 /* One block: the segments, then their text. */
@@ -169,38 +289,75 @@ static tn_status find_template(chat *c) {
     return tn_fail_at(c->options->diag, TN_NOT_FOUND, &where, "cannot write a chat: the model has no chat template (use --raw)");
 }
 
-tn_status tn_tokenizer_render_chat(const tn_tokenizer *tokenizer, const tn_chat_message *messages, size_t num_messages,
-                                   const tn_chat_options *given, tn_text_segment **out_segments, size_t *out_num_segments) {
+/* Bytes of template and messages together, which the memory limit grows with. */
+static tn_status measure_input(const chat *c, const tn_chat_values *values, size_t *out_size) {
+    const tn_chat_options *o = c->options;
+    const char *const texts[] = {o->messages_json, o->variables_json, o->tools_json};
+    bool fits = tn_add_size(c->text.size, values ? values->size_bytes : 0, out_size);
+    for (size_t i = 0; i < 3 && !values; i++) fits = fits && tn_add_size(*out_size, texts[i] ? strlen(texts[i]) : 0, out_size);
+    for (size_t i = 0; i < c->num_messages && !o->messages_json && !values; i++)
+        fits = fits && tn_add_size(*out_size, c->messages[i].content_size_bytes, out_size);
+    if (fits && *out_size <= INT32_MAX / 3) return TN_OK;
+    return tn_fail(o->diag, TN_INVALID_ARGUMENT, "cannot write a chat of more than %d bytes", INT32_MAX / 3);
+}
+
+/* Template and messages are known; the rest of *c is. */
+static bool render(chat *c, tn_jinja_string *out_text) {
+    tn_jinja *j = &c->jinja;
+    tn_jinja_node *body;
+    tn_jinja_builder *out = tn_jinja_alloc(j, sizeof *out);
+    j->out = out;
+    if (!out || !tn_jinja_parse(j, c->text.data, c->text.size, &body) || !set_up_globals(c) || !tn_jinja_run(j, body)) return false;
+    *out_text = tn_jinja_built(out);
+    return !c->options->continue_final_message || cut_behind_final_message(c, out_text);
+}
+
+static bool parse_texts(chat *c) {
+    const tn_chat_options *o = c->options;
+    return (!o->messages_json || parse_json(c, "messages", o->messages_json, strlen(o->messages_json), o->diag, &c->values.messages)) &&
+           (!o->tools_json || parse_json(c, "tools", o->tools_json, strlen(o->tools_json), o->diag, &c->values.tools)) &&
+           (!o->variables_json ||
+            parse_json(c, "template variables", o->variables_json, strlen(o->variables_json), o->diag, &c->values.variables));
+}
+
+/* values NULL: the texts of the options, or messages. */
+static tn_status render_chat(const tn_tokenizer *tokenizer, const tn_chat_values *values, const tn_chat_message *messages,
+                             size_t num_messages, const tn_chat_options *given, tn_text_segment **out_segments, size_t *out_num_segments) {
     *out_segments = NULL;
     *out_num_segments = 0;
     tn_chat_options options;
     tn_chat_options_init(&options);
     tn_status status = tn_options_copy(&options, sizeof options, given, "tn_chat_options", NULL);
     if (status != TN_OK) return status;
-    chat c = {.tokenizer = tokenizer, .options = &options};
+    if (options.continue_final_message && options.add_generation_prompt)
+        return tn_fail(options.diag, TN_INVALID_ARGUMENT,
+                       "cannot write a chat: continue_final_message and add_generation_prompt exclude each other");
+    chat c = {.tokenizer = tokenizer, .options = &options, .messages = messages, .num_messages = num_messages};
     if ((status = find_template(&c)) != TN_OK) return status;
-    size_t input_size = c.text.size + (options.messages_json ? strlen(options.messages_json) : 0);
-    if (options.variables_json) input_size += strlen(options.variables_json);
-    for (size_t i = 0; i < num_messages && !options.messages_json; i++)
-        if (!tn_add_size(input_size, messages[i].content_size_bytes, &input_size) || input_size > INT32_MAX / 3)
-            return tn_fail(options.diag, TN_INVALID_ARGUMENT, "cannot write a chat of more than %d bytes", INT32_MAX / 3);
+    size_t input_size = 0;
+    if ((status = measure_input(&c, values, &input_size)) != TN_OK) return status;
     tn_jinja *j = &c.jinja;
     tn_jinja_init(j, tokenizer->allocator, options.diag, input_size);
     j->has_now = options.has_now;
     j->now_unix_s = options.now_unix_s;
-    status = parse_json(&c, "messages", options.messages_json, TN_JSON_ARRAY, &c.messages);
-    if (status == TN_OK) status = parse_json(&c, "template variables", options.variables_json, TN_JSON_OBJECT, &c.variables);
-    tn_jinja_node *body;
-    tn_jinja_builder out = {0};
-    j->out = &out;
-    if (status == TN_OK) {
-        if (tn_jinja_parse(j, c.text.data, c.text.size, &body) && set_up_globals(&c, messages, num_messages) && tn_jinja_run(j, body))
-            status = make_segments(&c, tn_jinja_built(&out), out_segments, out_num_segments);
-        else
-            status = j->status != TN_OK ? j->status : TN_INTERNAL;
-    }
-    tn_json_destroy(c.variables);
-    tn_json_destroy(c.messages);
+    if (values) c.values = *values;
+    tn_jinja_string text;
+    if ((values || parse_texts(&c)) && render(&c, &text))
+        status = make_segments(&c, text, out_segments, out_num_segments);
+    else
+        status = j->status != TN_OK ? j->status : TN_INTERNAL;
+    for (parsed *document = c.documents; document; document = document->next) tn_json_destroy(document->json);
+    tn_diag_destroy(c.quiet);
     tn_jinja_deinit(j);
     return status;
+}
+
+tn_status tn_tokenizer_render_chat(const tn_tokenizer *tokenizer, const tn_chat_message *messages, size_t num_messages,
+                                   const tn_chat_options *options, tn_text_segment **out_segments, size_t *out_num_segments) {
+    return render_chat(tokenizer, NULL, messages, num_messages, options, out_segments, out_num_segments);
+}
+
+tn_status tn_chat_render_values(const tn_tokenizer *tokenizer, const tn_chat_values *values, const tn_chat_options *options,
+                                tn_text_segment **out_segments, size_t *out_num_segments) {
+    return render_chat(tokenizer, values, NULL, 0, options, out_segments, out_num_segments);
 }

@@ -475,6 +475,10 @@ static bool repeat_string(tn_jinja *j, const tn_jinja_value *text, int64_t count
     return true;
 }
 
+static bool has_text(const tn_jinja_value *value) {
+    return value->kind == TN_JINJA_STRING || (value->kind == TN_JINJA_DICT && value->dict->text.data);
+}
+
 static bool binary(tn_jinja *j, const tn_jinja_node *node, tn_jinja_value *out) {
     tn_jinja_value a, b;
     bool result;
@@ -499,7 +503,7 @@ static bool binary(tn_jinja *j, const tn_jinja_node *node, tn_jinja_value *out) 
     }
     if (name[0] == '~') return concatenate(j, &a, &b, out);
     if (is_number(&a) && is_number(&b)) return arithmetic(j, name, &a, &b, out);
-    if (name[0] == '+' && a.kind == TN_JINJA_STRING && b.kind == TN_JINJA_STRING) return concatenate(j, &a, &b, out);
+    if (name[0] == '+' && has_text(&a) && has_text(&b)) return concatenate(j, &a, &b, out);
     if (name[0] == '+' && a.kind == TN_JINJA_LIST && b.kind == TN_JINJA_LIST) return join_lists(j, a.list, b.list, out);
     if (name[0] == '*' && a.kind == TN_JINJA_STRING && b.kind == TN_JINJA_INTEGER) return repeat_string(j, &a, b.integer, out);
     if (name[0] == '*' && b.kind == TN_JINJA_STRING && a.kind == TN_JINJA_INTEGER) return repeat_string(j, &b, a.integer, out);

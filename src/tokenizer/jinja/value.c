@@ -341,8 +341,10 @@ bool tn_jinja_print(tn_jinja *j, tn_jinja_builder *builder, const tn_jinja_value
     case TN_JINJA_INTEGER: snprintf(digits, sizeof digits, "%" PRId64, value->integer); return append_text(j, builder, digits);
     case TN_JINJA_FLOAT: return print_float(j, builder, value->real);
     case TN_JINJA_STRING: return as_repr ? print_quoted(j, builder, value->string) : tn_jinja_append(j, builder, value->string);
-    case TN_JINJA_LIST:
-    case TN_JINJA_DICT: {
+    case TN_JINJA_DICT:
+        if (!as_repr && value->dict->text.data) return tn_jinja_append(j, builder, value->dict->text);
+        /* fall through */
+    case TN_JINJA_LIST: {
         if (j->depth >= TN_JINJA_MAX_DEPTH) return tn_jinja_fail(j, TN_INVALID_DATA, "it nests deeper than %d", TN_JINJA_MAX_DEPTH);
         j->depth++;
         bool fits = print_container(j, builder, value);

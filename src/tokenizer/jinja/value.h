@@ -54,6 +54,7 @@ typedef struct tn_jinja_pair tn_jinja_pair;
 typedef struct tn_jinja_dict {
     tn_jinja_pair *pairs; /* in the order of insertion */
     size_t count, capacity;
+    tn_jinja_string text; /* data not NULL: how the caller wrote it; {{ }} and + give this (arguments of tool calls) */
 } tn_jinja_dict;
 typedef struct tn_jinja_loop {
     const tn_jinja_list *items;
