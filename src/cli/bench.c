@@ -30,7 +30,7 @@ static const struct argp_option options[] = {
 };
 
 static error_t parse_option(int key, char *value, struct argp_state *state) {
-    static const char *const tests[] = {"decode", "prefill", "throughput", "latency", "scheduler", NULL};
+    static const char *const tests[] = {"decode", "prefill", "throughput", "latency", "scheduler", "serve", NULL};
     bench_args *args = state->input;
     switch (key) {
     case ARGP_KEY_INIT: state->child_inputs[0] = &args->engine; return 0;
@@ -112,11 +112,31 @@ static void print_results(const tn_session *session, const bench_args *args, con
     printf("| %-32.32s | %7d | %12s | %21s |\n", name != NULL ? name + 1 : args->engine.path, num_threads, test, rate);
 }
 
+void tn_bench_progress_show(tn_bench_progress *progress, size_t num_done, size_t num_requests, int64_t now_ns) {
+    if (!progress->is_shown) return;
+    bool is_done = num_done == num_requests;
+    if (!is_done && now_ns - progress->shown_ns < 100000000) return;
+    progress->shown_ns = now_ns;
+    int width = (int)(num_done * 30 / num_requests);
+    fprintf(stderr, "\r\033[K%s [%.*s%*s] %zu of %zu requests", progress->phase, width, "##############################", 30 - width, "",
+            num_done, num_requests);
+    if (is_done) fputs("\r\033[K", stderr);
+}
+
+bool tn_bench_write_text(const char *path, const tn_text *text) {
+    FILE *file = fopen(path, "wb");
+    bool is_written = !text->failed && file != NULL && fwrite(text->data, 1, text->size, file) == text->size;
+    if (file != NULL && fclose(file) != 0) is_written = false;
+    if (!is_written) tn_cli_fail("cannot write %s: %m", path);
+    return is_written;
+}
+
 /* Measurements with options of their own. */
 static const tn_verb others[] = {
     {"throughput", "", tn_bench_throughput},
     {"latency", "", tn_bench_latency},
     {"scheduler", "", tn_bench_scheduler},
+    {"serve", "", tn_bench_serve},
 };
 
 int tn_verb_bench(int argc, char **argv) {
@@ -124,9 +144,9 @@ int tn_verb_bench(int argc, char **argv) {
     static const struct argp argp = {
         options,
         parse_option,
-        "decode|prefill MODEL\nthroughput|latency|scheduler MODEL [OPTION...]",
+        "decode|prefill MODEL\nthroughput|latency|scheduler MODEL [OPTION...]\nserve [OPTION...]",
         "Measure tokens a second of one sequence (decode, prefill), of many requests (throughput), the times of "
-        "requests (latency), or the host's work in a step (scheduler). The last three have options of their "
+        "requests (latency), the host's work in a step (scheduler), or a running server (serve). The last four have options of their "
         "own: `tenon bench throughput --help`.",
         children,
         0,

@@ -177,25 +177,12 @@ typedef struct bench_run {
     tn_executor *executor;
     const bench_args *args;
     const tn_dataset *dataset;
-    const char *phase;
     size_t num_requests, num_sent, num_done, num_lowered;
     uint64_t cache_salt;
     tn_bench_record *records; /* [num_requests] */
     FILE *iterations;         /* NULL: not wanted */
-    bool shows_progress;
-    int64_t shown_ns;
+    tn_bench_progress progress;
 } bench_run;
-
-static void show_progress(bench_run *run, int64_t now_ns) {
-    if (!run->shows_progress) return;
-    bool is_done = run->num_done == run->num_requests;
-    if (!is_done && now_ns - run->shown_ns < 100000000) return;
-    run->shown_ns = now_ns;
-    int width = (int)(run->num_done * 30 / run->num_requests);
-    fprintf(stderr, "\r\033[K%s [%.*s%*s] %zu of %zu requests", run->phase, width, "##############################", 30 - width, "",
-            run->num_done, run->num_requests);
-    if (is_done) fputs("\r\033[K", stderr);
-}
 
 static void fill_request(const bench_run *run, size_t index, tn_request *request) {
     const tn_dataset_request *item = &run->dataset->requests[index];
@@ -274,7 +261,7 @@ static bool run_requests(bench_run *run) {
             is_ok = is_ok && take(run, responses[i], now_ns);
             tn_response_destroy(responses[i]);
         }
-        if (is_ok) show_progress(run, now_ns);
+        if (is_ok) tn_bench_progress_show(&run->progress, run->num_done, run->num_requests, now_ns);
         log_iterations(run);
     }
     return is_ok;
@@ -284,22 +271,20 @@ static bool measure(tn_session *session, const bench_args *args, const tn_datase
     bench_run run = {.executor = session->executor,
                      .args = args,
                      .dataset = dataset,
-                     .phase = "warm-up",
                      .num_requests = (size_t)args->num_warmups < dataset->num_requests ? (size_t)args->num_warmups : dataset->num_requests,
                      .cache_salt = 1,
                      .records = records,
                      .iterations = iterations,
-                     .shows_progress = isatty(STDERR_FILENO)};
+                     .progress = {.phase = "warm-up", .is_shown = isatty(STDERR_FILENO)}};
     if (!run_requests(&run)) return false;
     memset(records, 0, dataset->num_requests * sizeof *records);
     run = (bench_run){.executor = session->executor,
                       .args = args,
                       .dataset = dataset,
-                      .phase = "benchmark",
                       .num_requests = dataset->num_requests,
                       .records = records,
                       .iterations = iterations,
-                      .shows_progress = isatty(STDERR_FILENO)};
+                      .progress = {.phase = "benchmark", .is_shown = isatty(STDERR_FILENO)}};
     if (!run_requests(&run)) return false;
     tn_executor_info info;
     tn_executor_get_info(session->executor, &info);
@@ -310,14 +295,6 @@ static bool measure(tn_session *session, const bench_args *args, const tn_datase
 }
 
 /* --- reporting ---------------------------------------------------------------------------------------------------------------- */
-
-static bool write_text(const char *path, const tn_text *text) {
-    FILE *file = fopen(path, "wb");
-    bool is_written = !text->failed && file != NULL && fwrite(text->data, 1, text->size, file) == text->size;
-    if (file != NULL && fclose(file) != 0) is_written = false;
-    if (!is_written) tn_cli_fail("cannot write %s: %m", path);
-    return is_written;
-}
 
 static bool write_requests(const char *path, const tn_dataset *dataset, const tn_bench_record *records, bool is_streaming) {
     tn_text text = {0};
@@ -334,7 +311,7 @@ static bool write_requests(const char *path, const tn_dataset *dataset, const tn
         tn_text_append_string(&text, "}");
     }
     tn_text_append_string(&text, "]\n");
-    bool is_written = write_text(path, &text);
+    bool is_written = tn_bench_write_text(path, &text);
     tn_text_deinit(&text);
     return is_written;
 }
@@ -383,7 +360,7 @@ static bool report(const tn_session *session, const bench_args *args, const tn_e
     if (is_ok && args->report_path != NULL) {
         tn_text json = {0};
         tn_bench_report_json(&setting, &summary, &json);
-        is_ok = write_text(args->report_path, &json);
+        is_ok = tn_bench_write_text(args->report_path, &json);
         tn_text_deinit(&json);
     }
     tn_json_destroy(model);

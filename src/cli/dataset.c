@@ -36,11 +36,16 @@ static tn_status read_ids(const tn_json_value *array, const tn_dataset_options *
     return status;
 }
 
-static tn_status encode_prompt(const tn_json_value *prompt, const tn_dataset_options *options, tn_arena *arena, tn_dataset_request *out) {
+static tn_status read_prompt(const tn_json_value *prompt, const tn_dataset_options *options, tn_arena *arena, tn_dataset_request *out) {
     const char *text;
     size_t size;
     tn_status status = tn_json_to_string(prompt, options->diag, &text, &size);
     if (status != TN_OK) return status;
+    if (options->keep_text) {
+        out->text = tn_arena_bytes(arena, text, size);
+        out->text_size = size;
+        return out->text != NULL ? TN_OK : tn_fail_memory(options->diag, "a dataset", size);
+    }
     if (options->tokenizer == NULL)
         return tn_json_fail(prompt, options->diag, TN_INVALID_DATA, "needs a tokenizer, this model has none: give 'input_ids'");
     tn_encode_options encode;
@@ -75,7 +80,7 @@ static tn_status read_request(const tn_json_value *line, size_t index, const tn_
     if (status == TN_OK) status = tn_json_get_integer(line, "output_tokens", 1, MAX_LENGTH, diag, &output_tokens);
     out->output_tokens = (int32_t)output_tokens;
     if (status != TN_OK) return status;
-    return ids != NULL ? read_ids(ids, options, arena, out) : encode_prompt(prompt, options, arena, out);
+    return ids != NULL ? read_ids(ids, options, arena, out) : read_prompt(prompt, options, arena, out);
 }
 
 static bool is_blank(const char *text, size_t size) {
@@ -144,6 +149,10 @@ tn_status tn_dataset_load(const char *path, const tn_dataset_options *options, t
 
 static int32_t draw_length(const tn_dataset_shape *shape, double mean, double stdev, uint64_t draw) {
     double length = round(mean + stdev * tn_philox_normal(shape->seed, draw));
+    if (shape->range_ratio > 0.0) {
+        double low = floor(mean * (1.0 - shape->range_ratio)), high = ceil(mean * (1.0 + shape->range_ratio));
+        length = low + floor(tn_philox_uniform(shape->seed, draw, 0) * (high - low + 1.0));
+    }
     return (int32_t)fmin(fmax(length, 1.0), MAX_LENGTH);
 }
 

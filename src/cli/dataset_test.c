@@ -93,6 +93,19 @@ static void expect_message(size_t index, const char *message) {
         fail_msg("message %zu is:\n%s\nmust begin:\n%s", index, entry.message, message);
 }
 
+static void a_prompt_may_stay_text(void **state) {
+    (void)state;
+    static const char text[] = "{\"prompt\": \"Once \\u20ac\", \"output_tokens\": 2}\n{\"input_ids\": [7], \"output_tokens\": 3}\n";
+    const tn_dataset_options options = {.keep_text = true, .vocab_size = 320, .diag = diag};
+    assert_int_equal(tn_dataset_parse("requests.jsonl", text, sizeof text - 1, &options, &dataset), TN_OK);
+    assert_int_equal(dataset.num_requests, 2);
+    assert_string_equal(dataset.requests[0].text, "Once \xe2\x82\xac");
+    assert_int_equal(dataset.requests[0].text_size, 8);
+    assert_null(dataset.requests[0].ids);
+    assert_null(dataset.requests[1].text);
+    assert_int_equal(dataset.requests[1].ids[0], 7);
+}
+
 static void each_wrong_line_is_named_with_its_number(void **state) {
     (void)state;
     static const struct {
@@ -238,6 +251,20 @@ static void ids_cover_the_vocabulary_and_follow_the_seed(void **state) {
     tn_dataset_deinit(&other);
 }
 
+static void a_range_ratio_makes_lengths_uniform_within_it(void **state) {
+    (void)state;
+    enum { COUNT = 2000 };
+    static const tn_dataset_shape shape = {.num_requests = COUNT, .input_mean = 10.0, .output_mean = 1.0, .range_ratio = 0.35, .seed = 5};
+    int counts[15] = {0};
+    assert_int_equal(tn_dataset_generate(&shape, 320, NULL, diag, &dataset), TN_OK);
+    for (size_t i = 0; i < COUNT; i++) {
+        assert_in_range(dataset.requests[i].num_ids, 6, 14);
+        assert_in_range(dataset.requests[i].output_tokens, 1, 2);
+        counts[dataset.requests[i].num_ids]++;
+    }
+    for (int length = 6; length <= 14; length++) assert_in_range(counts[length], COUNT / 9 - 80, COUNT / 9 + 80);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -245,6 +272,7 @@ int main(void) {
         TEST(a_line_is_a_request),
         TEST(only_the_first_requests_are_read),
         TEST(a_prompt_becomes_the_tokenizers_ids),
+        TEST(a_prompt_may_stay_text),
         TEST(each_wrong_line_is_named_with_its_number),
         TEST(all_wrong_lines_are_named_up_to_ten),
         TEST(a_dataset_without_requests_is_refused),
@@ -253,6 +281,7 @@ int main(void) {
         TEST(without_deviation_all_lengths_are_the_mean),
         TEST(lengths_have_their_mean_and_deviation),
         TEST(ids_cover_the_vocabulary_and_follow_the_seed),
+        TEST(a_range_ratio_makes_lengths_uniform_within_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

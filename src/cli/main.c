@@ -13,7 +13,7 @@ static const tn_verb verbs[] = {
     {"build", "make an engine directory from a model", tn_verb_build},
     {"inspect", "show an engine's steps, tactics and memory", tn_verb_inspect},
     {"tokenize", "turn text into ids, or ids into text", tn_verb_tokenize},
-    {"bench", "measure decode, prefill, throughput, latency, or the scheduler", tn_verb_bench},
+    {"bench", "measure decode, prefill, throughput, latency, the scheduler, or a server", tn_verb_bench},
     {"doctor", "look at this machine with Tenon's eyes", tn_verb_doctor},
 };
 
