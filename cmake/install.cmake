@@ -2,7 +2,7 @@
 include(GNUInstallDirs)
 
 get_property(modules GLOBAL PROPERTY TN_MODULES)
-list(REMOVE_ITEM modules tn_cli)
+list(REMOVE_ITEM modules tn_cli tn_server) # the server is the program's: a library shall not need HTTP and TLS
 set(objects)
 set(libraries)
 foreach(module ${modules})

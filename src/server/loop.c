@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * loop.c: the two threads that never rest: the loop (sockets, deadlines, libmicrohttpd) and the pump (the executor's responses).
+ *
+ * The loop waits at one epoll for: new connections, libmicrohttpd's own epoll, the end of clients (EPOLLRDHUP of every socket,
+ * since libmicrohttpd does not look at suspended ones), and an eventfd by which the pump says once a step that there is news.
+ */
+#include <errno.h>
+#include <microhttpd.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/thread.h"
+#include "server/generation.h"
+#include "server/log.h"
+#include "server/prepare.h"
+#include "server/server_internal.h"
+
+enum { MAX_EVENTS = 256, MAX_RESPONSES = 256, TICK_MS = 250, PUMP_WAIT_MS = 100 };
+
+static const int64_t tick_ns = (int64_t)TICK_MS * 1000000;
+
+/* --- news for the loop ------------------------------------------------------------------------------------------------------------------ */
+
+void tn_server_wake(tn_server *server) {
+    uint64_t one = 1;
+    (void)!write(server->wake, &one, sizeof one);
+}
+
+void tn_server_mark_dirty(tn_server *server, tn_generation *generation) {
+    pthread_mutex_lock(&server->lock);
+    if (!generation->is_dirty) {
+        generation->is_dirty = true;
+        generation->next_dirty = server->first_dirty;
+        server->first_dirty = generation;
+        atomic_fetch_add(&generation->num_holders, 1);
+    }
+    pthread_mutex_unlock(&server->lock);
+}
+
+/* --- the pump ------------------------------------------------------------------------------------------------------------------------------ */
+
+/* A job without its last response keeps the pump alive. */
+static bool is_pump_done(tn_server *server, tn_status status) {
+    if (status == TN_UNAVAILABLE) return true; /* the executor was shut down, nothing is left */
+    return atomic_load(&server->is_pump_stopping) && atomic_load(&server->num_generations) == 0;
+}
+
+void *tn_server_run_pump(void *argument) {
+    tn_server *server = argument;
+    tn_response *responses[MAX_RESPONSES];
+    for (;;) {
+        size_t count;
+        tn_status status = tn_executor_await_all_ready(server->executor, PUMP_WAIT_MS, responses, MAX_RESPONSES, &count);
+        if (count == 0) {
+            if (is_pump_done(server, status)) return NULL;
+            continue;
+        }
+        tn_metrics_lock(&server->metrics);
+        for (size_t i = 0; i < count; i++) {
+            tn_job *job = (tn_job *)(uintptr_t)tn_response_client_id(responses[i]);
+            if (job != NULL) tn_job_take(job, responses[i]);
+        }
+        tn_metrics_unlock(&server->metrics);
+        tn_server_wake(server);
+        for (size_t i = 0; i < count; i++) tn_response_destroy(responses[i]);
+    }
+}
+
+/* --- the loop ------------------------------------------------------------------------------------------------------------------------------ */
+
+static void look_at_generation(tn_generation *generation) {
+    tn_exchange *exchange = generation->exchange;
+    if (exchange == NULL || exchange->generation != generation) return;
+    pthread_mutex_lock(&generation->lock);
+    bool is_complete = tn_generation_is_complete(generation), is_overflowing = generation->is_overflowing;
+    pthread_mutex_unlock(&generation->lock);
+    if (is_overflowing && !is_complete) {
+        tn_connection_abandon(exchange->connection);
+        return;
+    }
+    if (!exchange->is_suspended || exchange->phase == TN_PHASE_PREPARING) return;
+    if (exchange->phase == TN_PHASE_STREAMING || is_complete) tn_exchange_resume(exchange);
+}
+
+static void look_at_news(tn_server *server) {
+    uint64_t count;
+    (void)!read(server->wake, &count, sizeof count);
+    pthread_mutex_lock(&server->lock);
+    tn_generation *dirty = server->first_dirty;
+    server->first_dirty = NULL;
+    tn_exchange *prepared = server->first_prepared;
+    server->first_prepared = NULL;
+    pthread_mutex_unlock(&server->lock);
+    for (tn_generation *next; dirty != NULL; dirty = next) {
+        pthread_mutex_lock(&server->lock);
+        next = dirty->next_dirty; /* once the flag is down the pump may link it again */
+        dirty->is_dirty = false;
+        pthread_mutex_unlock(&server->lock);
+        look_at_generation(dirty);
+        tn_generation_release(dirty);
+    }
+    for (tn_exchange *next; prepared != NULL; prepared = next) {
+        next = prepared->next_prepared;
+        tn_exchange_resume(prepared);
+    }
+}
+
+static void note_end(tn_connection *connection) {
+    const tn_exchange *exchange = connection->exchange;
+    connection->is_leaving = true;
+    /* Between requests and while a body comes libmicrohttpd sees it itself. A reply that is made may still be read. */
+    if (exchange == NULL || exchange->phase == TN_PHASE_READING || exchange->phase == TN_PHASE_REPLY) return;
+    tn_connection_abandon(connection);
+}
+
+static void take_events(tn_server *server, const struct epoll_event *events, int count) {
+    for (int i = 0; i < count; i++) {
+        void *source = events[i].data.ptr;
+        int *listener = source;
+        if (source == &server->wake || source == &server->daemon_epoll) continue; /* looked at in any case */
+        if (listener >= server->listeners && listener < server->listeners + TN_MAX_LISTENERS) continue;
+        note_end(source);
+    }
+    for (int i = 0; i < count; i++) {
+        int *listener = events[i].data.ptr;
+        if (listener >= server->listeners && listener < server->listeners + TN_MAX_LISTENERS) tn_listeners_accept(server, *listener);
+    }
+}
+
+/* Requests run, and no step has ended for too long. */
+static void watch_steps(tn_server *server) {
+    tn_executor_info info;
+    tn_executor_get_info(server->executor, &info);
+    if (info.num_steps != server->last_num_steps || info.num_active == 0) {
+        server->last_num_steps = info.num_steps;
+        server->last_step_ns = server->now_ns;
+    }
+    bool is_stalled = server->now_ns - server->last_step_ns > server->options.stall_timeout_ms * 1000000;
+    if (is_stalled && !atomic_load(&server->is_stalled))
+        tn_log_message(server, "stalled", "requests run and no step has ended for %lld ms", (long long)server->options.stall_timeout_ms);
+    atomic_store(&server->is_stalled, is_stalled);
+}
+
+/* What the executor tells of steps: kept there until somebody asks. */
+static void count_steps(tn_server *server) {
+    tn_iteration_stats stats;
+    tn_metrics_lock(&server->metrics);
+    while (tn_executor_take_iteration_stats(server->executor, &stats) == TN_OK) {
+        const tn_inflight_batching_stats *step = &stats.inflight_batching_stats;
+        int32_t num_tokens = stats.has_static_batching_stats
+                                 ? stats.static_batching_stats.num_ctx_tokens + stats.static_batching_stats.num_gen_tokens
+                                 : step->num_ctx_tokens + step->num_gen_requests;
+        tn_metrics_observe(&server->metrics, TN_HISTOGRAM_iteration_tokens, num_tokens);
+        if (!stats.has_static_batching_stats)
+            tn_metrics_add(&server->metrics, TN_COUNTER_num_preemptions_total, (uint64_t)step->num_paused_requests);
+    }
+    tn_metrics_unlock(&server->metrics);
+}
+
+static void tick(tn_server *server) {
+    if (server->accept_again_ns != 0 && server->now_ns >= server->accept_again_ns) tn_listeners_resume(server);
+    if (server->lingering.count > 0) tn_lingering_read(server);
+    if (server->now_ns < server->next_tick_ns) return;
+    server->next_tick_ns = server->now_ns + tick_ns;
+    watch_steps(server);
+    count_steps(server);
+    int64_t interval_ns = server->options.throughput_interval_ms * 1000000;
+    if (interval_ns == 0 || server->now_ns < server->next_throughput_ns) return;
+    server->next_throughput_ns = server->now_ns + interval_ns;
+    tn_log_throughput(server, (double)interval_ns * 1e-9);
+}
+
+static int timeout_of(tn_server *server) {
+    MHD_UNSIGNED_LONG_LONG pending;
+    if (MHD_get_timeout(server->daemon, &pending) == MHD_YES && pending == 0) return 0;
+    if (server->lingering.count > 0) return 10;
+    int timeout_ms = tn_connections_next_timeout_ms(server);
+    return timeout_ms < 0 || timeout_ms > TICK_MS ? TICK_MS : timeout_ms;
+}
+
+static void abandon_all(tn_server *server) {
+    for (int i = 0; i < TN_NUM_DEADLINES; i++)
+        while (server->deadlines[i].first != NULL) tn_connection_abandon(server->deadlines[i].first);
+    for (int i = 0; i < server->num_listeners; i++) (void)epoll_ctl(server->epoll, EPOLL_CTL_DEL, server->listeners[i], NULL);
+}
+
+static void turn(tn_server *server) {
+    struct epoll_event events[MAX_EVENTS];
+    int count = epoll_wait(server->epoll, events, MAX_EVENTS, timeout_of(server));
+    server->now_ns = tn_now_ns();
+    if (count < 0) count = 0; /* interrupted: look around all the same */
+    take_events(server, events, count);
+    look_at_news(server);
+    tn_connections_expire(server);
+    tick(server);
+    if (atomic_load(&server->is_stopping)) abandon_all(server);
+    (void)MHD_run(server->daemon);
+}
+
+void *tn_server_run_loop(void *argument) {
+    tn_server *server = argument;
+    server->now_ns = server->last_step_ns = tn_now_ns();
+    server->next_throughput_ns = server->now_ns + server->options.throughput_interval_ms * 1000000;
+    while (!atomic_load(&server->is_stopping) || atomic_load(&server->num_connections) > 0) turn(server);
+    for (size_t i = 0; i < server->lingering.count; i++) close(server->lingering.data[i].fd);
+    return NULL;
+}
