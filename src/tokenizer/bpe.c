@@ -4,32 +4,24 @@
  */
 #include "tokenizer/bpe.h"
 
-#include <stdio.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "tokenizer/byte_level.h"
+#include "tokenizer/code_point.h"
+#include "tokenizer/normalizer.h"
 
-/* A piece of the model's vocabulary that plain text may become. */
-static int32_t find_model_piece(const tn_image *image, const char *piece, size_t size) {
-    int32_t id = tn_image_find_piece(image, piece, size);
-    if (id < 0) return -1;
-    uint32_t flags = image->tokens[id].flags;
-    return (flags & TN_TOKEN_MODEL) && !(flags & TN_TOKEN_SPECIAL) ? id : -1;
-}
-
-void tn_bpe_init(tn_bpe *bpe, const tn_image *image, bool is_byte_level) {
+void tn_bpe_init(tn_bpe *bpe, const tn_image *image, uint32_t longest_piece, bool is_byte_level) {
     bpe->image = image;
     bpe->is_byte_level = is_byte_level;
-    bpe->longest_piece = 0;
-    for (uint32_t i = 0; i < image->num_tokens; i++)
-        if (image->tokens[i].piece.size > bpe->longest_piece) bpe->longest_piece = image->tokens[i].piece.size;
+    bpe->longest_piece = longest_piece;
+    bpe->has_affixes = image->header->affix_prefix.size > 0 || image->header->affix_suffix.size > 0;
+    tn_image_find_byte_tokens(image, bpe->fallback_ids);
     for (int i = 0; i < 256; i++) {
-        char piece[8];
+        char piece[4];
         uint32_t code_point = is_byte_level ? tn_byte_to_code_point((uint8_t)i) : (uint32_t)i;
         int size = tn_utf8_encode(code_point, piece);
-        bpe->unit_ids[i] = is_byte_level || i < 128 ? find_model_piece(image, piece, (size_t)size) : -1;
-        snprintf(piece, sizeof piece, "<0x%02X>", (unsigned)i);
-        bpe->fallback_ids[i] = image->header->model_flags & TN_MODEL_BYTE_FALLBACK ? find_model_piece(image, piece, strlen(piece)) : -1;
+        bpe->unit_ids[i] = is_byte_level || i < 128 ? tn_image_find_model_piece(image, piece, (size_t)size) : -1;
     }
 }
 
@@ -41,47 +33,67 @@ void tn_bpe_scratch_deinit(tn_bpe_scratch *scratch) {
 
 /* ---- units ---- */
 
-/* There is room: a word has at most as many symbols as bytes. */
-static void add_symbol(tn_bpe_scratch *scratch, int32_t id) {
+/* There is room: reserve_symbols counted. */
+static void add_symbol(tn_bpe_scratch *scratch, uint32_t id) {
     int32_t index = (int32_t)scratch->symbols.count;
-    scratch->symbols.data[scratch->symbols.count++] = (tn_bpe_symbol){(uint32_t)id, index - 1, index + 1};
+    scratch->symbols.data[scratch->symbols.count++] = (tn_bpe_symbol){id, index - 1, index + 1};
 }
 
-/* All bytes of a character the model does not know, if each has a token. */
+/* All bytes of a unit the model does not know, if each has a token. */
 static bool add_fallback(const tn_bpe *bpe, tn_bpe_scratch *scratch, const char *bytes, size_t size) {
     for (size_t i = 0; i < size; i++)
         if (bpe->fallback_ids[(uint8_t)bytes[i]] < 0) return false;
-    for (size_t i = 0; i < size; i++) add_symbol(scratch, bpe->fallback_ids[(uint8_t)bytes[i]]);
+    for (size_t i = 0; i < size; i++) add_symbol(scratch, (uint32_t)bpe->fallback_ids[(uint8_t)bytes[i]]);
     return true;
 }
 
-static int32_t unit_id(const tn_bpe *bpe, const char *unit, size_t size) {
-    if (size == 1) return bpe->unit_ids[(uint8_t)unit[0]];
-    return find_model_piece(bpe->image, unit, size);
+/* The unit with the affixes that its place in the word asks for. */
+static tn_bytes add_affixes(const tn_bpe *bpe, tn_bpe_scratch *scratch, tn_bytes unit, bool is_first, bool is_last) {
+    tn_bytes prefix = tn_image_bytes(bpe->image, bpe->image->header->affix_prefix);
+    tn_bytes suffix = tn_image_bytes(bpe->image, bpe->image->header->affix_suffix);
+    tn_text_reset(&scratch->piece);
+    if (!is_first) tn_text_append(&scratch->piece, prefix.data, prefix.size);
+    if (bpe->is_byte_level)
+        tn_append_byte_characters(&scratch->piece, unit);
+    else
+        tn_text_append(&scratch->piece, unit.data, unit.size);
+    if (is_last) tn_text_append(&scratch->piece, suffix.data, suffix.size);
+    return (tn_bytes){scratch->piece.data, scratch->piece.size};
+}
+
+static int32_t unit_id(const tn_bpe *bpe, tn_bytes unit) {
+    if (unit.size == 1 && !bpe->has_affixes) return bpe->unit_ids[(uint8_t)unit.data[0]];
+    return tn_image_find_model_piece(bpe->image, unit.data, unit.size);
 }
 
 /* The word's units as symbols. Unknown ones become the unknown token, which waits until the next known unit (in the source
  * library byte fall-back does not flush it), or nothing. */
 static void fill_symbols(const tn_bpe *bpe, tn_bpe_scratch *scratch, tn_bytes word) {
     int32_t unk_id = bpe->image->header->unk_id;
-    bool fuse = (bpe->image->header->model_flags & TN_MODEL_FUSE_UNK) != 0, has_unk = false;
-    scratch->symbols.count = 0;
+    uint32_t flags = bpe->image->header->model_flags;
+    bool has_unk = false;
     for (size_t at = 0; at < word.size;) {
-        uint32_t code_point;
-        int size = bpe->is_byte_level ? 1 : tn_utf8_decode(word.data + at, word.size - at, &code_point);
-        size_t unit_size = size > 0 ? (size_t)size : 1;
-        int32_t id = unit_id(bpe, word.data + at, unit_size);
+        size_t begin = at++;
+        uint32_t code_point = 0;
+        if (!bpe->is_byte_level) {
+            at = begin;
+            code_point = tn_next_code_point(word, &at);
+        }
+        tn_bytes unit = {word.data + begin, at - begin};
+        if (bpe->has_affixes) unit = add_affixes(bpe, scratch, unit, begin == 0, at == word.size);
+        int32_t id = unit_id(bpe, unit);
         if (id >= 0) {
-            if (has_unk) add_symbol(scratch, unk_id);
+            if (has_unk) add_symbol(scratch, (uint32_t)unk_id);
             has_unk = false;
-            add_symbol(scratch, id);
-        } else if (!add_fallback(bpe, scratch, word.data + at, unit_size) && unk_id >= 0) {
-            if (has_unk && !fuse) add_symbol(scratch, unk_id);
+            add_symbol(scratch, (uint32_t)id);
+        } else if (flags & TN_MODEL_LATE_UNKNOWN) {
+            add_symbol(scratch, TN_UNIT_CHARACTER | code_point);
+        } else if (!add_fallback(bpe, scratch, unit.data, unit.size) && unk_id >= 0) {
+            if (has_unk && !(flags & TN_MODEL_FUSE_UNK)) add_symbol(scratch, (uint32_t)unk_id);
             has_unk = true;
         }
-        at += unit_size;
     }
-    if (has_unk) add_symbol(scratch, unk_id);
+    if (has_unk) add_symbol(scratch, (uint32_t)unk_id);
 }
 
 /* ---- merging ---- */
@@ -142,41 +154,71 @@ static void merge_symbols(const tn_bpe *bpe, tn_bpe_scratch *scratch) {
     }
 }
 
+/* ---- words ---- */
+
+static bool is_line_feeds(tn_bytes word) {
+    for (size_t i = 0; i < word.size; i++)
+        if (word.data[i] != '\n') return false;
+    return true;
+}
+
 /* The token that is the whole word, or -1. */
 static int32_t find_word(const tn_bpe *bpe, tn_bpe_scratch *scratch, tn_bytes word) {
     if (word.size > bpe->longest_piece) return -1;
-    if (!bpe->is_byte_level) return find_model_piece(bpe->image, word.data, word.size);
-    char piece[512];
-    if (word.size > (sizeof piece - 4) / 2) { /* two bytes for each at most */
-        scratch->piece.allocator = scratch->allocator;
-        tn_text_reset(&scratch->piece);
-        for (size_t i = 0; i < word.size; i++) {
-            char bytes[4];
-            int size = tn_utf8_encode(tn_byte_to_code_point((uint8_t)word.data[i]), bytes);
-            tn_text_append(&scratch->piece, bytes, (size_t)size);
-        }
-        return scratch->piece.failed ? -2 : find_model_piece(bpe->image, scratch->piece.data, scratch->piece.size);
-    }
-    size_t size = 0;
-    for (size_t i = 0; i < word.size; i++) size += (size_t)tn_utf8_encode(tn_byte_to_code_point((uint8_t)word.data[i]), piece + size);
-    return find_model_piece(bpe->image, piece, size);
+    if (!bpe->is_byte_level) return tn_image_find_model_piece(bpe->image, word.data, word.size);
+    tn_text_reset(&scratch->piece);
+    tn_append_byte_characters(&scratch->piece, word);
+    return scratch->piece.failed ? -1 : tn_image_find_model_piece(bpe->image, scratch->piece.data, scratch->piece.size);
+}
+
+/* Characters that have not merged: their bytes, else the unknown token, one for neighbours. */
+static void push_unknown(const tn_bpe *bpe, uint32_t code_point, bool is_behind_unknown, tn_id_list *ids) {
+    char bytes[4];
+    int size = tn_utf8_encode(code_point, bytes);
+    int32_t unk_id = bpe->image->header->unk_id;
+    bool has_bytes = true;
+    for (int i = 0; i < size; i++) has_bytes = has_bytes && bpe->fallback_ids[(uint8_t)bytes[i]] >= 0;
+    for (int i = 0; i < size && has_bytes; i++) ids->data[ids->count++] = bpe->fallback_ids[(uint8_t)bytes[i]];
+    if (!has_bytes && unk_id >= 0 && !(is_behind_unknown && (bpe->image->header->model_flags & TN_MODEL_FUSE_UNK)))
+        ids->data[ids->count++] = unk_id;
+}
+
+/* A unit may become as many symbols as it has bytes with its affixes. */
+static tn_status reserve(const tn_bpe *bpe, tn_bpe_scratch *scratch, size_t word_size, tn_id_list *ids) {
+    const tn_image_header *header = bpe->image->header;
+    size_t most = word_size, per_unit = (bpe->is_byte_level && bpe->has_affixes ? 2u : 1u) + header->affix_prefix.size;
+    scratch->symbols.count = scratch->heap.count = 0;
+    if (!tn_mul_size(most, per_unit, &most) || !tn_add_size(most, header->affix_suffix.size + 1, &most) || most > INT32_MAX / 2 ||
+        !tn_array_reserve(scratch->allocator, &scratch->symbols, most) || !tn_array_reserve(scratch->allocator, &scratch->heap, 2 * most) ||
+        !tn_array_reserve(scratch->allocator, ids, most))
+        return tn_fail_memory(scratch->diag, "a word", word_size * (sizeof(tn_bpe_symbol) + 2 * sizeof(tn_bpe_candidate)));
+    return TN_OK;
 }
 
 tn_status tn_bpe_encode(const tn_bpe *bpe, tn_bpe_scratch *scratch, tn_bytes word, tn_id_list *ids) {
-    const tn_allocator *allocator = scratch->allocator;
-    if (bpe->image->header->model_flags & TN_MODEL_IGNORE_MERGES) {
-        int32_t id = find_word(bpe, scratch, word);
-        if (id == -2) return tn_fail_memory(scratch->diag, "a word", word.size * 2);
-        if (id >= 0) return tn_array_push(allocator, ids, id) ? TN_OK : tn_fail_memory(scratch->diag, "ids", sizeof id);
+    scratch->piece.allocator = scratch->allocator;
+    tn_status status = reserve(bpe, scratch, word.size, ids);
+    if (status != TN_OK) return status;
+    uint32_t flags = bpe->image->header->model_flags;
+    bool may_be_whole = (flags & TN_MODEL_IGNORE_MERGES) || ((flags & TN_MODEL_WHOLE_LINE_FEEDS) && is_line_feeds(word));
+    int32_t whole = may_be_whole ? find_word(bpe, scratch, word) : -1;
+    if (whole < 0) fill_symbols(bpe, scratch, word);
+    if (scratch->piece.failed) return tn_fail_memory(scratch->diag, "a word", word.size * 2);
+    if (whole >= 0) {
+        ids->data[ids->count++] = whole;
+        return TN_OK;
     }
-    scratch->symbols.count = scratch->heap.count = 0;
-    if (!tn_array_reserve(allocator, &scratch->symbols, word.size + 1) || !tn_array_reserve(allocator, &scratch->heap, 2 * word.size + 2))
-        return tn_fail_memory(scratch->diag, "a word", word.size * (sizeof(tn_bpe_symbol) + 2 * sizeof(tn_bpe_candidate)));
-    fill_symbols(bpe, scratch, word);
     if (scratch->symbols.count == 0) return TN_OK;
     merge_symbols(bpe, scratch);
-    if (!tn_array_reserve(allocator, ids, scratch->symbols.count))
-        return tn_fail_memory(scratch->diag, "ids", scratch->symbols.count * sizeof(int32_t));
-    for (int32_t i = 0; i >= 0; i = scratch->symbols.data[i].next) ids->data[ids->count++] = (int32_t)scratch->symbols.data[i].id;
+    bool is_behind_unknown = false;
+    for (int32_t i = 0; i >= 0; i = scratch->symbols.data[i].next) {
+        uint32_t id = scratch->symbols.data[i].id;
+        bool is_unknown = (id & TN_UNIT_CHARACTER) != 0;
+        if (is_unknown)
+            push_unknown(bpe, id & ~TN_UNIT_CHARACTER, is_behind_unknown, ids);
+        else
+            ids->data[ids->count++] = (int32_t)id;
+        is_behind_unknown = is_unknown;
+    }
     return TN_OK;
 }

@@ -13,16 +13,14 @@
 
 typedef struct tn_bpe {
     const tn_image *image;
-    bool is_byte_level;
+    bool is_byte_level, has_affixes;
     int32_t unit_ids[256];     /* by byte (byte level) or by ASCII character; -1: none */
     int32_t fallback_ids[256]; /* of <0x00> … where the model has byte fall-back; else -1 */
     uint32_t longest_piece;
 } tn_bpe;
 
-typedef TN_ARRAY(int32_t) tn_id_list;
-
 typedef struct tn_bpe_symbol {
-    uint32_t id;
+    uint32_t id;            /* of a token, or TN_UNIT_CHARACTER with a character that no token is */
     int32_t previous, next; /* -1: none */
 } tn_bpe_symbol;
 
@@ -40,7 +38,7 @@ typedef struct tn_bpe_scratch {
     tn_text piece;
 } tn_bpe_scratch;
 
-void tn_bpe_init(tn_bpe *bpe, const tn_image *image, bool is_byte_level);
+void tn_bpe_init(tn_bpe *bpe, const tn_image *image, uint32_t longest_piece, bool is_byte_level);
 
 /* Appends the ids of a word of valid UTF-8, at most INT32_MAX bytes. */
 TN_MUST_CHECK tn_status tn_bpe_encode(const tn_bpe *bpe, tn_bpe_scratch *scratch, tn_bytes word, tn_id_list *ids);

@@ -14,6 +14,7 @@
 #include "tokenizer/normalizer.h"
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/tokenizer_internal.h"
+#include "tokenizer/word_piece.h"
 
 #define CACHE_SLOTS    8192u /* a power of two */
 #define CACHE_MIN_TEXT 1024u /* below, the table costs more than it saves */
@@ -40,6 +41,8 @@ typedef struct encoder {
     tn_normalizer_scratch normalizer;
     tn_pre_tokenizer_scratch pre_tokenizer;
     tn_bpe_scratch bpe;
+    tn_unigram_scratch unigram;
+    tn_word_piece_scratch word_piece;
     cached_word *cache; /* NULL: none */
 } encoder;
 
@@ -51,8 +54,8 @@ void tn_encode_options_init(tn_encode_options *options) {
 
 /* ---- the text and which of it is template ---- */
 
-/* Copies with U+FFFD for each maximal ill-formed part. */
-static void append_repaired(tn_text *out, const char *bytes, size_t size) {
+/* Copies with U+FFFD for each maximal ill-formed part, or for each byte of one. */
+static void append_repaired(tn_text *out, const char *bytes, size_t size, bool each_byte) {
     size_t copied = 0;
     for (size_t at = 0; at < size;) {
         uint32_t code_point;
@@ -63,7 +66,7 @@ static void append_repaired(tn_text *out, const char *bytes, size_t size) {
         }
         tn_text_append(out, bytes + copied, at - copied);
         tn_text_append(out, "\xEF\xBF\xBD", 3);
-        at += tn_utf8_bad_size(bytes + at, size - at);
+        at += each_byte ? 1 : tn_utf8_bad_size(bytes + at, size - at);
         copied = at;
     }
     tn_text_append(out, bytes + copied, size - copied);
@@ -76,8 +79,10 @@ static tn_status take_text(encoder *e, const tn_text_segment *segments, size_t n
             return tn_fail(e->diag, TN_INVALID_ARGUMENT, "cannot encode a text of more than %d bytes", INT32_MAX / 3);
     bool is_whole = num_segments == 1 && tn_utf8_is_valid(segments[0].text, segments[0].size_bytes);
     tn_text joined = {.allocator = e->allocator};
+    const tn_pipeline *normalizer = &e->tokenizer->normalizer;
+    bool each_byte = normalizer->count > 0 && normalizer->stages[0].part.kind == TN_PART_SENTENCEPIECE; /* as sentencepiece does */
     for (size_t i = 0; i < num_segments; i++) {
-        if (!is_whole && segments[i].size_bytes) append_repaired(&joined, segments[i].text, segments[i].size_bytes);
+        if (!is_whole && segments[i].size_bytes) append_repaired(&joined, segments[i].text, segments[i].size_bytes, each_byte);
         stretch s = {is_whole ? size : joined.size, segments[i].is_template};
         if (!tn_array_push(e->allocator, &e->stretches, s)) joined.failed = true;
     }
@@ -122,10 +127,20 @@ static tn_status push_id(encoder *e, int32_t id) {
     return tn_array_push(e->allocator, &e->ids, id) ? TN_OK : tn_fail_memory(e->diag, "ids", (e->ids.count + 1) * sizeof id);
 }
 
+static tn_status run_model(encoder *e, tn_bytes word) {
+    const tn_tokenizer *t = e->tokenizer;
+    switch ((tn_model_kind)t->image.header->model_kind) {
+    case TN_MODEL_UNIGRAM: return tn_unigram_encode(&t->unigram, &e->unigram, word, &e->ids);
+    case TN_MODEL_WORD_PIECE: return tn_word_piece_encode(&t->image, t->longest_piece, &e->word_piece, word, &e->ids);
+    case TN_MODEL_WORD_LEVEL: return tn_word_level_encode(&t->image, e->diag, e->allocator, word, &e->ids);
+    default: return tn_bpe_encode(&t->bpe, &e->bpe, word, &e->ids);
+    }
+}
+
 static tn_status encode_word(void *user, tn_bytes word) {
     encoder *e = user;
     uintptr_t offset = (uintptr_t)word.data - (uintptr_t)e->text.data;
-    if (!e->cache || word.size > CACHE_MAX_WORD || offset >= e->text.size) return tn_bpe_encode(&e->tokenizer->bpe, &e->bpe, word, &e->ids);
+    if (!e->cache || word.size > CACHE_MAX_WORD || offset >= e->text.size) return run_model(e, word);
     cached_word *cached = &e->cache[tn_hash(word.data, word.size, 0) & (CACHE_SLOTS - 1)];
     if (cached->size == word.size && memcmp(e->text.data + cached->offset, word.data, word.size) == 0) {
         if (!tn_array_reserve(e->allocator, &e->ids, cached->num_ids))
@@ -135,13 +150,13 @@ static tn_status encode_word(void *user, tn_bytes word) {
         return TN_OK;
     }
     size_t first = e->ids.count;
-    tn_status status = tn_bpe_encode(&e->tokenizer->bpe, &e->bpe, word, &e->ids);
+    tn_status status = run_model(e, word);
     if (status == TN_OK) *cached = (cached_word){(uint32_t)offset, (uint32_t)word.size, (uint32_t)first, (uint32_t)(e->ids.count - first)};
     return status;
 }
 
-static tn_status encode_plain(encoder *e, tn_bytes text) {
-    return tn_pre_tokenize(&e->tokenizer->pre_tokenizer, &e->pre_tokenizer, text, encode_word, e);
+static tn_status encode_plain(encoder *e, tn_bytes text, bool is_begin) {
+    return tn_pre_tokenize(&e->tokenizer->pre_tokenizer, &e->pre_tokenizer, text, is_begin, encode_word, e);
 }
 
 /* Text between added tokens of the first group: normalized, then cut at those of the second. */
@@ -156,12 +171,12 @@ static tn_status encode_between(encoder *e, size_t from, size_t to) {
     size_t done = 0;
     tn_added_match match = {0};
     while (tn_find_added(e->tokenizer, 1, normalized, match.pattern_end, done, is_special_allowed, &w, &match)) {
-        if (done < match.from) status = encode_plain(e, (tn_bytes){normalized.data + done, match.from - done});
+        if (done < match.from) status = encode_plain(e, (tn_bytes){normalized.data + done, match.from - done}, from + done == 0);
         if (status == TN_OK) status = push_id(e, match.id);
         if (status != TN_OK) return status;
         done = match.to;
     }
-    if (done < normalized.size) status = encode_plain(e, (tn_bytes){normalized.data + done, normalized.size - done});
+    if (done < normalized.size) status = encode_plain(e, (tn_bytes){normalized.data + done, normalized.size - done}, from + done == 0);
     return status;
 }
 
@@ -182,6 +197,8 @@ static void release(encoder *e) {
     tn_normalizer_scratch_deinit(&e->normalizer);
     tn_pre_tokenizer_scratch_deinit(&e->pre_tokenizer);
     tn_bpe_scratch_deinit(&e->bpe);
+    tn_unigram_scratch_deinit(&e->unigram);
+    tn_word_piece_scratch_deinit(&e->word_piece);
     tn_array_deinit(e->allocator, &e->stretches);
     tn_array_deinit(e->allocator, &e->ids);
     tn_free(e->allocator, e->owned_text);
@@ -207,6 +224,8 @@ tn_status tn_tokenizer_encode_segments(const tn_tokenizer *tokenizer, const tn_t
     e.normalizer = (tn_normalizer_scratch){.allocator = allocator, .diag = options.diag};
     e.pre_tokenizer = (tn_pre_tokenizer_scratch){.allocator = allocator, .diag = options.diag};
     e.bpe = (tn_bpe_scratch){.allocator = allocator, .diag = options.diag};
+    e.unigram = (tn_unigram_scratch){.allocator = allocator, .diag = options.diag};
+    e.word_piece = (tn_word_piece_scratch){.allocator = allocator, .diag = options.diag};
 
     const tn_image *image = &tokenizer->image;
     status = take_text(&e, segments, num_segments);

@@ -5,7 +5,8 @@
  *     0    magic "TNTOKEN\0"
  *     8    version, byte_order mark, size_bytes, checksum (XXH3 of all that follows the header)
  *     32   special ids, model flags
- *     64   section table: {offset, count} for each TN_SECTION_*, in this order
+ *     56   chat template, the model's kind and settings
+ *     96   section table: {offset, count} for each TN_SECTION_*, in this order
  *     …    the sections, each at a multiple of 8
  *
  * Every tokenizer in memory is one of these: a loader fills a spec (spec.h), tn_image_write makes the bytes, tn_image_open
@@ -17,13 +18,15 @@
 #ifndef TN_TOKENIZER_IMAGE_H_
 #define TN_TOKENIZER_IMAGE_H_
 
+#include "base/memory.h"
 #include "tokenizer/part.h"
 
-#define TN_IMAGE_VERSION     1u
+#define TN_IMAGE_VERSION     2u
 #define TN_MAX_TOKENS        (1u << 24)
-#define TN_MAX_PIECE_SIZE    65535u /* bytes in one vocabulary entry */
-#define TN_MAX_ADDED_SIZE    1024u  /* bytes in one added token: the search for them looks this far ahead at each place */
-#define TN_MAX_PATTERN_SIZE  16384u /* bytes in one pattern */
+#define TN_MAX_PIECE_SIZE    65535u     /* bytes in one vocabulary entry */
+#define TN_MAX_ADDED_SIZE    1024u      /* bytes in one added token: the search for them looks this far ahead at each place */
+#define TN_MAX_PATTERN_SIZE  16384u     /* bytes in one pattern */
+#define TN_MAX_CHARSMAP_SIZE (1u << 24) /* bytes in a table of character rules, and in a list of strings that they spare */
 #define TN_MAX_TEMPLATE_SIZE (1u << 20)
 #define TN_NO_SLOT           UINT32_MAX
 
@@ -36,13 +39,16 @@ enum {
     TN_TOKEN_USED = 1,    /* ids without it belong to no token */
     TN_TOKEN_MODEL = 2,   /* in the model's vocabulary, not only an added token */
     TN_TOKEN_SPECIAL = 4, /* never made from plain text */
+    TN_TOKEN_HIDDEN = 8,  /* in the vocabulary, but no text is it: what stands for a byte, an unused entry */
 };
 typedef struct tn_token_entry {
     tn_span piece;
     uint32_t flags;
 } tn_token_entry;
 
-/* A slot of an open-addressed table: left is TN_NO_SLOT when empty. Merges that would make a special token are left out. */
+/* A slot of an open-addressed table: left is TN_NO_SLOT when empty. Merges that would make a special token are left out. A
+ * half with TN_UNIT_CHARACTER is a character that no token is (only with TN_MODEL_LATE_UNKNOWN). */
+#define TN_UNIT_CHARACTER 0x80000000u
 typedef struct tn_merge_entry {
     uint32_t left, right, rank, result;
 } tn_merge_entry;
@@ -53,6 +59,7 @@ enum {
     TN_ADDED_RSTRIP = 4,
     TN_ADDED_NORMALIZED = 8, /* searched in normalized text; the pattern is normalized too */
     TN_ADDED_SPECIAL = 16,
+    TN_ADDED_LITERAL = 32, /* with NORMALIZED: the pattern stays as it is */
 };
 /* First those searched in the text as it came, then the normalized ones; each group sorted by the pattern's bytes. */
 typedef struct tn_added_entry {
@@ -65,10 +72,21 @@ typedef struct tn_part_entry {
     tn_span a, b;
 } tn_part_entry;
 
+typedef enum tn_model_kind {
+    TN_MODEL_BPE = 0,
+    TN_MODEL_UNIGRAM,
+    TN_MODEL_WORD_PIECE,
+    TN_MODEL_WORD_LEVEL,
+    TN_NUM_MODEL_KINDS,
+} tn_model_kind;
+
 enum { /* flags of the model */
        TN_MODEL_BYTE_FALLBACK = 1,
        TN_MODEL_FUSE_UNK = 2,
-       TN_MODEL_IGNORE_MERGES = 4, /* a word that is a token is that token */
+       TN_MODEL_IGNORE_MERGES = 4,     /* a word that is a token is that token */
+       TN_MODEL_LATE_UNKNOWN = 8,      /* characters that no token is may merge too; what is left of them is unknown */
+       TN_MODEL_FLOAT_SCORES = 16,     /* a path's score is rounded to float at each piece */
+       TN_MODEL_WHOLE_LINE_FEEDS = 32, /* a word of line feeds that is a token is that token */
 };
 
 enum {
@@ -83,8 +101,12 @@ enum {
     TN_SECTION_PREFIX,        /* int32_t: ids that add_special puts before a text */
     TN_SECTION_SUFFIX,        /* int32_t: and after it */
     TN_SECTION_END_IDS,       /* int32_t: ids that end an answer */
+    TN_SECTION_SCORES,        /* double, by id; of a unigram model, else none */
+    TN_SECTION_SORTED,        /* uint32_t: the ids that text may become, sorted by their pieces' bytes; of a unigram model */
     TN_NUM_SECTIONS,
 };
+
+typedef TN_ARRAY(int32_t) tn_id_list;
 
 typedef struct tn_image_header {
     char magic[8];
@@ -93,6 +115,11 @@ typedef struct tn_image_header {
     int32_t bos_id, eos_id, pad_id, unk_id; /* -1: none */
     uint32_t model_flags, num_raw_added;
     tn_span chat_template; /* size 0: none */
+    uint32_t model_kind;
+    uint32_t max_word_characters; /* of a WordPiece model: longer words are unknown */
+    tn_span affix_prefix;         /* before each unit of a word but the first; size 0: none */
+    tn_span affix_suffix;         /* behind the last unit of a word */
+    double unknown_score;         /* of a character that no token is, in a unigram model */
     struct {
         uint64_t offset, count;
     } sections[TN_NUM_SECTIONS];
@@ -114,6 +141,9 @@ typedef struct tn_image {
     uint32_t num_normalizer, num_pre_tokenizer, num_decoder;
     const int32_t *prefix, *suffix, *end_ids;
     uint32_t num_prefix, num_suffix, num_end_ids;
+    const double *scores;
+    const uint32_t *sorted;
+    uint32_t num_sorted;
 } tn_image;
 
 /* Checks `data`, aligned to 8, and fills the view into it. check_checksum false: for tests and fuzzing of what lies behind.
@@ -142,5 +172,9 @@ static inline tn_bytes tn_image_bytes(const tn_image *image, tn_span span) {
 
 /* The id of a piece, or -1. */
 int32_t tn_image_find_piece(const tn_image *image, const char *piece, size_t size_bytes);
+/* By byte: the id of <0x00> … where the model has byte fall-back, or -1. */
+void tn_image_find_byte_tokens(const tn_image *image, int32_t out_ids[256]);
+/* The id of a piece that text may become in the model, or -1. */
+int32_t tn_image_find_model_piece(const tn_image *image, const char *piece, size_t size_bytes);
 
 #endif

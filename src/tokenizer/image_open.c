@@ -2,6 +2,7 @@
  *
  * image_open.c: the one place where a compiled form is checked.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -19,6 +20,21 @@ int32_t tn_image_find_piece(const tn_image *image, const char *piece, size_t siz
         if (id == TN_NO_SLOT) return -1;
         const tn_token_entry *token = &image->tokens[id];
         if (token->piece.size == size_bytes && memcmp(image->strings + token->piece.offset, piece, size_bytes) == 0) return (int32_t)id;
+    }
+}
+
+int32_t tn_image_find_model_piece(const tn_image *image, const char *piece, size_t size_bytes) {
+    int32_t id = tn_image_find_piece(image, piece, size_bytes);
+    if (id < 0) return -1;
+    return (image->tokens[id].flags & (TN_TOKEN_MODEL | TN_TOKEN_SPECIAL | TN_TOKEN_HIDDEN)) == TN_TOKEN_MODEL ? id : -1;
+}
+
+void tn_image_find_byte_tokens(const tn_image *image, int32_t out_ids[256]) {
+    for (unsigned byte = 0; byte < 256; byte++) {
+        char piece[8];
+        int size = snprintf(piece, sizeof piece, "<0x%02X>", byte);
+        int32_t id = image->header->model_flags & TN_MODEL_BYTE_FALLBACK ? tn_image_find_piece(image, piece, (size_t)size) : -1;
+        out_ids[byte] = id >= 0 && !(image->tokens[id].flags & TN_TOKEN_SPECIAL) ? id : -1;
     }
 }
 
@@ -54,13 +70,13 @@ static tn_status check_tables(const tn_image *image, const tn_image_header *head
             num_bad++;
     }
     if (num_empty == 0 || num_bad) return damaged(diag, vocab_offset, "the vocabulary's index is wrong");
+    /* Halves of merges are only compared with symbols; the result becomes an id. */
     num_empty = num_bad = 0;
     for (uint32_t i = 0; i <= image->merge_mask; i++) {
-        const tn_merge_entry *merge = &image->merges[i];
-        if (merge->left == TN_NO_SLOT)
+        if (image->merges[i].left == TN_NO_SLOT)
             num_empty++;
         else
-            num_bad += merge->left >= image->num_tokens || merge->right >= image->num_tokens || merge->result >= image->num_tokens;
+            num_bad += image->merges[i].result >= image->num_tokens;
     }
     if (num_empty == 0 || num_bad) return damaged(diag, (size_t)header->sections[TN_SECTION_MERGES].offset, "the table of merges is wrong");
     return TN_OK;
@@ -85,12 +101,16 @@ static tn_status check_added(const tn_image *image, const tn_image_header *heade
 }
 
 static tn_status check_parts(const tn_image *image, const tn_part_entry *parts, uint32_t count, size_t offset, tn_diag *diag) {
-    for (uint32_t i = 0; i < count; i++)
-        if (!is_span(image, parts[i].a) || !is_span(image, parts[i].b) || parts[i].kind >= TN_NUM_PART_KINDS ||
-            parts[i].a.size > TN_MAX_PATTERN_SIZE || parts[i].b.size > TN_MAX_PATTERN_SIZE ||
-            !tn_utf8_is_valid(image->strings + parts[i].a.offset, parts[i].a.size) ||
-            !tn_utf8_is_valid(image->strings + parts[i].b.offset, parts[i].b.size))
-            return damaged(diag, offset + i * sizeof *parts, "a part is wrong");
+    for (uint32_t i = 0; i < count; i++) {
+        const tn_part_entry *part = &parts[i];
+        bool is_right = is_span(image, part->a) && is_span(image, part->b) && part->kind < TN_NUM_PART_KINDS;
+        bool has_charsmap = is_right && tn_part_has_charsmap((tn_part_kind)part->kind); /* charsmap.h checks what is in it */
+        uint32_t max_size = has_charsmap ? TN_MAX_CHARSMAP_SIZE : TN_MAX_PATTERN_SIZE;
+        is_right = is_right && part->a.size <= max_size && part->b.size <= max_size;
+        if (is_right && !has_charsmap) is_right = tn_utf8_is_valid(image->strings + part->a.offset, part->a.size);
+        if (!is_right || !tn_utf8_is_valid(image->strings + part->b.offset, part->b.size))
+            return damaged(diag, offset + i * sizeof *part, "a part is wrong");
+    }
     return TN_OK;
 }
 
@@ -117,6 +137,8 @@ static tn_status find_sections(const char *data, size_t size, const tn_image_hea
         {sizeof(int32_t), 65536},
         {sizeof(int32_t), 65536},
         {sizeof(int32_t), 65536},
+        {sizeof(double), TN_MAX_TOKENS},
+        {sizeof(uint32_t), TN_MAX_TOKENS},
     };
     const char *at[TN_NUM_SECTIONS];
     for (int i = 0; i < TN_NUM_SECTIONS; i++) {
@@ -153,6 +175,23 @@ static tn_status find_sections(const char *data, size_t size, const tn_image_hea
     image->num_suffix = (uint32_t)header->sections[TN_SECTION_SUFFIX].count;
     image->end_ids = (const void *)at[TN_SECTION_END_IDS];
     image->num_end_ids = (uint32_t)header->sections[TN_SECTION_END_IDS].count;
+    image->scores = (const void *)at[TN_SECTION_SCORES];
+    image->sorted = (const void *)at[TN_SECTION_SORTED];
+    image->num_sorted = (uint32_t)header->sections[TN_SECTION_SORTED].count;
+    return TN_OK;
+}
+
+static tn_status check_model(const tn_image *image, const tn_image_header *header, tn_diag *diag) {
+    size_t offset = offsetof(tn_image_header, model_kind);
+    if (header->model_kind >= TN_NUM_MODEL_KINDS) return damaged(diag, offset, "the kind of the model is unknown");
+    if (!is_span(image, header->affix_prefix) || !is_span(image, header->affix_suffix) || header->affix_prefix.size > TN_MAX_ADDED_SIZE ||
+        header->affix_suffix.size > TN_MAX_ADDED_SIZE)
+        return damaged(diag, offset, "an affix is wrong");
+    if (header->model_kind != TN_MODEL_UNIGRAM) return TN_OK;
+    if (header->sections[TN_SECTION_SCORES].count != image->num_tokens) return damaged(diag, offset, "the number of scores is wrong");
+    for (uint32_t i = 0; i < image->num_sorted; i++)
+        if (!is_id(image, image->sorted[i]) || image->tokens[image->sorted[i]].piece.size == 0)
+            return damaged(diag, (size_t)header->sections[TN_SECTION_SORTED].offset + i * sizeof *image->sorted, "a sorted id is wrong");
     return TN_OK;
 }
 
@@ -172,7 +211,8 @@ static tn_status check_contents(const tn_image *image, const tn_image_header *he
         return damaged(diag, offsetof(tn_image_header, chat_template), "the chat template lies outside its section");
     if (header->num_raw_added > image->num_added)
         return damaged(diag, offsetof(tn_image_header, num_raw_added), "the number of added tokens is wrong");
-    tn_status status = check_tables(image, header, diag);
+    tn_status status = check_model(image, header, diag);
+    if (status == TN_OK) status = check_tables(image, header, diag);
     if (status == TN_OK) status = check_added(image, header, diag);
     const struct {
         const tn_part_entry *parts;

@@ -17,6 +17,8 @@ typedef struct writer {
     size_t strings_used, strings_size;
     tn_spec_added *added; /* sorted, patterns normalized */
     tn_text patterns;     /* holds the normalized ones */
+    tn_bytes *sorted;     /* pieces that text may become */
+    size_t num_sorted;
 } writer;
 
 static tn_span write_string(writer *w, tn_bytes bytes) {
@@ -57,7 +59,8 @@ static tn_status prepare_added(writer *w) {
     for (size_t i = 0; i < spec->added.count && status == TN_OK; i++) {
         tn_spec_added added = spec->added.data[i];
         if (added.flags & TN_ADDED_NORMALIZED) {
-            if ((status = tn_normalize(&pipeline, &scratch, added.content, &added.content)) != TN_OK) break;
+            bool is_literal = (added.flags & TN_ADDED_LITERAL) != 0;
+            if (!is_literal && (status = tn_normalize(&pipeline, &scratch, added.content, &added.content)) != TN_OK) break;
             if (added.content.size == 0) continue;
             if (added.content.size > TN_MAX_ADDED_SIZE) {
                 status = tn_fail(spec->diag, TN_INVALID_DATA,
@@ -87,6 +90,29 @@ static tn_status prepare_added(writer *w) {
     return status;
 }
 
+static int compare_pieces(const void *left, const void *right) {
+    const tn_bytes *a = left, *b = right;
+    size_t size = a->size < b->size ? a->size : b->size;
+    int order = memcmp(a->data, b->data, size);
+    return order != 0 ? order : a->size < b->size ? -1 : a->size > b->size;
+}
+
+/* A piece that two ids have stands once. */
+static tn_status sort_pieces(writer *w) {
+    const tn_spec *spec = w->spec;
+    if (spec->model_kind != TN_MODEL_UNIGRAM) return TN_OK;
+    w->sorted = tn_alloc_array(spec->allocator, spec->tokens.count, sizeof *w->sorted);
+    if (!w->sorted) return tn_fail_memory(spec->diag, "the vocabulary", spec->tokens.count * sizeof *w->sorted);
+    for (size_t i = 0; i < spec->tokens.count; i++) {
+        const tn_spec_token *token = &spec->tokens.data[i];
+        uint32_t flags = token->flags & (TN_TOKEN_MODEL | TN_TOKEN_SPECIAL | TN_TOKEN_HIDDEN);
+        if (flags == TN_TOKEN_MODEL && token->piece.size > 0 && tn_spec_find(spec, token->piece) == (int32_t)i)
+            w->sorted[w->num_sorted++] = token->piece;
+    }
+    qsort(w->sorted, w->num_sorted, sizeof *w->sorted, compare_pieces);
+    return TN_OK;
+}
+
 static size_t strings_size_of_parts(const tn_spec_parts *parts) {
     size_t size = 0;
     for (size_t i = 0; i < parts->count; i++) size += parts->data[i].a.size + parts->data[i].b.size;
@@ -113,9 +139,12 @@ static tn_status lay_out(writer *w) {
         sizeof(int32_t),
         sizeof(int32_t),
         sizeof(int32_t),
+        sizeof(double),
+        sizeof(uint32_t),
     };
     const tn_spec *spec = w->spec;
-    size_t strings = spec->chat_template.size + strings_size_of_parts(&spec->normalizer) + strings_size_of_parts(&spec->pre_tokenizer) +
+    size_t strings = spec->chat_template.size + spec->affix_prefix.size + spec->affix_suffix.size +
+                     strings_size_of_parts(&spec->normalizer) + strings_size_of_parts(&spec->pre_tokenizer) +
                      strings_size_of_parts(&spec->decoder);
     for (size_t i = 0; i < spec->tokens.count; i++) strings += spec->tokens.data[i].piece.size;
     for (uint64_t i = 0; i < w->header.sections[TN_SECTION_ADDED].count; i++) strings += w->added[i].content.size;
@@ -131,6 +160,9 @@ static tn_status lay_out(writer *w) {
     w->header.sections[TN_SECTION_PREFIX].count = spec->prefix.count;
     w->header.sections[TN_SECTION_SUFFIX].count = spec->suffix.count;
     w->header.sections[TN_SECTION_END_IDS].count = spec->end_ids.count;
+    bool is_unigram = spec->model_kind == TN_MODEL_UNIGRAM;
+    w->header.sections[TN_SECTION_SCORES].count = is_unigram ? spec->tokens.count : 0;
+    w->header.sections[TN_SECTION_SORTED].count = is_unigram ? w->num_sorted : 0;
     size_t at = sizeof w->header;
     for (int i = 0; i < TN_NUM_SECTIONS; i++) {
         w->header.sections[i].offset = at;
@@ -157,6 +189,13 @@ static void write_merges(writer *w) {
     }
 }
 
+static void write_scores(writer *w) {
+    double *scores = section(w, TN_SECTION_SCORES);
+    uint32_t *sorted = section(w, TN_SECTION_SORTED);
+    for (uint64_t i = 0; i < w->header.sections[TN_SECTION_SCORES].count; i++) scores[i] = w->spec->tokens.data[i].score;
+    for (size_t i = 0; i < w->num_sorted; i++) sorted[i] = (uint32_t)tn_spec_find(w->spec, w->sorted[i]);
+}
+
 static void write_parts(writer *w, int index, const tn_spec_parts *parts) {
     tn_part_entry *entries = section(w, index);
     for (size_t i = 0; i < parts->count; i++) {
@@ -180,6 +219,7 @@ static void write_sections(writer *w) {
     }
     if (spec->num_slots) memcpy(section(w, TN_SECTION_VOCAB), spec->slots, spec->num_slots * sizeof *spec->slots);
     write_merges(w);
+    write_scores(w);
     tn_added_entry *added = section(w, TN_SECTION_ADDED);
     for (uint64_t i = 0; i < w->header.sections[TN_SECTION_ADDED].count; i++) {
         added[i].pattern = write_string(w, w->added[i].content);
@@ -193,6 +233,8 @@ static void write_sections(writer *w) {
     write_ids(w, TN_SECTION_SUFFIX, &spec->suffix);
     write_ids(w, TN_SECTION_END_IDS, &spec->end_ids);
     w->header.chat_template = write_string(w, spec->chat_template);
+    w->header.affix_prefix = write_string(w, spec->affix_prefix);
+    w->header.affix_suffix = write_string(w, spec->affix_suffix);
 }
 
 tn_status tn_image_write(const tn_spec *spec, void **out_image, size_t *out_size) {
@@ -208,7 +250,11 @@ tn_status tn_image_write(const tn_spec *spec, void **out_image, size_t *out_size
     w.header.pad_id = spec->pad_id;
     w.header.unk_id = spec->unk_id;
     w.header.model_flags = spec->model_flags;
+    w.header.model_kind = (uint32_t)spec->model_kind;
+    w.header.max_word_characters = spec->max_word_characters;
+    w.header.unknown_score = spec->unknown_score;
     tn_status status = prepare_added(&w);
+    if (status == TN_OK) status = sort_pieces(&w);
     if (status == TN_OK) status = lay_out(&w);
     if (status == TN_OK) {
         write_sections(&w);
@@ -219,5 +265,6 @@ tn_status tn_image_write(const tn_spec *spec, void **out_image, size_t *out_size
     }
     tn_text_deinit(&w.patterns);
     tn_free(spec->allocator, w.added);
+    tn_free(spec->allocator, w.sorted);
     return status;
 }

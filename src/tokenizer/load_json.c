@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * load_json.c: tokenizer.json → spec: vocabulary, merges, added tokens. Its machines are read by load_json_parts.c.
+ * load_json.c: tokenizer.json → spec: the document and its added tokens. The model is read by load_json_model.c, the machines by
+ * load_json_parts.c and load_json_decoder.c.
  */
 #include "tokenizer/load_json.h"
 
@@ -9,7 +10,7 @@
 #include "format/quote.h"
 #include "tokenizer/tokenizer_internal.h"
 
-static bool is_present(const tn_json_value *value) {
+bool tn_json_is_present(const tn_json_value *value) {
     return value && tn_json_kind_of(value) != TN_JSON_NULL;
 }
 
@@ -27,106 +28,6 @@ tn_status tn_spec_check_members(tn_spec *spec, const tn_json_value *object, cons
         if (!found) return tn_json_fail(member, spec->diag, TN_UNSUPPORTED, "is not known, so its effect on the tokens is not either");
     }
     return TN_OK;
-}
-
-/* ---- the model ---- */
-
-static tn_status read_vocabulary(tn_spec *spec, const tn_json_value *vocab) {
-    size_t count = tn_json_count(vocab);
-    for (size_t i = 0; i < count; i++) {
-        const tn_json_value *member = tn_json_at(vocab, i);
-        tn_bytes piece;
-        piece.data = tn_json_key(member, &piece.size);
-        int64_t id;
-        tn_status status = tn_json_to_integer(member, 0, TN_MAX_TOKENS - 1, spec->diag, &id);
-        if (status == TN_OK) status = tn_spec_set_token(spec, (uint64_t)id, count, piece, TN_TOKEN_MODEL);
-        if (status != TN_OK) return status;
-    }
-    return TN_OK;
-}
-
-/* "a b" or ["a", "b"] */
-static tn_status read_merge(tn_spec *spec, const tn_json_value *value) {
-    tn_bytes left, right;
-    tn_status status;
-    if (tn_json_kind_of(value) == TN_JSON_ARRAY) {
-        if (tn_json_count(value) != 2)
-            return tn_json_fail(value, spec->diag, TN_INVALID_DATA, "has %zu parts, must have 2", tn_json_count(value));
-        status = tn_json_to_string(tn_json_at(value, 0), spec->diag, &left.data, &left.size);
-        if (status == TN_OK) status = tn_json_to_string(tn_json_at(value, 1), spec->diag, &right.data, &right.size);
-        if (status != TN_OK) return status;
-    } else {
-        tn_bytes both;
-        if ((status = tn_json_to_string(value, spec->diag, &both.data, &both.size)) != TN_OK) return status;
-        const char *space = memchr(both.data, ' ', both.size);
-        if (!space || memchr(space + 1, ' ', both.size - (size_t)(space + 1 - both.data)))
-            return tn_json_fail(value, spec->diag, TN_INVALID_DATA, "must be two tokens with one space between");
-        left = (tn_bytes){both.data, (size_t)(space - both.data)};
-        right = (tn_bytes){space + 1, both.size - left.size - 1};
-    }
-    return tn_spec_add_merge(spec, left, right);
-}
-
-static tn_status refuse_affix(tn_spec *spec, const tn_json_value *model, const char *key) {
-    const tn_json_value *value = tn_json_find(model, key);
-    if (!is_present(value)) return TN_OK;
-    const char *text;
-    size_t size;
-    tn_status status = tn_json_to_string(value, spec->diag, &text, &size);
-    if (status == TN_OK && size > 0) status = tn_json_fail(value, spec->diag, TN_UNSUPPORTED, "is not supported");
-    return status;
-}
-
-static tn_status read_model_flags(tn_spec *spec, const tn_json_value *model) {
-    static const struct {
-        const char *key;
-        uint32_t flag;
-    } flags[] = {{"byte_fallback", TN_MODEL_BYTE_FALLBACK}, {"fuse_unk", TN_MODEL_FUSE_UNK}, {"ignore_merges", TN_MODEL_IGNORE_MERGES}};
-    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
-        bool is_set;
-        tn_status status = tn_json_get_bool_or(model, flags[i].key, false, spec->diag, &is_set);
-        if (status != TN_OK) return status;
-        if (is_set) spec->model_flags |= flags[i].flag;
-    }
-    double dropout;
-    tn_status status = tn_json_get_number_or(model, "dropout", 0, 1, 0, spec->diag, &dropout);
-    if (status == TN_OK && dropout > 0)
-        status = tn_json_fail(tn_json_find(model, "dropout"), spec->diag, TN_UNSUPPORTED, "is not supported: it makes tokens random");
-    if (status == TN_OK) status = refuse_affix(spec, model, "continuing_subword_prefix");
-    if (status == TN_OK) status = refuse_affix(spec, model, "end_of_word_suffix");
-    return status;
-}
-
-static tn_status read_unknown_token(tn_spec *spec, const tn_json_value *model) {
-    const tn_json_value *value = tn_json_find(model, "unk_token");
-    if (!is_present(value)) return TN_OK;
-    tn_bytes piece;
-    tn_status status = tn_json_to_string(value, spec->diag, &piece.data, &piece.size);
-    if (status != TN_OK) return status;
-    spec->unk_id = tn_spec_find(spec, piece);
-    if (spec->unk_id < 0) return tn_json_fail(value, spec->diag, TN_INVALID_DATA, "is not in the vocabulary");
-    return TN_OK;
-}
-
-static tn_status read_model(tn_spec *spec, const tn_json_value *model) {
-    const char *type;
-    tn_status status = tn_json_get_string_or(model, "type", "BPE", spec->diag, &type);
-    if (status != TN_OK) return status;
-    char quoted[TN_QUOTE_SIZE];
-    if (strcmp(type, "BPE") != 0)
-        return tn_fail(spec->diag, TN_UNSUPPORTED, "cannot use the tokenizer: its model '%s' is not supported, only BPE is",
-                       tn_quote(type, strlen(type), quoted));
-    status = tn_spec_check_members(spec, model,
-                                   "type dropout unk_token continuing_subword_prefix end_of_word_suffix fuse_unk byte_fallback "
-                                   "ignore_merges vocab merges");
-    const tn_json_value *vocab = NULL, *merges = NULL;
-    if (status == TN_OK) status = read_model_flags(spec, model);
-    if (status == TN_OK) status = tn_json_get_object(model, "vocab", spec->diag, &vocab);
-    if (status == TN_OK) status = tn_json_get_array(model, "merges", spec->diag, &merges);
-    if (status == TN_OK) status = read_vocabulary(spec, vocab);
-    for (size_t i = 0; status == TN_OK && i < tn_json_count(merges); i++) status = read_merge(spec, tn_json_at(merges, i));
-    if (status == TN_OK) status = read_unknown_token(spec, model);
-    return status;
 }
 
 /* ---- added tokens ---- */
@@ -168,7 +69,7 @@ static tn_status read_added_token(tn_spec *spec, const tn_json_value *value) {
 
 static tn_status read_added_tokens(tn_spec *spec, const tn_json_value *root) {
     const tn_json_value *added = tn_json_find(root, "added_tokens");
-    if (!is_present(added)) return TN_OK;
+    if (!tn_json_is_present(added)) return TN_OK;
     tn_status status = tn_json_expect(added, TN_JSON_ARRAY, spec->diag);
     for (size_t i = 0; status == TN_OK && i < tn_json_count(added); i++) status = read_added_token(spec, tn_json_at(added, i));
     return status;
@@ -185,7 +86,7 @@ tn_status tn_spec_read_json(tn_spec *spec, const char *name, const char *text, s
     if (status == TN_OK)
         status = tn_spec_check_members(spec, root,
                                        "version truncation padding added_tokens normalizer pre_tokenizer post_processor decoder model");
-    if (status == TN_OK) status = read_model(spec, model);
+    if (status == TN_OK) status = tn_spec_read_model(spec, model);
     if (status == TN_OK) status = read_added_tokens(spec, root);
     if (status == TN_OK) status = tn_spec_read_normalizer(spec, tn_json_find(root, "normalizer"));
     if (status == TN_OK) status = tn_spec_read_pre_tokenizer(spec, tn_json_find(root, "pre_tokenizer"));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * load_json_parts.c: the machines of tokenizer.json (normalizer, pre-tokenizer, post-processor, decoder), reduced to the kinds
- * of part.h. A machine, or a setting of one, that has no line here is refused by its name.
+ * load_json_parts.c: the normalizers and pre-tokenizers of tokenizer.json, reduced to the kinds of part.h, and what all readers
+ * of machines share. A machine, or a setting of one, that has no line here is refused by its name.
  */
 #include <string.h>
 
@@ -10,33 +10,34 @@
 
 /* The words of GPT-2: contractions, letters, digits, the rest, white space that leaves one space to the word behind it. */
 const char tn_gpt2_pattern[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+const char tn_punctuation_pattern[] = "[\\p{P}$+<=>^`|~]";
 
 #define MAX_NESTING 8
 
-typedef tn_status (*read_fn)(tn_spec *spec, const tn_json_value *value, const char *type, int depth);
-
-static tn_status refuse(tn_spec *spec, const char *what, const char *type) {
+tn_status tn_spec_refuse(tn_spec *spec, const char *what, const char *type) {
     char quoted[TN_QUOTE_SIZE];
     return tn_fail(spec->diag, TN_UNSUPPORTED, "cannot use the tokenizer: the %s '%s' is not supported", what,
                    tn_quote(type, strlen(type), quoted));
 }
 
-/* A machine, or nothing; a Sequence is its members in order. */
-static tn_status read_machine(tn_spec *spec, const tn_json_value *value, const char *list, read_fn read, int depth) {
-    if (!value || tn_json_kind_of(value) == TN_JSON_NULL) return TN_OK;
+static tn_status read_nested(tn_spec *spec, const tn_json_value *value, const char *list, tn_machine_fn read, int depth) {
+    if (!tn_json_is_present(value)) return TN_OK;
     if (depth > MAX_NESTING) return tn_json_fail(value, spec->diag, TN_INVALID_DATA, "is nested deeper than %d", MAX_NESTING);
     const char *type;
     tn_status status = tn_json_get_string(value, "type", spec->diag, &type, NULL);
-    if (status != TN_OK || strcmp(type, "Sequence") != 0) return status != TN_OK ? status : read(spec, value, type, depth);
+    if (status != TN_OK || strcmp(type, "Sequence") != 0) return status != TN_OK ? status : read(spec, value, type);
     const tn_json_value *members;
     status = tn_json_get_array(value, list, spec->diag, &members);
     for (size_t i = 0; status == TN_OK && i < tn_json_count(members); i++)
-        status = read_machine(spec, tn_json_at(members, i), list, read, depth + 1);
+        status = read_nested(spec, tn_json_at(members, i), list, read, depth + 1);
     return status;
 }
 
-/* {"String": "…"} or {"Regex": "…"} */
-static tn_status read_pattern(tn_spec *spec, const tn_json_value *value, tn_part *part) {
+tn_status tn_spec_read_machine(tn_spec *spec, const tn_json_value *value, const char *list, tn_machine_fn read) {
+    return read_nested(spec, value, list, read, 0);
+}
+
+tn_status tn_spec_read_pattern(tn_spec *spec, const tn_json_value *value, tn_part *part) {
     const tn_json_value *pattern;
     tn_status status = tn_json_get_object(value, "pattern", spec->diag, &pattern);
     if (status != TN_OK) return status;
@@ -46,51 +47,134 @@ static tn_status read_pattern(tn_spec *spec, const tn_json_value *value, tn_part
     return tn_json_get_string(pattern, is_string ? "String" : "Regex", spec->diag, &part->a.data, &part->a.size);
 }
 
-static tn_status read_replace(tn_spec *spec, const tn_json_value *value, tn_part *part) {
+tn_status tn_spec_read_replace(tn_spec *spec, const tn_json_value *value, tn_part *part) {
     part->kind = TN_PART_REPLACE;
     tn_status status = tn_spec_check_members(spec, value, "type pattern content");
-    if (status == TN_OK) status = read_pattern(spec, value, part);
+    if (status == TN_OK) status = tn_spec_read_pattern(spec, value, part);
     if (status == TN_OK) status = tn_json_get_string(value, "content", spec->diag, &part->b.data, &part->b.size);
     return status;
 }
 
+/* Older files have add_prefix_space in place of prepend_scheme, and the character twice. */
+tn_status tn_spec_read_metaspace(tn_spec *spec, const tn_json_value *value, tn_bytes *out_character, const char **out_scheme) {
+    bool has_prefix = true;
+    tn_status status = tn_spec_check_members(spec, value, "type replacement str_rep add_prefix_space prepend_scheme split");
+    if (status == TN_OK) status = tn_json_get_string(value, "replacement", spec->diag, &out_character->data, &out_character->size);
+    if (status == TN_OK) status = tn_json_get_bool_or(value, "add_prefix_space", true, spec->diag, &has_prefix);
+    if (status == TN_OK) status = tn_json_get_string_or(value, "prepend_scheme", has_prefix ? "always" : "never", spec->diag, out_scheme);
+    if (status != TN_OK) return status;
+    uint32_t code_point;
+    if (tn_utf8_decode(out_character->data, out_character->size, &code_point) != (int)out_character->size || out_character->size == 0)
+        return tn_json_fail(tn_json_find(value, "replacement"), spec->diag, TN_INVALID_DATA, "must be one character");
+    if (strcmp(*out_scheme, "always") != 0 && strcmp(*out_scheme, "first") != 0 && strcmp(*out_scheme, "never") != 0)
+        return tn_json_fail(tn_json_find(value, "prepend_scheme"), spec->diag, TN_UNSUPPORTED, "is not a known scheme");
+    return TN_OK;
+}
+
 /* ---- normalizer ---- */
 
-static tn_status read_one_normalizer(tn_spec *spec, const tn_json_value *value, const char *type, int depth) {
-    (void)depth;
+static int base64_value(char c) {
+    if (c >= 'A' && c <= 'Z') return c - 'A';
+    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    if (c >= '0' && c <= '9') return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* The table of rules is written in base64. */
+static tn_status read_charsmap(tn_spec *spec, const tn_json_value *value, tn_part *part) {
+    tn_bytes text;
+    const tn_json_value *table = tn_json_find(value, "precompiled_charsmap");
+    tn_status status = tn_spec_check_members(spec, value, "type precompiled_charsmap");
+    if (status == TN_OK && !tn_json_is_present(table)) return TN_OK;
+    if (status == TN_OK) status = tn_json_to_string(table, spec->diag, &text.data, &text.size);
+    if (status != TN_OK) return status;
+    while (text.size > 0 && text.data[text.size - 1] == '=') text.size--;
+    unsigned char *bytes = tn_arena_alloc(&spec->arena, text.size);
+    if (!bytes) return tn_fail_memory(spec->diag, "character rules", text.size);
+    uint32_t bits = 0, num_bits = 0;
+    size_t size = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        int digit = base64_value(text.data[i]);
+        if (digit < 0) return tn_json_fail(table, spec->diag, TN_INVALID_DATA, "is not base64 at byte %zu", i);
+        bits = bits << 6 | (uint32_t)digit;
+        if ((num_bits += 6) < 8) continue;
+        num_bits -= 8;
+        bytes[size++] = (unsigned char)(bits >> num_bits);
+    }
+    part->a = (tn_bytes){(const char *)bytes, size};
+    return TN_OK;
+}
+
+static tn_status read_strip(tn_spec *spec, const tn_json_value *value, tn_part *part) {
+    bool left = false, right = false;
+    tn_status status = tn_spec_check_members(spec, value, "type strip_left strip_right");
+    if (status == TN_OK) status = tn_json_get_bool(value, "strip_left", spec->diag, &left);
+    if (status == TN_OK) status = tn_json_get_bool(value, "strip_right", spec->diag, &right);
+    part->number_a = left;
+    part->number_b = right;
+    return status;
+}
+
+static tn_status add_normalizer_if(tn_spec *spec, bool is_set, tn_part_kind kind) {
+    return is_set ? tn_spec_add_part(spec, &spec->normalizer, (tn_part){.kind = kind}) : TN_OK;
+}
+
+static tn_status read_bert(tn_spec *spec, const tn_json_value *value) {
+    bool clean = true, han = true, lower = true, strip = false;
+    tn_status status = tn_spec_check_members(spec, value, "type clean_text handle_chinese_chars strip_accents lowercase");
+    if (status == TN_OK) status = tn_json_get_bool_or(value, "clean_text", true, spec->diag, &clean);
+    if (status == TN_OK) status = tn_json_get_bool_or(value, "handle_chinese_chars", true, spec->diag, &han);
+    if (status == TN_OK) status = tn_json_get_bool_or(value, "lowercase", true, spec->diag, &lower);
+    if (status == TN_OK) status = tn_json_get_bool_or(value, "strip_accents", lower, spec->diag, &strip);
+    if (status == TN_OK) status = add_normalizer_if(spec, clean, TN_PART_CLEAN_CONTROLS);
+    if (status == TN_OK) status = add_normalizer_if(spec, han, TN_PART_SPACE_HAN);
+    if (status == TN_OK) status = add_normalizer_if(spec, strip, TN_PART_NFD);
+    if (status == TN_OK) status = add_normalizer_if(spec, strip, TN_PART_STRIP_MARKS);
+    return status == TN_OK ? add_normalizer_if(spec, lower, TN_PART_LOWERCASE) : status;
+}
+
+static tn_status read_one_normalizer(tn_spec *spec, const tn_json_value *value, const char *type) {
     static const struct {
         const char *type;
         tn_part_kind kind;
-    } plain[] = {
-        {"NFC", TN_PART_NFC}, {"NFD", TN_PART_NFD}, {"NFKC", TN_PART_NFKC}, {"NFKD", TN_PART_NFKD}, {"Lowercase", TN_PART_LOWERCASE}};
+    } plain[] = {{"NFC", TN_PART_NFC},
+                 {"NFD", TN_PART_NFD},
+                 {"NFKC", TN_PART_NFKC},
+                 {"NFKD", TN_PART_NFKD},
+                 {"Lowercase", TN_PART_LOWERCASE},
+                 {"Nmt", TN_PART_NMT},
+                 {"StripAccents", TN_PART_STRIP_MARKS}};
     tn_part part = {.kind = TN_NUM_PART_KINDS};
     tn_status status = TN_OK;
+    if (strcmp(type, "BertNormalizer") == 0) return read_bert(spec, value);
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         if (strcmp(type, plain[i].type) == 0) part.kind = plain[i].kind;
     if (part.kind != TN_NUM_PART_KINDS) {
+        part.number_a = part.kind == TN_PART_STRIP_MARKS; /* all marks; BERT's own strips fewer */
         status = tn_spec_check_members(spec, value, "type");
     } else if (strcmp(type, "Prepend") == 0) {
         part.kind = TN_PART_PREPEND;
         status = tn_spec_check_members(spec, value, "type prepend");
         if (status == TN_OK) status = tn_json_get_string(value, "prepend", spec->diag, &part.a.data, &part.a.size);
     } else if (strcmp(type, "Replace") == 0) {
-        status = read_replace(spec, value, &part);
+        status = tn_spec_read_replace(spec, value, &part);
     } else if (strcmp(type, "Strip") == 0) {
-        bool left = false, right = false;
         part.kind = TN_PART_STRIP_ENDS;
-        status = tn_spec_check_members(spec, value, "type strip_left strip_right");
-        if (status == TN_OK) status = tn_json_get_bool(value, "strip_left", spec->diag, &left);
-        if (status == TN_OK) status = tn_json_get_bool(value, "strip_right", spec->diag, &right);
-        part.number_a = left;
-        part.number_b = right;
+        status = read_strip(spec, value, &part);
+    } else if (strcmp(type, "Precompiled") == 0) {
+        part.kind = TN_PART_CHARSMAP;
+        status = read_charsmap(spec, value, &part);
+    } else if (strcmp(type, "ByteLevel") == 0) {
+        part.kind = TN_PART_BYTE_CHARACTERS;
+        status = tn_spec_check_members(spec, value, "type add_prefix_space trim_offsets use_regex");
     } else {
-        return refuse(spec, "normalizer", type);
+        return tn_spec_refuse(spec, "normalizer", type);
     }
     return status == TN_OK ? tn_spec_add_part(spec, &spec->normalizer, part) : status;
 }
 
 tn_status tn_spec_read_normalizer(tn_spec *spec, const tn_json_value *value) {
-    return read_machine(spec, value, "normalizers", read_one_normalizer, 0);
+    return tn_spec_read_machine(spec, value, "normalizers", read_one_normalizer);
 }
 
 /* ---- pre-tokenizer ---- */
@@ -100,8 +184,8 @@ tn_status tn_spec_add_split(tn_spec *spec, const char *pattern, tn_split_behavio
     return tn_spec_add_part(spec, &spec->pre_tokenizer, part);
 }
 
-tn_status tn_spec_add_byte_level(tn_spec *spec) {
-    return tn_spec_add_part(spec, &spec->pre_tokenizer, (tn_part){.kind = TN_PART_BYTE_LEVEL});
+static tn_status add_pre_tokenizer(tn_spec *spec, tn_part part) {
+    return tn_spec_add_part(spec, &spec->pre_tokenizer, part);
 }
 
 static tn_status read_behavior(tn_spec *spec, const tn_json_value *value, uint32_t *out_behavior) {
@@ -121,7 +205,7 @@ static tn_status read_split(tn_spec *spec, const tn_json_value *value) {
     tn_part part = {.kind = TN_PART_SPLIT};
     bool invert = false;
     tn_status status = tn_spec_check_members(spec, value, "type pattern behavior invert");
-    if (status == TN_OK) status = read_pattern(spec, value, &part);
+    if (status == TN_OK) status = tn_spec_read_pattern(spec, value, &part);
     if (status == TN_OK) status = read_behavior(spec, value, &part.number_a);
     if (status == TN_OK) status = tn_json_get_bool_or(value, "invert", false, spec->diag, &invert);
     if (invert) part.flags |= TN_PART_INVERT;
@@ -133,160 +217,97 @@ static tn_status read_byte_level(tn_spec *spec, const tn_json_value *value) {
     tn_status status = tn_spec_check_members(spec, value, "type add_prefix_space trim_offsets use_regex");
     if (status == TN_OK) status = tn_json_get_bool(value, "add_prefix_space", spec->diag, &prefix_space);
     if (status == TN_OK) status = tn_json_get_bool_or(value, "use_regex", true, spec->diag, &use_regex);
-    if (status == TN_OK && prefix_space) status = tn_spec_add_part(spec, &spec->pre_tokenizer, (tn_part){.kind = TN_PART_PREFIX_SPACE});
+    if (status == TN_OK && prefix_space) status = add_pre_tokenizer(spec, (tn_part){.kind = TN_PART_PREFIX, .a = tn_bytes_of(" ")});
     if (status == TN_OK && use_regex) status = tn_spec_add_split(spec, tn_gpt2_pattern, TN_SPLIT_ISOLATED, false);
-    return status == TN_OK ? tn_spec_add_byte_level(spec) : status;
+    return status == TN_OK ? add_pre_tokenizer(spec, (tn_part){.kind = TN_PART_BYTE_CHARACTERS}) : status;
 }
 
-static tn_status read_one_pre_tokenizer(tn_spec *spec, const tn_json_value *value, const char *type, int depth) {
-    (void)depth;
-    tn_status status = TN_OK;
-    size_t count = spec->pre_tokenizer.count;
-    if (count > 0 && spec->pre_tokenizer.data[count - 1].kind == TN_PART_BYTE_LEVEL)
-        return refuse(spec, "pre-tokenizer behind ByteLevel", type);
-    if (strcmp(type, "ByteLevel") == 0) return read_byte_level(spec, value);
-    if (strcmp(type, "Split") == 0) return read_split(spec, value);
-    if (strcmp(type, "Digits") == 0) {
-        bool individual = false;
-        status = tn_spec_check_members(spec, value, "type individual_digits");
-        if (status == TN_OK) status = tn_json_get_bool_or(value, "individual_digits", false, spec->diag, &individual);
-        if (status != TN_OK) return status;
-        return tn_spec_add_split(spec, "\\p{N}", individual ? TN_SPLIT_ISOLATED : TN_SPLIT_CONTIGUOUS, false);
-    }
-    if (strcmp(type, "Whitespace") == 0) {
-        static const char word[] =
-            "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]+|[^\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}\\s]+";
-        status = tn_spec_check_members(spec, value, "type");
-        return status == TN_OK ? tn_spec_add_split(spec, word, TN_SPLIT_REMOVED, true) : status;
-    }
-    if (strcmp(type, "WhitespaceSplit") == 0) {
-        status = tn_spec_check_members(spec, value, "type");
-        return status == TN_OK ? tn_spec_add_split(spec, "\\s", TN_SPLIT_REMOVED, false) : status;
-    }
-    if (strcmp(type, "Punctuation") == 0) {
-        uint32_t behavior = TN_SPLIT_ISOLATED;
-        status = tn_spec_check_members(spec, value, "type behavior");
-        if (status == TN_OK && tn_json_find(value, "behavior")) status = read_behavior(spec, value, &behavior);
-        return status == TN_OK ? tn_spec_add_split(spec, "[\\p{P}$+<=>^`|~]", (tn_split_behavior)behavior, false) : status;
-    }
-    return refuse(spec, "pre-tokenizer", type);
+static tn_status read_digits(tn_spec *spec, const tn_json_value *value) {
+    bool individual = false;
+    tn_status status = tn_spec_check_members(spec, value, "type individual_digits");
+    if (status == TN_OK) status = tn_json_get_bool_or(value, "individual_digits", false, spec->diag, &individual);
+    if (status != TN_OK) return status;
+    return tn_spec_add_split(spec, "\\p{N}", individual ? TN_SPLIT_ISOLATED : TN_SPLIT_CONTIGUOUS, false);
 }
 
+static tn_status read_punctuation(tn_spec *spec, const tn_json_value *value) {
+    uint32_t behavior = TN_SPLIT_ISOLATED;
+    tn_status status = tn_spec_check_members(spec, value, "type behavior");
+    if (status == TN_OK && tn_json_find(value, "behavior")) status = read_behavior(spec, value, &behavior);
+    return status == TN_OK ? tn_spec_add_split(spec, tn_punctuation_pattern, (tn_split_behavior)behavior, false) : status;
+}
+
+static tn_status read_whitespace(tn_spec *spec, const tn_json_value *value) {
+    static const char word[] =
+        "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]+|[^\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}\\s]+";
+    tn_status status = tn_spec_check_members(spec, value, "type");
+    return status == TN_OK ? tn_spec_add_split(spec, word, TN_SPLIT_REMOVED, true) : status;
+}
+
+static tn_status read_whitespace_split(tn_spec *spec, const tn_json_value *value) {
+    tn_status status = tn_spec_check_members(spec, value, "type");
+    return status == TN_OK ? tn_spec_add_split(spec, "\\s", TN_SPLIT_REMOVED, false) : status;
+}
+
+static tn_status read_bert_words(tn_spec *spec, const tn_json_value *value) {
+    tn_status status = read_whitespace_split(spec, value);
+    return status == TN_OK ? tn_spec_add_split(spec, tn_punctuation_pattern, TN_SPLIT_ISOLATED, false) : status;
+}
+
+static tn_status read_delimiter(tn_spec *spec, const tn_json_value *value) {
+    tn_part part = {.kind = TN_PART_SPLIT, .flags = TN_PART_LITERAL, .number_a = TN_SPLIT_REMOVED};
+    tn_status status = tn_spec_check_members(spec, value, "type delimiter");
+    if (status == TN_OK) status = tn_json_get_string(value, "delimiter", spec->diag, &part.a.data, &part.a.size);
+    return status == TN_OK ? add_pre_tokenizer(spec, part) : status;
+}
+
+static tn_status read_metaspace(tn_spec *spec, const tn_json_value *value) {
+    tn_bytes character;
+    const char *scheme;
+    bool has_split = true;
+    tn_status status = tn_spec_read_metaspace(spec, value, &character, &scheme);
+    if (status == TN_OK) status = tn_json_get_bool_or(value, "split", true, spec->diag, &has_split);
+    if (status != TN_OK) return status;
+    tn_part replace = {.kind = TN_PART_REPLACE, .flags = TN_PART_LITERAL, .a = tn_bytes_of(" "), .b = character};
+    tn_part prefix = {.kind = TN_PART_PREFIX, .flags = strcmp(scheme, "first") == 0 ? TN_PART_FIRST : 0, .a = character};
+    tn_part split = {.kind = TN_PART_SPLIT, .flags = TN_PART_LITERAL, .number_a = TN_SPLIT_MERGED_WITH_NEXT, .a = character};
+    status = add_pre_tokenizer(spec, replace);
+    if (status == TN_OK && strcmp(scheme, "never") != 0) status = add_pre_tokenizer(spec, prefix);
+    return status == TN_OK && has_split ? add_pre_tokenizer(spec, split) : status;
+}
+
+static tn_status read_fixed_length(tn_spec *spec, const tn_json_value *value) {
+    int64_t length = 5;
+    tn_status status = tn_spec_check_members(spec, value, "type length");
+    if (status == TN_OK) status = tn_json_get_integer_or(value, "length", 1, UINT32_MAX, 5, spec->diag, &length);
+    return status == TN_OK ? add_pre_tokenizer(spec, (tn_part){.kind = TN_PART_FIXED_LENGTH, .number_a = (uint32_t)length}) : status;
+}
+
+static tn_status read_one_pre_tokenizer(tn_spec *spec, const tn_json_value *value, const char *type) {
+    static const struct {
+        const char *type;
+        tn_status (*read)(tn_spec *spec, const tn_json_value *value);
+    } kinds[] = {{"ByteLevel", read_byte_level},
+                 {"Split", read_split},
+                 {"Digits", read_digits},
+                 {"Punctuation", read_punctuation},
+                 {"Whitespace", read_whitespace},
+                 {"WhitespaceSplit", read_whitespace_split},
+                 {"BertPreTokenizer", read_bert_words},
+                 {"CharDelimiterSplit", read_delimiter},
+                 {"Metaspace", read_metaspace},
+                 {"FixedLength", read_fixed_length}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(type, kinds[i].type) == 0) return kinds[i].read(spec, value);
+    return tn_spec_refuse(spec, "pre-tokenizer", type);
+}
+
+/* A BPE model reads the bytes themselves where nothing follows their characters. */
 tn_status tn_spec_read_pre_tokenizer(tn_spec *spec, const tn_json_value *value) {
-    return read_machine(spec, value, "pretokenizers", read_one_pre_tokenizer, 0);
-}
-
-/* ---- post-processor ---- */
-
-/* The ids of one special token of a template. */
-static tn_status read_template_token(tn_spec *spec, const tn_json_value *piece, const tn_json_value *table, tn_spec_ids *ids) {
-    const char *name;
-    const tn_json_value *token, *list = NULL;
-    tn_status status = tn_json_get_string(piece, "id", spec->diag, &name, NULL);
-    if (status != TN_OK) return status;
-    token = tn_json_find(table, name);
-    if (!token) return tn_json_fail(piece, spec->diag, TN_INVALID_DATA, "names a token that 'special_tokens' lacks");
-    status = tn_json_get_array(token, "ids", spec->diag, &list);
-    for (size_t i = 0; status == TN_OK && i < tn_json_count(list); i++) {
-        int64_t id;
-        status = tn_json_to_integer(tn_json_at(list, i), 0, TN_MAX_TOKENS - 1, spec->diag, &id);
-        if (status == TN_OK && ((size_t)id >= spec->tokens.count || !(spec->tokens.data[id].flags & TN_TOKEN_USED)))
-            status = tn_json_fail(tn_json_at(list, i), spec->diag, TN_INVALID_DATA, "is %lld, which no token has", (long long)id);
-        if (status == TN_OK) status = tn_spec_add_id(spec, ids, (int32_t)id);
-    }
+    tn_status status = tn_spec_read_machine(spec, value, "pretokenizers", read_one_pre_tokenizer);
+    size_t count = spec->pre_tokenizer.count;
+    if (status == TN_OK && count > 0 && spec->model_kind == TN_MODEL_BPE &&
+        spec->pre_tokenizer.data[count - 1].kind == TN_PART_BYTE_CHARACTERS)
+        spec->pre_tokenizer.data[count - 1].kind = TN_PART_BYTE_LEVEL;
     return status;
-}
-
-static tn_status read_template(tn_spec *spec, const tn_json_value *value) {
-    const tn_json_value *pieces, *table;
-    size_t old_prefix = spec->prefix.count;
-    bool seen_text = false;
-    tn_status status = tn_spec_check_members(spec, value, "type single pair special_tokens");
-    if (status == TN_OK) status = tn_json_get_array(value, "single", spec->diag, &pieces);
-    if (status == TN_OK) status = tn_json_get_object(value, "special_tokens", spec->diag, &table);
-    for (size_t i = 0; status == TN_OK && i < tn_json_count(pieces); i++) {
-        const tn_json_value *piece = tn_json_at(pieces, i);
-        const tn_json_value *token = tn_json_find(piece, "SpecialToken"), *text = tn_json_find(piece, "Sequence");
-        if (token) {
-            status = read_template_token(spec, token, table, seen_text ? &spec->suffix : &spec->prefix);
-        } else if (text && !seen_text) {
-            const char *id;
-            seen_text = true;
-            status = tn_json_get_string(text, "id", spec->diag, &id, NULL);
-            if (status == TN_OK && strcmp(id, "A") != 0)
-                status = tn_json_fail(text, spec->diag, TN_UNSUPPORTED, "is not supported: only A is");
-        } else {
-            status = tn_json_fail(piece, spec->diag, TN_UNSUPPORTED, "is not supported: one Sequence and SpecialTokens are");
-        }
-    }
-    if (status == TN_OK && !seen_text) status = tn_json_fail(value, spec->diag, TN_UNSUPPORTED, "has no Sequence in 'single'");
-    if (status == TN_OK && old_prefix > 0 && spec->prefix.count > old_prefix)
-        status = tn_json_fail(value, spec->diag, TN_UNSUPPORTED, "is not supported: another processor already adds tokens");
-    return status;
-}
-
-/* Bert and Roberta: [token, id] before and behind. */
-static tn_status read_pair_member(tn_spec *spec, const tn_json_value *value, const char *key, tn_spec_ids *ids) {
-    const tn_json_value *pair;
-    int64_t id;
-    tn_status status = tn_json_get_array(value, key, spec->diag, &pair);
-    if (status != TN_OK) return status;
-    if (tn_json_count(pair) != 2) return tn_json_fail(pair, spec->diag, TN_INVALID_DATA, "must be a token and its id");
-    status = tn_json_to_integer(tn_json_at(pair, 1), 0, TN_MAX_TOKENS - 1, spec->diag, &id);
-    if (status == TN_OK && ((size_t)id >= spec->tokens.count || !(spec->tokens.data[id].flags & TN_TOKEN_USED)))
-        status = tn_json_fail(pair, spec->diag, TN_INVALID_DATA, "has id %lld, which no token has", (long long)id);
-    return status == TN_OK ? tn_spec_add_id(spec, ids, (int32_t)id) : status;
-}
-
-static tn_status read_one_post_processor(tn_spec *spec, const tn_json_value *value, const char *type, int depth) {
-    (void)depth;
-    if (strcmp(type, "ByteLevel") == 0) return tn_spec_check_members(spec, value, "type add_prefix_space trim_offsets use_regex");
-    if (strcmp(type, "TemplateProcessing") == 0) return read_template(spec, value);
-    if (strcmp(type, "BertProcessing") == 0 || strcmp(type, "RobertaProcessing") == 0) {
-        tn_status status = tn_spec_check_members(spec, value, "type sep cls trim_offsets add_prefix_space");
-        if (status == TN_OK) status = read_pair_member(spec, value, "cls", &spec->prefix);
-        return status == TN_OK ? read_pair_member(spec, value, "sep", &spec->suffix) : status;
-    }
-    return refuse(spec, "post-processor", type);
-}
-
-tn_status tn_spec_read_post_processor(tn_spec *spec, const tn_json_value *value) {
-    return read_machine(spec, value, "processors", read_one_post_processor, 0);
-}
-
-/* ---- decoder ---- */
-
-static tn_status read_one_decoder(tn_spec *spec, const tn_json_value *value, const char *type, int depth) {
-    (void)depth;
-    tn_part part = {.kind = TN_NUM_PART_KINDS};
-    tn_status status = TN_OK;
-    if (strcmp(type, "ByteLevel") == 0) {
-        part.kind = TN_PART_BYTE_LEVEL;
-        status = tn_spec_check_members(spec, value, "type add_prefix_space trim_offsets use_regex");
-    } else if (strcmp(type, "Replace") == 0) {
-        status = read_replace(spec, value, &part);
-    } else if (strcmp(type, "ByteFallback") == 0 || strcmp(type, "Fuse") == 0) {
-        part.kind = type[0] == 'F' ? TN_PART_FUSE : TN_PART_BYTE_FALLBACK;
-        status = tn_spec_check_members(spec, value, "type");
-    } else if (strcmp(type, "Strip") == 0) {
-        int64_t start = 0, stop = 0;
-        part.kind = TN_PART_STRIP_COUNT;
-        status = tn_spec_check_members(spec, value, "type content start stop");
-        if (status == TN_OK) status = tn_json_get_string(value, "content", spec->diag, &part.a.data, &part.a.size);
-        if (status == TN_OK) status = tn_json_get_integer(value, "start", 0, UINT32_MAX, spec->diag, &start);
-        if (status == TN_OK) status = tn_json_get_integer(value, "stop", 0, UINT32_MAX, spec->diag, &stop);
-        part.number_a = (uint32_t)start;
-        part.number_b = (uint32_t)stop;
-    } else {
-        return refuse(spec, "decoder", type);
-    }
-    if (status != TN_OK) return status;
-    size_t count = spec->decoder.count;
-    if (!tn_is_decoder_order(count ? spec->decoder.data[count - 1].kind : TN_NUM_PART_KINDS, &part))
-        return tn_json_fail(value, spec->diag, TN_UNSUPPORTED, "is not supported at this place of a decoder");
-    return tn_spec_add_part(spec, &spec->decoder, part);
-}
-
-tn_status tn_spec_read_decoder(tn_spec *spec, const tn_json_value *value) {
-    return read_machine(spec, value, "decoders", read_one_decoder, 0);
 }

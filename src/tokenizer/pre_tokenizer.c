@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "tokenizer/code_point.h"
+#include "tokenizer/normalizer.h"
 
 typedef struct walk {
     const tn_pipeline *pipeline;
@@ -21,10 +22,17 @@ typedef struct piece {
 } piece;
 typedef TN_ARRAY(piece) piece_list;
 
-static tn_status run_stage(const walk *w, uint32_t stage, tn_bytes text);
+/* A text that a stage is given; is_begin: nothing stands before it. */
+typedef struct stage_text {
+    tn_bytes bytes;
+    bool is_begin;
+} stage_text;
 
-static tn_status pass_on(const walk *w, uint32_t stage, tn_bytes text, size_t from, size_t to) {
-    return from == to ? TN_OK : run_stage(w, stage + 1, (tn_bytes){text.data + from, to - from});
+static tn_status run_stage(const walk *w, uint32_t stage, stage_text text);
+
+static tn_status pass_on(const walk *w, uint32_t stage, stage_text text, size_t from, size_t to) {
+    if (from == to) return TN_OK;
+    return run_stage(w, stage + 1, (stage_text){{text.bytes.data + from, to - from}, text.is_begin && from == 0});
 }
 
 /* The next match from *at on, or found false. *at moves behind it, past an empty one by a code point. */
@@ -45,7 +53,7 @@ static tn_status next_match(const walk *w, uint32_t stage, tn_bytes text, size_t
 }
 
 /* ISOLATED and REMOVED: pieces go on at once. */
-static tn_status split_at_once(const walk *w, uint32_t stage, tn_bytes text) {
+static tn_status split_at_once(const walk *w, uint32_t stage, stage_text text) {
     const tn_part *part = &w->pipeline->stages[stage].part;
     bool invert = (part->flags & TN_PART_INVERT) != 0, removed = part->number_a == TN_SPLIT_REMOVED;
     bool keep_match = !removed || invert, keep_between = !removed || !invert;
@@ -53,14 +61,14 @@ static tn_status split_at_once(const walk *w, uint32_t stage, tn_bytes text) {
     for (;;) {
         bool found;
         piece match = {0, 0, true};
-        tn_status status = next_match(w, stage, text, &at, &found, &match);
+        tn_status status = next_match(w, stage, text.bytes, &at, &found, &match);
         if (status == TN_OK && !found) break;
         if (status == TN_OK && keep_between) status = pass_on(w, stage, text, done, match.from);
         if (status == TN_OK && keep_match) status = pass_on(w, stage, text, match.from, match.to);
         if (status != TN_OK) return status;
         done = match.to;
     }
-    return keep_between ? pass_on(w, stage, text, done, text.size) : TN_OK;
+    return keep_between ? pass_on(w, stage, text, done, text.bytes.size) : TN_OK;
 }
 
 static tn_status collect(const walk *w, uint32_t stage, tn_bytes text, piece_list *pieces) {
@@ -125,9 +133,9 @@ static void merge_contiguous(piece_list *pieces) {
     pieces->count = count;
 }
 
-static tn_status split_with_neighbours(const walk *w, uint32_t stage, tn_bytes text) {
+static tn_status split_with_neighbours(const walk *w, uint32_t stage, stage_text text) {
     piece_list pieces = {0};
-    tn_status status = collect(w, stage, text, &pieces);
+    tn_status status = collect(w, stage, text.bytes, &pieces);
     if (status == TN_OK) {
         switch (w->pipeline->stages[stage].part.number_a) {
         case TN_SPLIT_MERGED_WITH_PREVIOUS: merge_with_previous(&pieces); break;
@@ -140,23 +148,48 @@ static tn_status split_with_neighbours(const walk *w, uint32_t stage, tn_bytes t
     return status;
 }
 
-static tn_status prefix_space(const walk *w, uint32_t stage, tn_bytes text) {
-    if (text.data[0] == ' ') return run_stage(w, stage + 1, text);
-    tn_text *prefixed = &w->scratch->prefixed[stage];
-    prefixed->allocator = w->scratch->allocator;
-    tn_text_reset(prefixed);
-    tn_text_append_char(prefixed, ' ');
-    tn_text_append(prefixed, text.data, text.size);
-    if (prefixed->failed) return tn_fail_memory(w->scratch->diag, "a word", text.size + 1);
-    return run_stage(w, stage + 1, (tn_bytes){prefixed->data, prefixed->size});
+static tn_status cut_at_length(const walk *w, uint32_t stage, stage_text text) {
+    tn_status status = TN_OK;
+    for (size_t at = 0, from = 0; at < text.bytes.size && status == TN_OK; from = at) {
+        for (uint32_t i = 0; i < w->pipeline->stages[stage].part.number_a && at < text.bytes.size; i++)
+            (void)tn_next_code_point(text.bytes, &at);
+        status = pass_on(w, stage, text, from, at);
+    }
+    return status;
 }
 
-static tn_status run_stage(const walk *w, uint32_t stage, tn_bytes text) {
-    if (stage == w->pipeline->count) return w->on_word(w->user, text);
+/* The stages that write a text of their own. */
+static tn_status change(const walk *w, uint32_t stage, stage_text text) {
+    const tn_part *part = &w->pipeline->stages[stage].part;
+    tn_text *out = &w->scratch->changed[stage];
+    tn_status status = TN_OK;
+    out->allocator = w->scratch->allocator;
+    tn_text_reset(out);
+    if (part->kind == TN_PART_PREFIX) {
+        bool is_there = text.bytes.size >= part->a.size && memcmp(text.bytes.data, part->a.data, part->a.size) == 0;
+        if ((is_there && !(part->flags & TN_PART_ALWAYS)) || ((part->flags & TN_PART_FIRST) && !text.is_begin))
+            return run_stage(w, stage + 1, text);
+        tn_text_append(out, part->a.data, part->a.size);
+        tn_text_append(out, text.bytes.data, text.bytes.size);
+    } else if (part->kind == TN_PART_REPLACE) {
+        status = tn_replace_matches(w->pipeline->stages[stage].regex, part->b, text.bytes, w->scratch->regex, w->scratch->diag, out);
+    } else {
+        tn_append_byte_characters(out, text.bytes);
+    }
+    if (status == TN_OK && out->failed) status = tn_fail_memory(w->scratch->diag, "a word", text.bytes.size + part->a.size);
+    if (status != TN_OK || out->size == 0) return status;
+    return run_stage(w, stage + 1, (stage_text){{out->data, out->size}, text.is_begin});
+}
+
+static tn_status run_stage(const walk *w, uint32_t stage, stage_text text) {
+    if (stage == w->pipeline->count) return w->on_word(w->user, text.bytes);
     const tn_part *part = &w->pipeline->stages[stage].part;
     switch (part->kind) {
-    case TN_PART_BYTE_LEVEL: return w->on_word(w->user, text); /* the last stage; the model reads bytes */
-    case TN_PART_PREFIX_SPACE: return prefix_space(w, stage, text);
+    case TN_PART_BYTE_LEVEL: return w->on_word(w->user, text.bytes); /* the last stage; the model reads bytes */
+    case TN_PART_PREFIX:
+    case TN_PART_REPLACE:
+    case TN_PART_BYTE_CHARACTERS: return change(w, stage, text);
+    case TN_PART_FIXED_LENGTH: return cut_at_length(w, stage, text);
     case TN_PART_SPLIT:
         if (part->number_a == TN_SPLIT_ISOLATED || part->number_a == TN_SPLIT_REMOVED) return split_at_once(w, stage, text);
         return split_with_neighbours(w, stage, text);
@@ -164,18 +197,19 @@ static tn_status run_stage(const walk *w, uint32_t stage, tn_bytes text) {
     }
 }
 
-tn_status tn_pre_tokenize(const tn_pipeline *pipeline, tn_pre_tokenizer_scratch *scratch, tn_bytes text, tn_word_fn on_word, void *user) {
+tn_status tn_pre_tokenize(const tn_pipeline *pipeline, tn_pre_tokenizer_scratch *scratch, tn_bytes text, bool is_begin, tn_word_fn on_word,
+                          void *user) {
     if (text.size == 0) return TN_OK;
     if (!scratch->regex) {
         tn_status status = tn_regex_scratch_create(scratch->allocator, scratch->diag, &scratch->regex);
         if (status != TN_OK) return status;
     }
     walk w = {pipeline, scratch, on_word, user};
-    return run_stage(&w, 0, text);
+    return run_stage(&w, 0, (stage_text){text, is_begin});
 }
 
 void tn_pre_tokenizer_scratch_deinit(tn_pre_tokenizer_scratch *scratch) {
     tn_regex_scratch_destroy(scratch->regex);
     scratch->regex = NULL;
-    for (uint32_t i = 0; i < TN_MAX_PARTS; i++) tn_text_deinit(&scratch->prefixed[i]);
+    for (uint32_t i = 0; i < TN_MAX_PARTS; i++) tn_text_deinit(&scratch->changed[i]);
 }

@@ -107,15 +107,17 @@ static tn_status fail_merge(const tn_spec *spec, tn_bytes piece) {
 }
 
 tn_status tn_spec_add_merge(tn_spec *spec, tn_bytes left, tn_bytes right) {
-    if (left.size == 0 || right.size == 0)
+    size_t affix_size = spec->affix_prefix.size;
+    if (left.size == 0 || right.size <= affix_size)
         return tn_fail(spec->diag, TN_INVALID_DATA, "cannot read the merges: merge %zu has an empty half", spec->merges.count);
     if (spec->merges.count >= TN_MAX_TOKENS)
         return tn_fail(spec->diag, TN_INVALID_DATA, "cannot read the merges: more than %u of them", TN_MAX_TOKENS);
     int32_t left_id = tn_spec_find(spec, left), right_id = tn_spec_find(spec, right);
     if (left_id < 0) return fail_merge(spec, left);
     if (right_id < 0) return fail_merge(spec, right);
+    tn_bytes rest = {right.data + affix_size, right.size - affix_size};
     char stack[256];
-    tn_bytes both = {stack, left.size + right.size}; /* each is a token, so at most twice TN_MAX_PIECE_SIZE */
+    tn_bytes both = {stack, left.size + rest.size}; /* each is a token, so at most twice TN_MAX_PIECE_SIZE */
     char *heap = NULL;
     if (both.size > sizeof stack) {
         both.data = heap = tn_alloc(spec->allocator, both.size);
@@ -123,7 +125,7 @@ tn_status tn_spec_add_merge(tn_spec *spec, tn_bytes left, tn_bytes right) {
     }
     char *joined = heap ? heap : stack;
     memcpy(joined, left.data, left.size);
-    memcpy(joined + left.size, right.data, right.size);
+    memcpy(joined + left.size, rest.data, rest.size);
     int32_t result = tn_spec_find(spec, both);
     tn_status status = TN_OK;
     if (result < 0) {
@@ -151,8 +153,9 @@ tn_status tn_spec_add_added(tn_spec *spec, uint32_t id, uint32_t added_flags) {
 tn_status tn_spec_add_part(tn_spec *spec, tn_spec_parts *parts, tn_part part) {
     if (parts->count >= TN_MAX_PARTS)
         return tn_fail(spec->diag, TN_INVALID_DATA, "cannot read the tokenizer: a sequence has more than %u parts", TN_MAX_PARTS);
-    if (part.a.size > TN_MAX_PATTERN_SIZE || part.b.size > TN_MAX_PATTERN_SIZE)
-        return tn_fail(spec->diag, TN_INVALID_DATA, "cannot read the tokenizer: a pattern has more than %u bytes", TN_MAX_PATTERN_SIZE);
+    uint32_t max_size = tn_part_has_charsmap(part.kind) ? TN_MAX_CHARSMAP_SIZE : TN_MAX_PATTERN_SIZE;
+    if (part.a.size > max_size || part.b.size > max_size)
+        return tn_fail(spec->diag, TN_INVALID_DATA, "cannot read the tokenizer: a pattern has more than %u bytes", max_size);
     char *a = tn_arena_bytes(&spec->arena, part.a.size ? part.a.data : "", part.a.size);
     char *b = tn_arena_bytes(&spec->arena, part.b.size ? part.b.data : "", part.b.size);
     if (!a || !b) return tn_fail_memory(spec->diag, "a pattern", part.a.size + part.b.size);

@@ -65,7 +65,13 @@ static tn_status set_up(tn_tokenizer *t, const void *data, size_t size, bool che
     if (status == TN_OK) status = add_parts(t, &t->decoder, TN_PIPELINE_DECODER, image->decoder, image->num_decoder, diag);
     if (status != TN_OK) return status;
     const tn_pipeline *pre = &t->pre_tokenizer;
-    tn_bpe_init(&t->bpe, image, pre->count > 0 && pre->stages[pre->count - 1].part.kind == TN_PART_BYTE_LEVEL);
+    bool is_byte_level = pre->count > 0 && pre->stages[pre->count - 1].part.kind == TN_PART_BYTE_LEVEL;
+    if (is_byte_level && image->header->model_kind != TN_MODEL_BPE)
+        return tn_fail(diag, TN_INVALID_DATA, "cannot use the tokenizer: only a BPE model reads bytes");
+    for (uint32_t i = 0; i < image->num_tokens; i++)
+        if (image->tokens[i].piece.size > t->longest_piece) t->longest_piece = image->tokens[i].piece.size;
+    if (image->header->model_kind == TN_MODEL_BPE) tn_bpe_init(&t->bpe, image, t->longest_piece, is_byte_level);
+    if (image->header->model_kind == TN_MODEL_UNIGRAM) tn_unigram_init(&t->unigram, image);
     index_added(t);
     return TN_OK;
 }

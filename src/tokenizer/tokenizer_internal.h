@@ -11,6 +11,7 @@
 #include "tokenizer/bpe.h"
 #include "tokenizer/part.h"
 #include "tokenizer/spec.h"
+#include "tokenizer/unigram.h"
 
 struct tn_tokenizer {
     tn_allocator allocator_copy;
@@ -20,7 +21,9 @@ struct tn_tokenizer {
     tn_file file; /* descriptor -1: none */
     tn_image image;
     tn_pipeline normalizer, pre_tokenizer, decoder;
-    tn_bpe bpe;
+    uint32_t longest_piece; /* bytes of the longest one in the vocabulary */
+    tn_bpe bpe;             /* what the model of this kind derives; the others stay zero */
+    tn_unigram unigram;
     struct {
         uint32_t begin[257]; /* entries whose pattern begins with byte b: [begin[b], begin[b + 1]) */
     } added[2];              /* those searched in the text as it came; in normalized text */
