@@ -5,6 +5,7 @@
     python3 scripts/golden/op.py
 
 <type>.bin (q4_0, q4_1, q8_0)   512 float32 values, their blocks, the 512 float32 that the blocks decode to
+<type>.bin (other GGUF types)   random blocks of two rows of 1,024 values, the 2,048 float32 that they decode to
 small_floats.bin                for each format: all codes as float32, then the codes of 1024 rounding cases
 rounding_cases.bin              those 1024 float32 values, none beyond any format's largest
 """
@@ -47,3 +48,24 @@ for dtype, count in formats:
     data += cases.astype(dtype).view(np.uint8).tobytes()
 (out / "small_floats.bin").write_bytes(data)
 (out / "rounding_cases.bin").write_bytes(cases.tobytes())
+
+# where the blocks' float16 stand; their extremes (zeros, subnormals, the largest) among random ones
+halves = {"Q5_0": [0], "Q5_1": [0, 2], "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0],
+          "IQ4_XS": [0], "MXFP4": []}
+rng = np.random.default_rng(21)
+extremes = np.array([0x7BFF, 0x0001, 0x8000, 0xFBFF, 0x0000, 0x8001, 0x03FF, 0x0400], np.uint16)
+for name, places in halves.items():
+    kind = gguf.GGMLQuantizationType[name]
+    values, size = gguf.GGML_QUANT_SIZES[kind]
+    stored = rng.integers(0, 256, (2048 // values, size), np.uint8)
+    for place in places:
+        scales = (rng.standard_normal(len(stored)) * 2.0 ** rng.integers(-14, 1, len(stored))).astype(np.float16).view(np.uint16)
+        for i, bits in enumerate(extremes[: len(stored) // 2]):
+            scales[i * 7 % len(stored)] = bits
+        stored[:, place : place + 2] = scales[:, None].view(np.uint8)
+    if name == "MXFP4":
+        stored[:, 0] = rng.integers(100, 140, len(stored))
+        stored[:6, 0] = [0, 1, 2, 3, 250, 127]
+    stored = stored.reshape(2, -1)
+    decoded = gguf.quants.dequantize(stored, kind).astype(np.float32)
+    (out / f"{name.lower()}.bin").write_bytes(stored.tobytes() + decoded.tobytes())

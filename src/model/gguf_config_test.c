@@ -96,11 +96,11 @@ static void each_architecture_is_read(void **state) {
         const char *name;
         const tn_family *family;
         tn_rotary_type rotary;
-        bool has_qk_norm;
-    } cases[] = {{"llama", &tn_family_llama, TN_ROTARY_INTERLEAVED, false},
-                 {"qwen2", &tn_family_llama, TN_ROTARY_HALVES, false},
-                 {"qwen3", &tn_family_llama, TN_ROTARY_HALVES, true},
-                 {"gpt2", &tn_family_gpt2, TN_ROTARY_HALVES, false}};
+        tn_qk_norm qk_norm;
+    } cases[] = {{"llama", &tn_family_llama, TN_ROTARY_INTERLEAVED, TN_QK_NORM_NONE},
+                 {"qwen2", &tn_family_llama, TN_ROTARY_HALVES, TN_QK_NORM_NONE},
+                 {"qwen3", &tn_family_llama, TN_ROTARY_HALVES, TN_QK_NORM_HEAD},
+                 {"gpt2", &tn_family_gpt2, TN_ROTARY_HALVES, TN_QK_NORM_NONE}};
     for (size_t i = 0; i < 4; i++) {
         maker self;
         tn_arena arena = {0};
@@ -121,13 +121,13 @@ static void each_architecture_is_read(void **state) {
         assert_int_equal(config.num_kv_heads, 2);
         assert_int_equal(config.head_dim, 16);
         assert_int_equal(config.max_positions, 128);
-        assert_int_equal(config.has_qk_norm, cases[i].has_qk_norm);
+        assert_int_equal(config.qk_norm, cases[i].qk_norm);
         assert_true(config.tie_embeddings); /* no output.weight */
         assert_int_equal(config.activation, family == &tn_family_gpt2 ? TN_ACTIVATION_GELU_TANH : TN_ACTIVATION_SILU);
         assert_int_equal(config.bos_id, 1);
         assert_int_equal(config.num_end_ids, 2);
         assert_int_equal(config.end_ids[1], 5);
-        assert_int_equal(config.qkv_bias, TN_BIAS_AS_STORED);
+        assert_int_equal(config.qkv_bias, family == &tn_family_gpt2 ? TN_BIAS_REQUIRED : TN_BIAS_AS_STORED);
         if (family == &tn_family_llama) {
             assert_int_equal(config.rope.type, cases[i].rotary);
             assert_int_equal(config.rope.dim, 16);
@@ -251,8 +251,8 @@ static void rotary_values_that_cannot_be_are_refused(void **state) {
     maker self;
     begin(&self, "llama", *state);
     add_sizes(&self, "llama", NULL);
-    tn_gguf_writer_add_string(self.writer, "llama.rope.scaling.type", "longrope", 8);
-    refused(&self, *state, TN_UNSUPPORTED, "rotary scaling 'longrope' is not known to Tenon");
+    tn_gguf_writer_add_string(self.writer, "llama.rope.scaling.type", "spiral", 6);
+    refused(&self, *state, TN_UNSUPPORTED, "rotary scaling 'spiral' is not known to Tenon");
     begin(&self, "llama", *state);
     add_sizes(&self, "llama", NULL);
     tn_gguf_writer_add_float(self.writer, "llama.rope.freq_base", 0.0f);
@@ -283,7 +283,7 @@ static void windows_and_other_value_heads_are_refused_by_name(void **state) {
     begin(&self, "llama", *state);
     add_sizes(&self, "llama", NULL);
     add_integer(&self, "llama.attention.sliding_window", 64);
-    refused(&self, *state, TN_UNSUPPORTED, "'llama.attention.sliding_window' is not built");
+    refused(&self, *state, TN_UNSUPPORTED, "metadata 'llama.attention.sliding_window' is not known");
     begin(&self, "llama", *state);
     add_sizes(&self, "llama", NULL);
     add_integer(&self, "llama.attention.value_length", 32);
@@ -291,23 +291,32 @@ static void windows_and_other_value_heads_are_refused_by_name(void **state) {
 }
 
 static void weights_of_types_without_an_encoding_are_refused_by_name(void **state) {
-    maker self;
-    size_t index;
-    begin(&self, "llama", *state);
-    add_sizes(&self, "llama", NULL);
-    tn_gguf_writer_add_tensor(self.writer, "blk.0.attn_q.weight", TN_GGML_Q6_K, TN_DIMS(1, 256), &index);
-    static const uint8_t zeros[210];
-    assert_int_equal(tn_gguf_writer_write(self.writer, index, 0, zeros, sizeof zeros), TN_OK);
-    assert_int_equal(tn_gguf_writer_commit(self.writer), TN_OK);
-    tn_gguf_writer_destroy(self.writer);
-    tn_gguf *gguf;
-    tn_weight_source *source;
-    assert_int_equal(tn_gguf_open(self.path, NULL, *state, &gguf), TN_OK);
-    assert_failed(*state, tn_gguf_source_create(gguf, NULL, *state, &source), TN_UNSUPPORTED,
-                  "tensor 'blk.0.attn_q.weight' is Q6_K; F32, F16, BF16, Q4_0, Q4_1 and Q8_0 weights are supported");
-    assert_null(source);
-    tn_gguf_close(gguf);
-    remove_folder(self.folder);
+    static const tn_ggml_type types[] = {TN_GGML_IQ1_S, TN_GGML_IQ1_M, TN_GGML_IQ2_XXS, TN_GGML_IQ2_XS, TN_GGML_IQ2_S, TN_GGML_IQ3_XXS,
+                                         TN_GGML_IQ3_S, TN_GGML_TQ1_0, TN_GGML_TQ2_0,   TN_GGML_Q8_1,   TN_GGML_Q8_K,  TN_GGML_I32};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        maker self;
+        size_t index;
+        tn_dims dims = TN_DIMS(1, 256);
+        uint64_t bytes;
+        char message[128];
+        begin(&self, "llama", *state);
+        add_sizes(&self, "llama", NULL);
+        tn_gguf_writer_add_tensor(self.writer, "blk.0.attn_q.weight", types[i], dims, &index);
+        static const uint8_t zeros[1024];
+        assert_true(tn_ggml_tensor_bytes(types[i], &dims, &bytes));
+        assert_int_equal(tn_gguf_writer_write(self.writer, index, 0, zeros, bytes), TN_OK);
+        assert_int_equal(tn_gguf_writer_commit(self.writer), TN_OK);
+        tn_gguf_writer_destroy(self.writer);
+        tn_gguf *gguf;
+        tn_weight_source *source;
+        assert_int_equal(tn_gguf_open(self.path, NULL, *state, &gguf), TN_OK);
+        (void)snprintf(message, sizeof message, "tensor 'blk.0.attn_q.weight' is %s, a type of weights that is not built",
+                       tn_ggml_type_name(types[i]));
+        assert_failed(*state, tn_gguf_source_create(gguf, NULL, *state, &source), TN_UNSUPPORTED, message);
+        assert_null(source);
+        tn_gguf_close(gguf);
+        remove_folder(self.folder);
+    }
 }
 
 int main(void) {

@@ -5,6 +5,8 @@
 #include "model/sources.h"
 
 #include "base/memory.h"
+#include "base/text.h"
+#include "op/gguf_blocks.h"
 
 typedef struct safetensors_source {
     tn_weight_source base;
@@ -121,16 +123,27 @@ static void gguf_destroy(tn_weight_source *source) {
     tn_free(self->allocator, self);
 }
 
+static tn_status refuse_type(const tn_gguf *gguf, const tn_gguf_tensor *tensor, tn_diag *diag) {
+    tn_text hint = {0};
+    tn_text_append_string(&hint, "take a file of F32, F16, BF16");
+    for (size_t i = 0; i < tn_gguf_num_block_types(); i++)
+        tn_text_append_format(&hint, "%s%s", i + 1 < tn_gguf_num_block_types() ? ", " : " or ",
+                              tn_ggml_type_name(tn_gguf_block_type_at(i)->number));
+    tn_where where = {.subject = tensor->name, .file = tn_gguf_name(gguf), .has_offset = true, .offset = (int64_t)tensor->offset};
+    if (!hint.failed) where.hint = hint.data;
+    tn_status status = tn_fail_at(diag, TN_UNSUPPORTED, &where, "cannot use %s: tensor '%s' is %s, a type of weights that is not built",
+                                  where.file, tensor->name, tn_ggml_type_name((uint32_t)tensor->type));
+    tn_text_deinit(&hint);
+    return status;
+}
+
 tn_status tn_gguf_source_create(tn_gguf *gguf, const tn_allocator *allocator, tn_diag *diag, tn_weight_source **out_source) {
     *out_source = NULL;
     for (size_t i = 0; i < tn_gguf_num_tensors(gguf); i++) {
         const tn_gguf_tensor *tensor = tn_gguf_tensor_at(gguf, i);
         tn_encoding encoding;
         if (gguf_encoding(tensor->type, &encoding) == TN_OK) continue;
-        tn_where where = {.subject = tensor->name, .file = tn_gguf_name(gguf), .has_offset = true, .offset = (int64_t)tensor->offset};
-        return tn_fail_at(diag, TN_UNSUPPORTED, &where,
-                          "cannot use %s: tensor '%s' is %s; F32, F16, BF16, Q4_0, Q4_1 and Q8_0 weights are supported", where.file,
-                          tensor->name, tn_ggml_type_name((uint32_t)tensor->type));
+        return refuse_type(gguf, tensor, diag);
     }
     gguf_source *self = tn_alloc_zero(allocator, sizeof *self);
     if (self == NULL) return tn_fail_memory(diag, "a weight source", sizeof *self);

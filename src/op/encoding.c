@@ -8,26 +8,7 @@
 #include <stdio.h>
 
 #include "base/checked.h"
-
-/* A GGUF block is `size_bytes` long and holds `values` values of one row. */
-typedef struct gguf_type {
-    uint32_t number;
-    const char *name;
-    uint8_t bits, size_bytes, values;
-    tn_dtype storage;
-} gguf_type;
-
-static const gguf_type gguf_types[] = {
-    {TN_GGUF_Q4_0, "q4_0", 4, 18, 32, TN_INT4},
-    {TN_GGUF_Q4_1, "q4_1", 4, 20, 32, TN_UINT4},
-    {TN_GGUF_Q8_0, "q8_0", 8, 34, 32, TN_INT8},
-};
-
-static const gguf_type *find_gguf_type(uint32_t number) {
-    for (size_t i = 0; i < sizeof gguf_types / sizeof gguf_types[0]; i++)
-        if (gguf_types[i].number == number) return &gguf_types[i];
-    return NULL;
-}
+#include "op/gguf_blocks.h"
 
 const char *tn_weight_part_name(tn_weight_part part) {
     static const char *const names[TN_NUM_WEIGHT_PARTS] = {"data", "scale", "zero", "scale2", "perm"};
@@ -80,7 +61,7 @@ const char *tn_encoding_name(const tn_encoding *encoding, char buffer[64]) {
     switch (e->kind) {
     case TN_ENCODING_PLAIN: (void)snprintf(buffer, 64, "%s", tn_dtype_get_info(e->storage)->name); break;
     case TN_ENCODING_GGUF: {
-        const gguf_type *type = find_gguf_type(e->gguf_type);
+        const tn_gguf_block_type *type = tn_gguf_block_type_find(e->gguf_type);
         if (type != NULL)
             (void)snprintf(buffer, 64, "%s", type->name);
         else
@@ -108,12 +89,12 @@ tn_status tn_encoding_from_gguf(uint32_t gguf_number, tn_encoding *out_encoding)
     case 30: *out_encoding = tn_encoding_plain(TN_BFLOAT16); return TN_OK;
     default: break;
     }
-    const gguf_type *type = find_gguf_type(gguf_number);
+    const tn_gguf_block_type *type = tn_gguf_block_type_find(gguf_number);
     if (type == NULL) return TN_UNSUPPORTED;
     *out_encoding = (tn_encoding){.kind = TN_ENCODING_GGUF,
                                   .storage = type->storage,
                                   .scale_dtype = TN_FLOAT16,
-                                  .bits = type->bits,
+                                  .bits = type->code_bits,
                                   .block_rows = 1,
                                   .block_cols = type->values,
                                   .gguf_type = gguf_number};
@@ -161,7 +142,7 @@ bool tn_encoding_part_bytes(const tn_encoding *encoding, tn_weight_part part, in
     switch (part) {
     case TN_PART_DATA:
         if (e->kind == TN_ENCODING_GGUF) {
-            const gguf_type *type = find_gguf_type(e->gguf_type);
+            const tn_gguf_block_type *type = tn_gguf_block_type_find(e->gguf_type);
             size_t row_bytes;
             if (type == NULL || !tn_mul_size((size_t)(columns / type->values), type->size_bytes, &row_bytes)) return false;
             return tn_mul_size((size_t)rows, row_bytes, out_bytes);
@@ -176,33 +157,6 @@ bool tn_encoding_part_bytes(const tn_encoding *encoding, tn_weight_part part, in
 }
 
 /* --- decoding ---------------------------------------------------------------------------------------------------------- */
-
-static float load_f16(const uint8_t *bytes) {
-    return tn_f32_from_f16((uint16_t)(bytes[0] | bytes[1] << 8));
-}
-
-static void decode_gguf_block(const gguf_type *type, const uint8_t *block, float *out) {
-    float d = load_f16(block);
-    switch (type->number) {
-    case TN_GGUF_Q4_0:
-        for (int i = 0; i < 16; i++) {
-            out[i] = d * (float)((block[2 + i] & 15) - 8);
-            out[i + 16] = d * (float)((block[2 + i] >> 4) - 8);
-        }
-        break;
-    case TN_GGUF_Q4_1: {
-        float m = load_f16(block + 2);
-        for (int i = 0; i < 16; i++) {
-            out[i] = d * (float)(block[4 + i] & 15) + m;
-            out[i + 16] = d * (float)(block[4 + i] >> 4) + m;
-        }
-        break;
-    }
-    default: /* Q8_0 */
-        for (int i = 0; i < 32; i++) out[i] = d * (float)(int8_t)block[2 + i];
-        break;
-    }
-}
 
 /* data[row][column] of a matrix whose rows are padded to whole bytes */
 static double load_at(tn_dtype dtype, const void *data, int64_t row, int64_t column, int64_t columns) {
@@ -233,10 +187,12 @@ void tn_encoding_decode_columns(const tn_encoding *encoding, const tn_weight_par
     } else if (encoding->kind == TN_ENCODING_PLAIN) {
         for (int64_t i = 0; i < count; i++) out[i] = (float)load_at(encoding->storage, data, row, begin + i, columns);
     } else if (encoding->kind == TN_ENCODING_GGUF) {
-        const gguf_type *type = find_gguf_type(encoding->gguf_type);
+        const tn_gguf_block_type *type = tn_gguf_block_type_find(encoding->gguf_type);
         if (type == NULL) return;
-        const uint8_t *block = data + (size_t)((row * columns + begin) / type->values) * type->size_bytes;
-        for (int64_t i = 0; i < count; i += type->values, block += type->size_bytes) decode_gguf_block(type, block, out + i);
+        data += (size_t)(row * columns / type->values) * type->size_bytes;
+        for (int64_t i = begin; i < begin + count; i += TN_GGUF_PIECE)
+            tn_gguf_decode_piece(type, data + (size_t)(i / type->values) * type->size_bytes, (int)(i % type->values / TN_GGUF_PIECE),
+                                 out + i - begin);
     } else {
         for (int64_t i = 0; i < count; i++) out[i] = decode_scaled(encoding, parts, columns, row, begin + i);
     }
@@ -247,55 +203,6 @@ void tn_encoding_decode(const tn_encoding *encoding, const tn_weight_parts *part
 }
 
 /* --- encoding ---------------------------------------------------------------------------------------------------------- */
-
-static void store_f16(uint8_t *bytes, float value) {
-    uint16_t bits = tn_f16_from_f32(value);
-    bytes[0] = (uint8_t)bits;
-    bytes[1] = (uint8_t)(bits >> 8);
-}
-
-/* 0 … 15 of a value that is 0.5 above its level; NaN → 0 */
-static uint8_t nibble(float shifted) {
-    return (uint8_t)(shifted >= 15.0f ? 15.0f : shifted >= 0.0f ? shifted : 0.0f);
-}
-
-static void encode_q4_0(const float *x, uint8_t *block) {
-    float extreme = x[0];
-    for (int i = 1; i < 32; i++)
-        if (fabsf(x[i]) > fabsf(extreme)) extreme = x[i];
-    float d = extreme / -8.0f, inverse = d != 0.0f ? 1.0f / d : 0.0f;
-    store_f16(block, d);
-    for (int i = 0; i < 16; i++) {
-        float low = x[i] * inverse + 8.5f, high = x[i + 16] * inverse + 8.5f;
-        block[2 + i] = (uint8_t)(nibble(low) | nibble(high) << 4);
-    }
-}
-
-static void encode_q4_1(const float *x, uint8_t *block) {
-    float least = x[0], largest = x[0];
-    for (int i = 1; i < 32; i++) {
-        least = fminf(least, x[i]);
-        largest = fmaxf(largest, x[i]);
-    }
-    float d = (largest - least) / 15.0f, inverse = d != 0.0f ? 1.0f / d : 0.0f;
-    store_f16(block, d);
-    store_f16(block + 2, least);
-    for (int i = 0; i < 16; i++) {
-        float low = (x[i] - least) * inverse + 0.5f, high = (x[i + 16] - least) * inverse + 0.5f;
-        block[4 + i] = (uint8_t)(nibble(low) | nibble(high) << 4);
-    }
-}
-
-static void encode_q8_0(const float *x, uint8_t *block) {
-    float largest = 0.0f;
-    for (int i = 0; i < 32; i++) largest = fmaxf(largest, fabsf(x[i]));
-    float d = largest / 127.0f, inverse = d != 0.0f ? 1.0f / d : 0.0f;
-    store_f16(block, d);
-    for (int i = 0; i < 32; i++) {
-        float q = roundf(x[i] * inverse); /* half away from zero, as GGUF's writers do */
-        block[2 + i] = (uint8_t)(int8_t)(q >= 127.0f ? 127.0f : q >= -128.0f ? q : 0.0f);
-    }
-}
 
 tn_status tn_encoding_encode(const tn_encoding *encoding, const float *values, int64_t rows, int64_t columns,
                              void *parts[TN_NUM_WEIGHT_PARTS]) {
@@ -308,13 +215,10 @@ tn_status tn_encoding_encode(const tn_encoding *encoding, const float *values, i
                 tn_dtype_store(encoding->storage, data + (size_t)row * row_bytes, i, (double)values[row * columns + i]);
         return TN_OK;
     }
-    const gguf_type *type = encoding->kind == TN_ENCODING_GGUF ? find_gguf_type(encoding->gguf_type) : NULL;
-    if (type == NULL) return TN_UNSUPPORTED;
+    const tn_gguf_block_type *type = encoding->kind == TN_ENCODING_GGUF ? tn_gguf_block_type_find(encoding->gguf_type) : NULL;
+    tn_gguf_encoder encode = type != NULL ? tn_gguf_encoder_of(type) : NULL;
+    if (encode == NULL) return TN_UNSUPPORTED;
     if (columns % type->values != 0) return TN_INVALID_ARGUMENT;
-    for (int64_t i = 0; i < rows * columns; i += type->values, data += type->size_bytes) switch (type->number) {
-        case TN_GGUF_Q4_0: encode_q4_0(values + i, data); break;
-        case TN_GGUF_Q4_1: encode_q4_1(values + i, data); break;
-        default: encode_q8_0(values + i, data); break;
-        }
+    for (int64_t i = 0; i < rows * columns; i += type->values, data += type->size_bytes) encode(values + i, data);
     return TN_OK;
 }

@@ -24,7 +24,21 @@ typedef enum tn_encoding_kind {
 } tn_encoding_kind;
 
 /* GGUF's own numbers of the types that have an encoding here (gguf specification, "ggml_type"). */
-enum { TN_GGUF_Q4_0 = 2, TN_GGUF_Q4_1 = 3, TN_GGUF_Q8_0 = 8 };
+enum {
+    TN_GGUF_Q4_0 = 2,
+    TN_GGUF_Q4_1 = 3,
+    TN_GGUF_Q5_0 = 6,
+    TN_GGUF_Q5_1 = 7,
+    TN_GGUF_Q8_0 = 8,
+    TN_GGUF_Q2_K = 10,
+    TN_GGUF_Q3_K = 11,
+    TN_GGUF_Q4_K = 12,
+    TN_GGUF_Q5_K = 13,
+    TN_GGUF_Q6_K = 14,
+    TN_GGUF_IQ4_NL = 20,
+    TN_GGUF_IQ4_XS = 23,
+    TN_GGUF_MXFP4 = 39,
+};
 
 typedef struct tn_encoding {
     tn_encoding_kind kind;
@@ -78,7 +92,7 @@ bool tn_encoding_part_bytes(const tn_encoding *encoding, tn_weight_part part, in
 /* Decodes whole rows to float32, exactly as the encoding defines them; PLAIN of any float or integer dtype too.
  * out: [rows, columns]. The oracle of every packed form. */
 void tn_encoding_decode(const tn_encoding *encoding, const tn_weight_parts *parts, int64_t rows, int64_t columns, float *out);
-/* Columns [begin, begin + count) of row `row` alone, both multiples of the column multiple; parts point at row 0. out: [count] */
+/* Columns [begin, begin + count) of row `row` alone; of GGUF types both are multiples of 32. Parts point at row 0. out: [count] */
 void tn_encoding_decode_columns(const tn_encoding *encoding, const tn_weight_parts *parts, int64_t columns, int64_t row, int64_t begin,
                                 int64_t count, float *out);
 /* The inverse for what `tenon quantize` and tests need: PLAIN, GGUF Q4_0, Q4_1, Q8_0. TN_UNSUPPORTED for others.

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "op/encoding.h"
+#include "op/gguf_blocks.h"
 
 #define MAX_NAME 64
 
@@ -83,10 +84,9 @@ static bool parse_kind(char *text, tn_encoding *out) {
                              .has_scale2 = true};
         return true;
     }
-    static const uint32_t gguf_types[] = {TN_GGUF_Q4_0, TN_GGUF_Q4_1, TN_GGUF_Q8_0};
-    for (size_t i = 0; i < sizeof gguf_types / sizeof gguf_types[0]; i++) {
-        char buffer[MAX_NAME];
-        if (tn_encoding_from_gguf(gguf_types[i], out) == TN_OK && strcmp(tn_encoding_name(out, buffer), text) == 0) return true;
+    for (size_t i = 0; i < tn_gguf_num_block_types(); i++) {
+        const tn_gguf_block_type *type = tn_gguf_block_type_at(i);
+        if (strcmp(type->name, text) == 0) return tn_encoding_from_gguf(type->number, out) == TN_OK;
     }
     tn_dtype dtype = tn_dtype_find(text);
     *out = tn_encoding_plain(dtype);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "op/encoding.h"
+#include "op/gguf_blocks.h"
 
 static void every_encoding_reads_back_from_its_name(void **state) {
     (void)state;
@@ -48,6 +49,11 @@ static void every_encoding_reads_back_from_its_name(void **state) {
         assert_true(tn_encoding_equal(&encodings[i], &parsed));
     }
     tn_encoding parsed;
+    for (size_t i = 0; i < tn_gguf_num_block_types(); i++) {
+        assert_true(tn_encoding_parse(tn_gguf_block_type_at(i)->name, &parsed));
+        assert_int_equal(parsed.kind, TN_ENCODING_GGUF);
+        assert_int_equal(parsed.gguf_type, tn_gguf_block_type_at(i)->number);
+    }
     assert_true(tn_encoding_parse("mx_e2m1", &parsed));
     assert_int_equal(parsed.kind, TN_ENCODING_MX);
     assert_true(tn_encoding_parse("nvfp4", &parsed));

@@ -3,6 +3,7 @@
  * encoding_test.c: GGUF blocks against the gguf package (scripts/golden/op.py), the other encodings by hand.
  */
 #include "op/encoding.h"
+#include "op/gguf_blocks.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -19,9 +20,9 @@ static tn_encoding gguf(uint32_t type) {
 
 static void gguf_blocks_are_read_and_written_as_the_gguf_package_does(void **state) {
     (void)state;
-    static const uint32_t types[] = {TN_GGUF_Q4_0, TN_GGUF_Q4_1, TN_GGUF_Q8_0};
-    for (size_t t = 0; t < 3; t++) {
-        tn_encoding encoding = gguf(types[t]);
+    for (size_t t = 0; t < tn_gguf_num_block_types(); t++) {
+        if (tn_gguf_encoder_of(tn_gguf_block_type_at(t)) == NULL) continue;
+        tn_encoding encoding = gguf(tn_gguf_block_type_at(t)->number);
         static float values[512], expected[512], decoded[512];
         static uint8_t blocks[16 * 34], encoded[16 * 34];
         char name[64], path[512];
@@ -43,6 +44,34 @@ static void gguf_blocks_are_read_and_written_as_the_gguf_package_does(void **sta
         assert_memory_equal(encoded, blocks, block_bytes);
         tn_encoding_decode_columns(&encoding, &(tn_weight_parts){{blocks}}, 256, 1, 64, 96, decoded);
         assert_memory_equal(decoded, expected + 256 + 64, 96 * sizeof(float));
+    }
+}
+
+static void gguf_blocks_decode_as_the_gguf_package_says(void **state) {
+    (void)state;
+    enum { ROWS = 2, COLUMNS = 1024, VALUES = ROWS * COLUMNS };
+    for (size_t t = 0; t < tn_gguf_num_block_types(); t++) {
+        const tn_gguf_block_type *type = tn_gguf_block_type_at(t);
+        if (tn_gguf_encoder_of(type) != NULL) continue; /* compared above */
+        tn_encoding encoding = gguf(type->number);
+        static float expected[VALUES], decoded[VALUES];
+        static uint8_t blocks[VALUES * 2];
+        char path[512];
+        size_t block_bytes = 0;
+        assert_true(tn_encoding_part_bytes(&encoding, TN_PART_DATA, ROWS, COLUMNS, &block_bytes));
+        (void)snprintf(path, sizeof path, "%s/op/%s.bin", TN_TEST_DATA, type->name);
+        FILE *file = fopen(path, "rb");
+        assert_non_null(file);
+        assert_int_equal(fread(blocks, 1, block_bytes, file), block_bytes);
+        assert_int_equal(fread(expected, 1, sizeof expected, file), sizeof expected);
+        assert_int_equal(fgetc(file), EOF);
+        (void)fclose(file);
+
+        tn_weight_parts parts = {{blocks}};
+        tn_encoding_decode(&encoding, &parts, ROWS, COLUMNS, decoded);
+        assert_memory_equal(decoded, expected, sizeof expected);
+        tn_encoding_decode_columns(&encoding, &parts, COLUMNS, 1, 288, 320, decoded); /* from within a block to within another */
+        assert_memory_equal(decoded, expected + COLUMNS + 288, 320 * sizeof(float));
     }
 }
 
@@ -145,6 +174,10 @@ static void sizes_that_do_not_fit_the_blocks_or_the_machine_are_refused(void **s
     assert_false(tn_encoding_part_bytes(&encoding, TN_PART_DATA, INT64_MAX, 64, &bytes));
     assert_false(tn_encoding_part_bytes(&encoding, TN_PART_DATA, -1, 64, &bytes));
     assert_int_equal(tn_encoding_from_gguf(99, &unknown), TN_UNSUPPORTED);
+    assert_int_equal(tn_encoding_from_gguf(16, &unknown), TN_UNSUPPORTED); /* IQ2_XXS */
+    tn_encoding super = gguf(TN_GGUF_Q4_K);
+    assert_int_equal(tn_encoding_column_multiple(&super), 256);
+    assert_false(tn_encoding_part_bytes(&super, TN_PART_DATA, 1, 128, &bytes));
     void *parts[TN_NUM_WEIGHT_PARTS] = {NULL};
     assert_int_equal(tn_encoding_encode(&encoding, (float[33]){0}, 1, 33, parts), TN_INVALID_ARGUMENT);
 }
@@ -160,6 +193,7 @@ static void rows_are_all_dimensions_but_the_last(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gguf_blocks_are_read_and_written_as_the_gguf_package_does),
+        cmocka_unit_test(gguf_blocks_decode_as_the_gguf_package_says),
         cmocka_unit_test(affine_subtracts_the_zero_and_multiplies_by_its_blocks_scale),
         cmocka_unit_test(one_scale_may_serve_a_whole_weight_or_a_square),
         cmocka_unit_test(nvfp4_multiplies_both_scales),
