@@ -79,38 +79,78 @@ void tn_decoder_begin(tn_network *network, const tn_decoder_options *options, tn
     out_decoder->ids = tn_layer_output(tn_network_add_layer(network, TN_OP_TOKEN_IDS, &params, inputs, 4, "token_ids"), 0);
 }
 
-void tn_decoder_rotary(tn_decoder *decoder, const tn_rope *rope) {
+tn_tensor *tn_decoder_rotary(tn_decoder *decoder, const tn_rope *rope, const char *name) {
     tn_network *network = decoder->network;
+    if (rope->theta == 0.0) return NULL;
     float *frequencies = tn_arena_alloc_array(&network->arena, (size_t)rope->dim / 2, sizeof *frequencies);
     if (frequencies == NULL) {
         network->failed = network->out_of_memory = true;
-        return;
+        return NULL;
     }
     tn_op_params params = {0};
     tn_rope_frequencies(rope, decoder->options.max_seq_len, frequencies, &params.rotary_table.scale);
     const tn_weights *weights = tn_weights_floats(&network->arena, frequencies, TN_DIMS(rope->dim / 2), network->diag);
-    tn_tensor *inputs[] = {decoder->positions, tn_network_add_weights(network, weights, "rotary.frequencies")};
-    decoder->rotary_table = tn_layer_output(tn_network_add_layer(network, TN_OP_ROTARY_TABLE, &params, inputs, 2, "rotary.table"), 0);
-    decoder->rotary_type = rope->type;
+    char part[64];
+    snprintf(part, sizeof part, "%s.frequencies", name);
+    tn_tensor *inputs[] = {decoder->positions, tn_network_add_weights(network, weights, part)};
+    snprintf(part, sizeof part, "%s.table", name);
+    return tn_layer_output(tn_network_add_layer(network, TN_OP_ROTARY_TABLE, &params, inputs, 2, part), 0);
 }
 
-/* RMS over each head: [T, heads·D] → [T·heads, D] → norm → back */
-static tn_tensor *norm_heads(tn_network *network, tn_tensor *x, const tn_weights *scale, double epsilon, int64_t heads, int64_t head_dim,
-                             const char *name) {
+void tn_alibi_slopes(int64_t num_heads, double max_bias, float *out_slopes) {
+    int64_t power = 1;
+    while (power * 2 <= num_heads) power *= 2;
+    for (int64_t head = 0; head < num_heads; head++) {
+        double step = head < power ? (double)(head + 1) / (double)power : (double)(2 * (head - power) + 1) / (double)(2 * power);
+        out_slopes[head] = (float)exp2(-max_bias * step);
+    }
+}
+
+static tn_tensor *reshape(tn_network *network, tn_tensor *x, int64_t columns) {
+    tn_layer *layer = tn_network_add_shuffle(network, x);
+    tn_shuffle_set_reshape(layer, TN_DIMS(-1, columns));
+    return tn_layer_output(layer, 0);
+}
+
+static tn_tensor *norm_rows(tn_network *network, tn_tensor *x, const tn_weights *scale, const tn_weights *bias,
+                            const tn_attention_config *params, const char *name) {
+    if (params->norm_type == TN_NORMALIZATION_LAYER) return tn_fn_layer_norm(network, x, scale, bias, params->norm_epsilon, name);
+    return tn_fn_rms_norm(network, x, scale, params->norm_epsilon, name);
+}
+
+/* Heads with scales of their own: over each head with a scale of ones, then times all scales. */
+static tn_tensor *norm_each_head(tn_network *network, tn_tensor *x, const tn_weights *scale, const tn_attention_config *params,
+                                 const char *name) {
+    int64_t heads = scale->desc.dims.d[0], head_dim = scale->desc.dims.d[1];
+    float *ones = tn_arena_alloc_array(&network->arena, (size_t)head_dim, sizeof *ones);
+    if (ones == NULL) {
+        network->failed = network->out_of_memory = true;
+        return NULL;
+    }
+    for (int64_t i = 0; i < head_dim; i++) ones[i] = 1.0f;
+    const tn_weights *no_scale = tn_weights_floats(&network->arena, ones, TN_DIMS(head_dim), network->diag);
+    x = reshape(network, norm_rows(network, reshape(network, x, head_dim), no_scale, NULL, params, name), heads * head_dim);
+    char part[128];
+    snprintf(part, sizeof part, "%s.scales", name);
+    const tn_weights *row = tn_weights_reshape(&network->arena, scale, TN_DIMS(heads * head_dim), network->diag);
+    return tn_fn_multiply(network, x, tn_fn_row_constant(network, row, part), NULL);
+}
+
+/* [T, heads·D] by the shape of `scale` (tn_attention_weights). */
+static tn_tensor *norm_heads(tn_network *network, tn_tensor *x, const tn_weights *scale, const tn_weights *bias, int64_t columns,
+                             const tn_attention_config *params, const char *name) {
     if (scale == NULL) return x;
-    tn_layer *split = tn_network_add_shuffle(network, x);
-    tn_shuffle_set_reshape(split, TN_DIMS(-1, head_dim));
-    tn_tensor *normed = tn_fn_rms_norm(network, tn_layer_output(split, 0), scale, epsilon, name);
-    tn_layer *join = tn_network_add_shuffle(network, normed);
-    tn_shuffle_set_reshape(join, TN_DIMS(-1, heads * head_dim));
-    return tn_layer_output(join, 0);
+    if (scale->desc.dims.rank == 2) return norm_each_head(network, x, scale, params, name);
+    int64_t size = tn_weight_num_columns(&scale->desc);
+    if (size == columns) return norm_rows(network, x, scale, bias, params, name);
+    return reshape(network, norm_rows(network, reshape(network, x, size), scale, bias, params, name), columns);
 }
 
-static tn_tensor *rotate(const tn_decoder *decoder, tn_tensor *x, int64_t head_dim, const char *name) {
-    if (decoder->rotary_table == NULL) return x;
-    tn_op_params params = {.rotary = {.type = (int)decoder->rotary_type, .head_dim = head_dim}};
-    tn_tensor *inputs[] = {x, decoder->rotary_table};
-    return tn_layer_output(tn_network_add_layer(decoder->network, TN_OP_ROTARY, &params, inputs, 2, name), 0);
+static tn_tensor *rotate(const tn_decoder *decoder, tn_tensor *x, const tn_attention_config *params, const char *name) {
+    if (params->rotary_table == NULL) return x;
+    tn_op_params rotary = {.rotary = {.type = (int)params->rotary, .head_dim = decoder->options.k_dim}};
+    tn_tensor *inputs[] = {x, params->rotary_table};
+    return tn_layer_output(tn_network_add_layer(decoder->network, TN_OP_ROTARY, &rotary, inputs, 2, name), 0);
 }
 
 /* Writes k and v, then attends. */
@@ -164,6 +204,14 @@ static tn_tensor *attend(tn_decoder *decoder, tn_tensor *q, tn_tensor *k, tn_ten
     return tn_layer_output(tn_network_add_layer(network, TN_OP_ATTENTION, &attention, inputs, num_inputs, name), 0);
 }
 
+static tn_tensor *project(const tn_decoder *decoder, tn_tensor *x, const tn_weights *weight, const tn_weights *bias,
+                          const tn_attention_config *params, const char *name, char which) {
+    char part[128];
+    snprintf(part, sizeof part, "%s.%c", name, which);
+    tn_tensor *y = tn_fn_linear(decoder->network, x, weight, bias, part);
+    return params->clip > 0.0 ? tn_fn_clip(decoder->network, y, -params->clip, params->clip, NULL) : y;
+}
+
 tn_tensor *tn_fn_attention(tn_decoder *decoder, tn_tensor *x, const tn_attention_weights *weights, const tn_attention_config *params,
                            const char *name) {
     tn_network *network = decoder->network;
@@ -176,21 +224,19 @@ tn_tensor *tn_fn_attention(tn_decoder *decoder, tn_tensor *x, const tn_attention
                                     {.name = "soft_cap", .number = params->soft_cap},
                                     {.name = "window", .number = (double)layer_window(options, params->layer)}};
     tn_call *call = tn_call_begin(network, "attention", arguments, 7);
+    tn_tensor *q = project(decoder, x, weights->q, weights->q_bias, params, name, 'q');
+    tn_tensor *k = project(decoder, x, weights->k, weights->k_bias, params, name, 'k');
+    tn_tensor *v = project(decoder, x, weights->v, weights->v_bias, params, name, 'v');
+    int64_t q_columns = params->num_heads * options->k_dim, k_columns = options->num_kv_heads * options->k_dim;
     char part[128];
-    snprintf(part, sizeof part, "%s.q", name);
-    tn_tensor *q = tn_fn_linear(network, x, weights->q, weights->q_bias, part);
-    snprintf(part, sizeof part, "%s.k", name);
-    tn_tensor *k = tn_fn_linear(network, x, weights->k, weights->k_bias, part);
-    snprintf(part, sizeof part, "%s.v", name);
-    tn_tensor *v = tn_fn_linear(network, x, weights->v, weights->v_bias, part);
     snprintf(part, sizeof part, "%s.q_norm", name);
-    q = norm_heads(network, q, weights->q_norm, params->norm_epsilon, params->num_heads, options->k_dim, part);
+    q = norm_heads(network, q, weights->q_norm, weights->q_norm_bias, q_columns, params, part);
     snprintf(part, sizeof part, "%s.k_norm", name);
-    k = norm_heads(network, k, weights->k_norm, params->norm_epsilon, options->num_kv_heads, options->k_dim, part);
+    k = norm_heads(network, k, weights->k_norm, weights->k_norm_bias, k_columns, params, part);
     snprintf(part, sizeof part, "%s.q_rotary", name);
-    q = rotate(decoder, q, options->k_dim, part);
+    q = rotate(decoder, q, params, part);
     snprintf(part, sizeof part, "%s.k_rotary", name);
-    k = rotate(decoder, k, options->k_dim, part);
+    k = rotate(decoder, k, params, part);
     tn_fn_record(call, "q", q);
     tn_fn_record(call, "k", k);
     tn_fn_record(call, "v", v);
@@ -207,12 +253,18 @@ tn_tensor *tn_decoder_gather_rows(tn_decoder *decoder, tn_tensor *x) {
     return tn_layer_output(tn_network_add_layer(decoder->network, TN_OP_GATHER, &params, inputs, 2, "logits_rows.gather"), 0);
 }
 
-void tn_decoder_end(tn_decoder *decoder, tn_tensor *x, const tn_weights *head, const tn_weights *head_bias) {
-    tn_tensor *logits = tn_fn_linear(decoder->network, x, head, head_bias, "head");
+void tn_decoder_end(tn_decoder *decoder, tn_tensor *x, const tn_weights *head, const tn_weights *head_bias, double scale, double soft_cap) {
+    tn_network *network = decoder->network;
+    tn_tensor *logits = tn_fn_linear(network, x, head, head_bias, "head");
     tn_layer *product = logits != NULL ? logits->producer : NULL;
     while (product != NULL && product->kind != TN_OP_MATRIX_MULTIPLY) product = product->inputs.data[0]->producer; /* the bias's sum */
     if (product != NULL) product->precision = decoder->options.head_activations;
-    tn_network_mark_output(decoder->network, logits, "logits");
+    logits = tn_fn_scale(network, logits, scale, "logits.scale");
+    if (soft_cap > 0.0) {
+        logits = tn_fn_activation(network, tn_fn_scale(network, logits, 1.0 / soft_cap, NULL), TN_ACTIVATION_TANH, NULL);
+        logits = tn_fn_scale(network, logits, soft_cap, "logits.soft_cap");
+    }
+    tn_network_mark_output(network, logits, "logits");
     tn_tensor_set_role(logits, "logits");
 }
 

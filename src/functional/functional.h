@@ -27,6 +27,7 @@ typedef enum tn_rope_scaling {
     TN_ROPE_DYNAMIC, /* NTK: the base grows once max_seq_len exceeds original_max_positions; fixed for an engine */
     TN_ROPE_LLAMA3,  /* by wavelength: kept, divided by factor, or blended (Llama 3.1's release) */
     TN_ROPE_YARN,    /* YaRN (arXiv 2309.00071) as Hugging Face computes it */
+    TN_ROPE_LONG,    /* LongRoPE (arXiv 2402.13753): factors of their own for each pair, one set beyond original_max_positions */
 } tn_rope_scaling;
 
 typedef struct tn_rope {
@@ -34,11 +35,13 @@ typedef struct tn_rope {
     tn_rope_scaling scaling;
     int64_t dim; /* rotated part of a head, even; 0: no rotary embedding */
     double theta, factor;
-    double low_freq_factor, high_freq_factor;      /* LLAMA3 */
-    double beta_fast, beta_slow, attention_factor; /* YARN; attention_factor 0: 0.1·ln(factor) + 1 */
-    bool keep_correction_range_fractional;         /* YARN: truncate = false */
-    int64_t original_max_positions;                /* LLAMA3, YARN, DYNAMIC */
-    const float *frequency_factors;                /* [dim / 2], each frequency is divided by its own; NULL: none */
+    double low_freq_factor, high_freq_factor;  /* LLAMA3 */
+    double beta_fast, beta_slow;               /* YARN */
+    double attention_factor;                   /* on cos and sin; YARN, LONG. 0: by their papers from factor */
+    bool keep_correction_range_fractional;     /* YARN: truncate = false */
+    int64_t original_max_positions;            /* LLAMA3, YARN, DYNAMIC, LONG */
+    const float *short_factors, *long_factors; /* LONG [dim / 2] */
+    const float *frequency_factors;            /* [dim / 2], each frequency is divided by its own; NULL: none */
 } tn_rope;
 
 /* Inverse frequencies f32 [dim / 2] and the factor on cos and sin. Pure. */
@@ -55,6 +58,10 @@ tn_tensor *tn_fn_embedding(tn_network *network, tn_tensor *ids, const tn_weights
 tn_tensor *tn_fn_add(tn_network *network, tn_tensor *a, tn_tensor *b, const char *name);
 tn_tensor *tn_fn_multiply(tn_network *network, tn_tensor *a, tn_tensor *b, const char *name);
 tn_tensor *tn_fn_activation(tn_network *network, tn_tensor *x, tn_activation_type type, const char *name);
+/* x times a number; 0 and 1 leave it as it is. */
+tn_tensor *tn_fn_scale(tn_network *network, tn_tensor *x, double factor, const char *name);
+/* x within [low, high] */
+tn_tensor *tn_fn_clip(tn_network *network, tn_tensor *x, double low, double high, const char *name);
 
 /* --- decoders ------------------------------------------------------------------------------------------------------------ */
 
@@ -78,20 +85,20 @@ typedef struct tn_decoder {
     tn_tensor *block_table[TN_MAX_KV_GROUPS];
     int64_t next_layer[TN_MAX_KV_GROUPS];
     tn_tensor *ids, *positions, *query_start, *kv_length, *logits_rows; /* ids: after TOKEN_IDS */
-    tn_tensor *rotary_table;                                            /* of tn_decoder_rotary; NULL */
-    tn_rotary_type rotary_type;
 } tn_decoder;
 
 /* Adds inputs, states and TOKEN_IDS. The decoder borrows the arrays of options. */
 void tn_decoder_begin(tn_network *network, const tn_decoder_options *options, tn_decoder *out_decoder);
-/* One table for all layers. */
-void tn_decoder_rotary(tn_decoder *decoder, const tn_rope *rope);
+/* The table that layers of one rope share; NULL where theta is 0. */
+tn_tensor *tn_decoder_rotary(tn_decoder *decoder, const tn_rope *rope, const char *name);
 
 /* Weights are [out, in]; biases and norms may be NULL. */
 typedef struct tn_attention_weights {
     const tn_weights *q, *k, *v, *o;
     const tn_weights *q_bias, *k_bias, *v_bias, *o_bias;
-    const tn_weights *q_norm, *k_norm;      /* RMS over each head, [head_dim] */
+    /* Over each head: [head_dim], or [heads, head_dim], a scale for each; or over all heads: [heads · head_dim]. Biases of
+     * LayerNorm as [head_dim] only. */
+    const tn_weights *q_norm, *k_norm, *q_norm_bias, *k_norm_bias;
     const tn_weights *sinks, *alibi_slopes; /* [num_heads] */
 } tn_attention_weights;
 typedef struct tn_attention_config {
@@ -99,7 +106,14 @@ typedef struct tn_attention_config {
     int64_t layer; /* of the model; gives window and group */
     double scale;  /* 0: 1/√k_dim */
     double soft_cap, norm_epsilon;
+    tn_normalization_type norm_type;
+    double clip;             /* q, k and v are clamped to ±clip; 0: not */
+    tn_tensor *rotary_table; /* of tn_decoder_rotary; NULL: not rotated */
+    tn_rotary_type rotary;
 } tn_attention_config;
+/* The slopes of ALiBi (arXiv 2108.12409), the first 2^(−max_bias / heads) for a power of two of heads; for others the odd ones of
+ * the next power of two follow. */
+void tn_alibi_slopes(int64_t num_heads, double max_bias, float *out_slopes);
 /* x [T, hidden] → [T, hidden] */
 tn_tensor *tn_fn_attention(tn_decoder *decoder, tn_tensor *x, const tn_attention_weights *weights, const tn_attention_config *params,
                            const char *name);
@@ -112,8 +126,10 @@ tn_tensor *tn_fn_mlp(tn_network *network, tn_tensor *x, const tn_weights *first,
                      const tn_weights *second_bias, tn_activation_type activation, const char *name);
 
 typedef struct tn_moe_weights {
-    const tn_weights *router;           /* [E, hidden] */
-    const tn_weights *gate, *up, *down; /* [E, n, k] */
+    const tn_weights *router, *router_bias;            /* [E, hidden], [E] */
+    const tn_weights *choice_bias;                     /* [E]: counts in choosing, not in the scores; NULL */
+    const tn_weights *gate, *up, *down;                /* [E, n, k] */
+    const tn_weights *gate_bias, *up_bias, *down_bias; /* [E, n]; NULL */
 } tn_moe_weights;
 typedef struct tn_moe_config {
     int64_t num_experts, top_k;
@@ -121,13 +137,15 @@ typedef struct tn_moe_config {
     bool renormalize;
     double scale; /* 0: 1 */
     tn_activation_type activation;
+    double limit; /* 0: down(activation(gate) · up); else gpt-oss's: gate at most limit, up within ±limit, and up + 1 */
 } tn_moe_config;
 tn_tensor *tn_fn_moe(tn_network *network, tn_tensor *x, const tn_moe_weights *weights, const tn_moe_config *params, const char *name);
 
 /* The rows that logits are wanted of, x [T, n] → [L, n]: before the final norm, so that it runs on those rows only. */
 tn_tensor *tn_decoder_gather_rows(tn_decoder *decoder, tn_tensor *x);
-/* head: [vocab, hidden]; marks "logits". */
-void tn_decoder_end(tn_decoder *decoder, tn_tensor *x, const tn_weights *head, const tn_weights *head_bias);
+/* logits = soft_cap · tanh(scale · (x · headᵀ + bias) / soft_cap); scale and soft_cap 0: without. head: [vocab, hidden]; marks
+ * "logits". */
+void tn_decoder_end(tn_decoder *decoder, tn_tensor *x, const tn_weights *head, const tn_weights *head_bias, double scale, double soft_cap);
 
 /* The plan function "sample" (TN_OP_SAMPLE) as a network of its own. */
 void tn_sample_network(tn_network *network, int64_t vocab_size, int64_t max_seq_len, int64_t max_log_probs);

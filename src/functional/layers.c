@@ -36,8 +36,22 @@ tn_tensor *tn_fn_activation(tn_network *network, tn_tensor *x, tn_activation_typ
     return add_named(network, TN_OP_ACTIVATION, &params, &x, 1, name);
 }
 
-/* A bias or scale [n] as [1, n], to broadcast over rows. */
-static tn_tensor *add_row_constant(tn_network *network, const tn_weights *weights, const char *name) {
+/* A number that broadcasts over rows and columns. */
+static tn_tensor *add_number(tn_network *network, double value) {
+    float number = (float)value;
+    return tn_network_add_weights(network, tn_weights_floats(&network->arena, &number, TN_DIMS(1, 1), network->diag), NULL);
+}
+
+tn_tensor *tn_fn_scale(tn_network *network, tn_tensor *x, double factor, const char *name) {
+    return factor == 0.0 || factor == 1.0 ? x : tn_fn_multiply(network, x, add_number(network, factor), name);
+}
+
+tn_tensor *tn_fn_clip(tn_network *network, tn_tensor *x, double low, double high, const char *name) {
+    tn_op_params params = {.activation = {.type = TN_ACTIVATION_CLIP, .alpha = low, .beta = high}};
+    return add_named(network, TN_OP_ACTIVATION, &params, &x, 1, name);
+}
+
+tn_tensor *tn_fn_row_constant(tn_network *network, const tn_weights *weights, const char *name) {
     if (weights == NULL) return NULL;
     int64_t columns = tn_weight_num_columns(&weights->desc);
     return tn_network_add_weights(network, tn_weights_reshape(&network->arena, weights, TN_DIMS(1, columns), network->diag), name);
@@ -54,7 +68,7 @@ tn_tensor *tn_fn_linear(tn_network *network, tn_tensor *x, const tn_weights *wei
     if (bias != NULL) {
         char bias_name[128];
         snprintf(bias_name, sizeof bias_name, "%s.bias", name);
-        tn_tensor *row = add_row_constant(network, bias, bias_name);
+        tn_tensor *row = tn_fn_row_constant(network, bias, bias_name);
         tn_fn_record(call, "bias", row);
         y = tn_fn_add(network, y, row, NULL);
     }
@@ -126,45 +140,6 @@ tn_tensor *tn_fn_mlp(tn_network *network, tn_tensor *x, const tn_weights *first,
     tn_tensor *hidden = tn_fn_activation(network, tn_fn_linear(network, x, first, first_bias, layer_name), activation, NULL);
     snprintf(layer_name, sizeof layer_name, "%s.second", name);
     tn_tensor *y = tn_fn_linear(network, hidden, second, second_bias, layer_name);
-    tn_call_end(call, &y, 1);
-    return y;
-}
-
-static tn_tensor *grouped_matmul(tn_network *network, tn_tensor *x, const tn_weights *weight, const tn_layer *route, int64_t top_k,
-                                 bool sorted, const char *name) {
-    tn_op_params params = {.grouped_matmul = {.top_k = top_k, .sorted = sorted}};
-    char weight_name[128];
-    snprintf(weight_name, sizeof weight_name, "%s.weight", name);
-    tn_tensor *inputs[] = {x, tn_network_add_weights(network, weight, weight_name), tn_layer_output(route, 0), tn_layer_output(route, 1)};
-    return add_named(network, TN_OP_GROUPED_MATMUL, &params, inputs, 4, name);
-}
-
-tn_tensor *tn_fn_moe(tn_network *network, tn_tensor *x, const tn_moe_weights *weights, const tn_moe_config *params, const char *name) {
-    tn_call_argument arguments[] = {{.name = "x", .tensor = x},
-                                    {.name = "num_experts", .number = (double)params->num_experts},
-                                    {.name = "top_k", .number = (double)params->top_k},
-                                    {.name = "activation", .number = (double)params->activation}};
-    tn_call *call = tn_call_begin(network, "moe", arguments, 4);
-    char layer_name[128];
-    snprintf(layer_name, sizeof layer_name, "%s.router", name);
-    tn_tensor *logits = tn_fn_linear(network, x, weights->router, NULL, layer_name);
-    tn_op_params route_params = {.route = {.type = (int)params->route,
-                                           .top_k = params->top_k,
-                                           .renormalize = params->renormalize,
-                                           .scale = params->scale == 0.0 ? 1.0 : params->scale}};
-    snprintf(layer_name, sizeof layer_name, "%s.route", name);
-    tn_layer *route = tn_network_add_layer(network, TN_OP_ROUTE, &route_params, &logits, 1, layer_name);
-    snprintf(layer_name, sizeof layer_name, "%s.gate", name);
-    tn_tensor *gate = grouped_matmul(network, x, weights->gate, route, params->top_k, false, layer_name);
-    snprintf(layer_name, sizeof layer_name, "%s.up", name);
-    tn_tensor *up = grouped_matmul(network, x, weights->up, route, params->top_k, false, layer_name);
-    tn_tensor *product = tn_fn_multiply(network, tn_fn_activation(network, gate, params->activation, NULL), up, NULL);
-    snprintf(layer_name, sizeof layer_name, "%s.down", name);
-    tn_tensor *down = grouped_matmul(network, product, weights->down, route, params->top_k, true, layer_name);
-    tn_op_params none = {0};
-    snprintf(layer_name, sizeof layer_name, "%s.combine", name);
-    tn_tensor *y = add_named(network, TN_OP_COMBINE, &none, (tn_tensor *[]){down, tn_layer_output(route, 1), tn_layer_output(route, 2)}, 3,
-                             layer_name);
     tn_call_end(call, &y, 1);
     return y;
 }

@@ -2,7 +2,7 @@
  *
  * rope.c: rotary frequencies of all scalings. Formulas: RoFormer (arXiv 2104.09864); linear and dynamic NTK scaling, Llama 3.1
  * and YaRN (arXiv 2309.00071) as Hugging Face transformers defines them (modeling_rope_utils), computed in double and rounded
- * once. Dynamic scaling there follows the running length; here the length is the engine's max_seq_len, so that a token's
+ * once. Dynamic scaling and LongRoPE there follow the running length; here the length is the engine's max_seq_len, so that a token's
  * rotation never depends on the tokens after it.
  */
 #include <math.h>
@@ -48,6 +48,8 @@ void tn_rope_frequencies(const tn_rope *rope, int64_t max_seq_len, float *out_in
         double stretch = rope->factor * (double)max_seq_len / (double)rope->original_max_positions - (rope->factor - 1.0);
         theta *= pow(stretch, (double)rope->dim / ((double)rope->dim - 2.0));
     }
+    const float *factors = rope->frequency_factors;
+    if (rope->scaling == TN_ROPE_LONG) factors = max_seq_len > rope->original_max_positions ? rope->long_factors : rope->short_factors;
     for (int64_t pair = 0; pair < rope->dim / 2; pair++) {
         double frequency = plain_frequency(theta, pair, rope->dim);
         switch (rope->scaling) {
@@ -55,14 +57,17 @@ void tn_rope_frequencies(const tn_rope *rope, int64_t max_seq_len, float *out_in
         case TN_ROPE_LLAMA3: frequency = llama3_frequency(rope, frequency); break;
         case TN_ROPE_YARN: frequency = yarn_frequency(rope, pair, frequency); break;
         case TN_ROPE_DEFAULT:
+        case TN_ROPE_LONG:
         case TN_ROPE_DYNAMIC: break;
         }
-        if (rope->frequency_factors != NULL) frequency /= (double)rope->frequency_factors[pair];
+        if (factors != NULL) frequency /= (double)factors[pair];
         out_inverse_frequencies[pair] = (float)frequency;
     }
     *out_scale = 1.0;
-    if (rope->scaling == TN_ROPE_YARN) {
-        double derived = rope->factor <= 1.0 ? 1.0 : 0.1 * log(rope->factor) + 1.0;
-        *out_scale = rope->attention_factor > 0.0 ? rope->attention_factor : derived;
-    }
+    if (rope->scaling != TN_ROPE_YARN && rope->scaling != TN_ROPE_LONG) return;
+    double derived = 1.0;
+    if (rope->factor > 1.0 && rope->scaling == TN_ROPE_YARN) derived = 0.1 * log(rope->factor) + 1.0;
+    if (rope->factor > 1.0 && rope->scaling == TN_ROPE_LONG)
+        derived = sqrt(1.0 + log(rope->factor) / log((double)rope->original_max_positions));
+    *out_scale = rope->attention_factor > 0.0 ? rope->attention_factor : derived;
 }

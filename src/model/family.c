@@ -7,14 +7,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 tn_mapping tn_mapping_single(void) {
     return (tn_mapping){.tp_size = 1, .pp_size = 1, .ep_size = 1};
 }
 
 const tn_family *const *tn_families(void) {
-    static const tn_family *const families[] = {&tn_family_llama, &tn_family_gpt2, NULL};
+    static const tn_family *const families[] = {
+        &tn_family_llama, &tn_family_gpt2,     &tn_family_gpt_bigcode, &tn_family_gemma, &tn_family_gemma2, &tn_family_phi, &tn_family_phi3,
+        &tn_family_gptj,  &tn_family_gpt_neox, &tn_family_falcon,      &tn_family_opt,   &tn_family_bloom,  NULL,
+    };
     return families;
 }
+
+const tn_weight_names tn_gguf_names = TN_GGUF_NAMES("blk.%d.attn_norm", "blk.%d.ffn_norm");
 
 static bool contains(const char *const *names, const char *name) {
     for (; *names != NULL; names++)
@@ -34,39 +41,62 @@ const tn_family *tn_family_find_gguf(const char *architecture) {
     return NULL;
 }
 
-/* "blk.%d.x.%d" with layer and expert filled in, "." and the suffix appended. */
-static char *make_name(tn_arena *arena, const char *pattern, int64_t layer, int64_t expert, const char *suffix) {
-    const char *first = strstr(pattern, "%d");
-    if (first == NULL) return tn_arena_format(arena, "%s.%s", pattern, suffix);
-    const char *second = strstr(first + 2, "%d");
-    if (second == NULL)
-        return tn_arena_format(arena, "%.*s%lld%s.%s", (int)(first - pattern), pattern, (long long)layer, first + 2, suffix);
-    return tn_arena_format(arena, "%.*s%lld%.*s%lld%s.%s", (int)(first - pattern), pattern, (long long)layer, (int)(second - first - 2),
-                           first + 2, (long long)expert, second + 2, suffix);
+/* "blk.%d.x.%d" with layer and expert filled in, "." and the suffix appended (tn_weight_names says what "=" means). */
+static char *make_name(tn_arena *arena, const char *pattern, size_t size, int64_t layer, int64_t expert, const char *suffix) {
+    int64_t numbers[2] = {layer, expert};
+    tn_text text = {.allocator = arena->allocator};
+    int count = 0;
+    bool is_whole = size > 0 && pattern[size - 1] == '=';
+    for (size_t i = 0; i < size - (is_whole ? 1 : 0); i++) {
+        if (count < 2 && i + 1 < size && pattern[i] == '%' && pattern[i + 1] == 'd') {
+            tn_text_append_format(&text, "%lld", (long long)numbers[count++]);
+            i++;
+        } else {
+            tn_text_append_char(&text, pattern[i]);
+        }
+    }
+    if (!is_whole) tn_text_append_format(&text, ".%s", suffix);
+    if (is_whole && strcmp(suffix, "bias") == 0) tn_text_append_string(&text, "_bias");
+    char *name = text.failed ? NULL : tn_arena_string(arena, text.data);
+    tn_text_deinit(&text);
+    return name;
+}
+
+/* The name under which the file has it, of the alternatives of a pattern; else the first of them. NULL: out of memory. */
+static const char *find_name(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t expert, const char *suffix,
+                             bool *out_exists) {
+    tn_network *network = builder->network;
+    const char *first = NULL, *prefix = builder->names->bare_prefix;
+    *out_exists = false;
+    while (*pattern != '\0') {
+        size_t size = strcspn(pattern, "|");
+        const char *name = make_name(&network->arena, pattern, size, layer, expert, suffix);
+        if (name == NULL) {
+            network->failed = network->out_of_memory = true;
+            return NULL;
+        }
+        tn_weight_desc desc;
+        *out_exists = builder->source->find(builder->source, name, &desc) != TN_NOT_FOUND;
+        if (*out_exists) return name;
+        if (prefix != NULL && strncmp(name, prefix, strlen(prefix)) == 0) {
+            *out_exists = builder->source->find(builder->source, name + strlen(prefix), &desc) != TN_NOT_FOUND;
+            if (*out_exists) return name + strlen(prefix);
+        }
+        if (first == NULL) first = name;
+        pattern += size;
+        if (*pattern == '|') pattern++;
+    }
+    return first;
 }
 
 static const tn_weights *load(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t expert, const char *suffix,
                               bool is_required) {
     tn_network *network = builder->network;
+    bool exists;
     if (pattern == NULL) return NULL;
-    const char *name = make_name(&network->arena, pattern, layer, expert, suffix);
-    if (name == NULL) {
-        network->failed = network->out_of_memory = true;
-        return NULL;
-    }
-    tn_weight_desc desc;
-    tn_status status = builder->source->find(builder->source, name, &desc);
-    /* Checkpoints of the bare model lack the prefix of the one with a head. */
-    static const char prefix[] = "transformer.";
-    if (status == TN_NOT_FOUND && strncmp(name, prefix, sizeof prefix - 1) == 0) {
-        const char *bare = name + sizeof prefix - 1;
-        if (builder->source->find(builder->source, bare, &desc) == TN_OK) {
-            name = bare;
-            status = TN_OK;
-        }
-    }
-    if (status == TN_NOT_FOUND && !is_required) return NULL;
-    if (status == TN_NOT_FOUND) {
+    const char *name = find_name(builder, pattern, layer, expert, suffix, &exists);
+    if (name == NULL || (!exists && !is_required)) return NULL;
+    if (!exists) {
         tn_where where = {.subject = name, .hint = "the file is incomplete, or it is not the architecture it says it is"};
         tn_fail_at(network->diag, TN_INVALID_DATA, &where, "cannot build the network: tensor '%s' is missing", name);
         network->failed = true;
@@ -75,6 +105,11 @@ static const tn_weights *load(tn_model_builder *builder, const char *pattern, in
     const tn_weights *weights = tn_weights_load(&network->arena, builder->source, name, network->diag);
     if (weights == NULL) network->failed = true;
     return weights;
+}
+
+bool tn_model_has_weight(tn_model_builder *builder, const char *pattern, int64_t layer, const char *suffix) {
+    bool exists;
+    return pattern != NULL && find_name(builder, pattern, layer, 0, suffix, &exists) != NULL && exists;
 }
 
 static bool is_float_dtype(tn_dtype dtype) {
@@ -111,11 +146,11 @@ const tn_weights *tn_model_weight(tn_model_builder *builder, const char *pattern
     return weights->desc.dims.rank <= 1 ? as_float32(builder, weights) : as_matrix(builder, weights);
 }
 
-const tn_weights *tn_model_linear(tn_model_builder *builder, const char *pattern, int64_t layer) {
+const tn_weights *tn_model_linear(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t rows, int64_t columns) {
     const tn_weights *weights = load(builder, pattern, layer, 0, "weight", true);
     if (weights != NULL && builder->names->linear_is_transposed)
         weights = tn_weights_transpose(&builder->network->arena, weights, builder->network->diag);
-    return as_matrix(builder, weights);
+    return tn_model_expect(builder, as_matrix(builder, weights), TN_DIMS(rows, columns));
 }
 
 const tn_weights *tn_model_bias(tn_model_builder *builder, const char *pattern, int64_t layer, tn_bias_rule rule, int64_t size) {
@@ -124,10 +159,27 @@ const tn_weights *tn_model_bias(tn_model_builder *builder, const char *pattern, 
     return tn_model_expect(builder, as_float32(builder, bias), TN_DIMS(size));
 }
 
-const tn_weights *tn_model_experts(tn_model_builder *builder, const char *pattern, int64_t layer) {
-    const char *first = pattern != NULL ? strstr(pattern, "%d") : NULL;
-    bool is_stacked = first == NULL || strstr(first + 2, "%d") == NULL;
-    if (is_stacked) return as_matrix(builder, load(builder, pattern, layer, 0, "weight", true));
+const tn_weights *tn_model_norm(tn_model_builder *builder, const char *pattern, int64_t layer, tn_dims dims) {
+    tn_network *network = builder->network;
+    const tn_weights *scale = as_float32(builder, tn_model_expect(builder, load(builder, pattern, layer, 0, "weight", true), dims));
+    float offset = (float)builder->config->norm_offset;
+    if (scale == NULL || offset == 0.0f) return scale;
+    return tn_weights_add(&network->arena, scale, tn_weights_floats(&network->arena, &offset, TN_DIMS(1), network->diag), network->diag);
+}
+
+/* [E, k, n] as E matrices, each transposed, as one [E, n, k]. */
+static const tn_weights *transpose_each(tn_model_builder *builder, const tn_weights *stacked, int64_t rows, int64_t columns,
+                                        const tn_weights **experts) {
+    tn_network *network = builder->network;
+    int64_t count = builder->config->num_experts;
+    const tn_weights *flat = tn_weights_reshape(&network->arena, stacked, TN_DIMS(count * columns, rows), network->diag);
+    for (int64_t i = 0; i < count; i++)
+        experts[i] = as_matrix(
+            builder, tn_weights_transpose(&network->arena, tn_model_rows(builder, flat, i * columns, (i + 1) * columns), network->diag));
+    return tn_weights_stack(&network->arena, experts, (uint32_t)count, network->diag);
+}
+
+const tn_weights *tn_model_experts(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t rows, int64_t columns) {
     tn_network *network = builder->network;
     int64_t count = builder->config->num_experts;
     const tn_weights **experts = tn_arena_alloc_array(&network->arena, (size_t)count, sizeof *experts);
@@ -135,8 +187,25 @@ const tn_weights *tn_model_experts(tn_model_builder *builder, const char *patter
         network->failed = network->out_of_memory = true;
         return NULL;
     }
-    for (int64_t i = 0; i < count; i++) experts[i] = as_matrix(builder, load(builder, pattern, layer, i, "weight", true));
+    const char *first = strstr(pattern, "%d");
+    if (first == NULL || strstr(first + 2, "%d") == NULL) {
+        const tn_weights *stacked = load(builder, pattern, layer, 0, "weight", true);
+        if (!builder->names->experts_are_transposed)
+            return tn_model_expect(builder, as_matrix(builder, stacked), TN_DIMS(count, rows, columns));
+        stacked = tn_model_expect(builder, stacked, TN_DIMS(count, columns, rows));
+        return transpose_each(builder, stacked, rows, columns, experts);
+    }
+    for (int64_t i = 0; i < count; i++)
+        experts[i] = tn_model_expect(builder, as_matrix(builder, load(builder, pattern, layer, i, "weight", true)), TN_DIMS(rows, columns));
     return tn_weights_stack(&network->arena, experts, (uint32_t)count, network->diag);
+}
+
+const tn_weights *tn_model_rows(tn_model_builder *builder, const tn_weights *weights, int64_t begin, int64_t end) {
+    if (weights == NULL) return NULL;
+    const tn_weights *rows =
+        tn_weights_slice(&builder->network->arena, weights, weights->desc.dims.rank == 1 ? -1 : 0, begin, end, builder->network->diag);
+    if (rows == NULL) builder->network->failed = true;
+    return rows;
 }
 
 static void print_dims(tn_dims dims, char *text, size_t size) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * family.h: a model family is a table of names and one function that says its network in functionals. One file a family
- * under families/; a relative that differs by config fields needs none.
+ * family.h: a model family is a table of names, and how its configuration is read into tn_model_config;
+ * tn_transformer_build says every form that the configuration has in functionals. One file a family under
+ * families/; a relative that differs by config fields needs none.
  */
 #ifndef TN_MODEL_FAMILY_H_
 #define TN_MODEL_FAMILY_H_
@@ -15,14 +16,19 @@ typedef struct tn_mapping {
 tn_mapping tn_mapping_single(void);
 
 /* Where a family's weights are called what: a name with %d for the layer (and a second for the expert), NULL where the family
- * has none. Norm and linear names are without ".weight" and ".bias". */
+ * has none. Names are without ".weight" and ".bias"; one that ends in "=" is the whole name, without the "=" (its bias is called
+ * "name_bias"). Of "a|b" the first counts that the file has. */
 typedef struct tn_weight_names {
-    const char *embedding, *positions, *final_norm, *head;
-    const char *attention_norm, *mlp_norm;
-    const char *q, *k, *v, *qkv, *o, *q_norm, *k_norm;
-    const char *gate, *up, *down;
-    const char *router, *expert_gate, *expert_up, *expert_down; /* with expert number: one tensor an expert; without: stacked */
-    bool linear_is_transposed;                                  /* stored [in, out] */
+    const char *embedding, *embedding_norm, *positions, *project_in, *project_out, *final_norm, *head;
+    const char *attention_norm, *attention_post_norm, *mlp_norm, *mlp_post_norm;
+    const char *q, *k, *v, *qkv, *o, *q_norm, *k_norm, *sinks;
+    const char *gate, *up, *gate_up, *down;
+    const char *router, *choice_bias;                                   /* choice_bias: a whole name */
+    const char *expert_gate, *expert_up, *expert_gate_up, *expert_down; /* with expert number: one tensor an expert; without: stacked */
+    const char *shared_gate, *shared_up, *shared_down, *shared_router;
+    bool linear_is_transposed;   /* stored [in, out] */
+    bool experts_are_transposed; /* stacked ones are stored [E, in, out] */
+    const char *bare_prefix;     /* that checkpoints of the model without a head lack */
 } tn_weight_names;
 
 /* What build() works with. */
@@ -36,16 +42,33 @@ typedef struct tn_model_builder {
     tn_mapping mapping;
 } tn_model_builder;
 
+struct tn_hf_reader;
+struct tn_gguf_reader;
+
 typedef struct tn_family {
     const char *name;
     const char *const *hf_architectures; /* NULL-terminated */
     const char *const *gguf_architectures;
-    const tn_weight_names *hf_names, *gguf_names;
-    tn_rotary_type hf_rotary;
-    /* The rotary pairing of a GGUF architecture differs by how its converter permuted q and k. */
-    tn_rotary_type (*gguf_rotary)(const char *architecture);
-    void (*build)(tn_model_builder *builder);
+    const tn_weight_names *hf_names, *gguf_names; /* gguf_names NULL: tn_gguf_names */
+    void (*read_hf)(struct tn_hf_reader *reader);
+    void (*read_gguf)(struct tn_gguf_reader *reader);
 } tn_family;
+
+/* What llama.cpp's converter calls the tensors of nearly every architecture. */
+extern const tn_weight_names tn_gguf_names;
+/* The same with other names for two norms. */
+#define TN_GGUF_NAMES(attention_norm_name, mlp_norm_name)                                                                          \
+    {                                                                                                                              \
+        .embedding = "token_embd", .embedding_norm = "token_embd_norm", .positions = "position_embd", .final_norm = "output_norm", \
+        .head = "output", .attention_norm = attention_norm_name, .attention_post_norm = "blk.%d.post_attention_norm",              \
+        .mlp_norm = mlp_norm_name, .mlp_post_norm = "blk.%d.post_ffw_norm", .q = "blk.%d.attn_q", .k = "blk.%d.attn_k",            \
+        .v = "blk.%d.attn_v", .qkv = "blk.%d.attn_qkv", .o = "blk.%d.attn_output", .q_norm = "blk.%d.attn_q_norm",                 \
+        .k_norm = "blk.%d.attn_k_norm", .sinks = "blk.%d.attn_sinks", .gate = "blk.%d.ffn_gate", .up = "blk.%d.ffn_up",            \
+        .gate_up = "blk.%d.ffn_up", .down = "blk.%d.ffn_down", .router = "blk.%d.ffn_gate_inp",                                    \
+        .choice_bias = "blk.%d.exp_probs_b.bias=", .expert_gate = "blk.%d.ffn_gate_exps", .expert_up = "blk.%d.ffn_up_exps",       \
+        .expert_down = "blk.%d.ffn_down_exps", .shared_gate = "blk.%d.ffn_gate_shexp", .shared_up = "blk.%d.ffn_up_shexp",         \
+        .shared_down = "blk.%d.ffn_down_shexp", .shared_router = "blk.%d.ffn_gate_inp_shexp"                                       \
+    }
 
 const tn_family *tn_family_find_hf(const char *architecture); /* NULL: unknown */
 const tn_family *tn_family_find_gguf(const char *architecture);
@@ -54,14 +77,24 @@ const tn_family *const *tn_families(void); /* NULL-terminated */
 /* A weight by its name pattern; `suffix` is "weight" or "bias". A missing one that is required is reported; linears come out
  * [out, in]. NULL patterns give NULL. */
 const tn_weights *tn_model_weight(tn_model_builder *builder, const char *pattern, int64_t layer, const char *suffix, bool is_required);
-const tn_weights *tn_model_linear(tn_model_builder *builder, const char *pattern, int64_t layer);
+bool tn_model_has_weight(tn_model_builder *builder, const char *pattern, int64_t layer, const char *suffix);
+/* A linear's [rows, columns]. */
+const tn_weights *tn_model_linear(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t rows, int64_t columns);
 /* A linear's bias [size] by the rule; NULL: it has none. */
 const tn_weights *tn_model_bias(tn_model_builder *builder, const char *pattern, int64_t layer, tn_bias_rule rule, int64_t size);
+/* A norm's scales [size], the configuration's norm_offset added. */
+const tn_weights *tn_model_norm(tn_model_builder *builder, const char *pattern, int64_t layer, tn_dims dims);
 /* All experts' [n, k] as one [E, n, k]. */
-const tn_weights *tn_model_experts(tn_model_builder *builder, const char *pattern, int64_t layer);
+const tn_weights *tn_model_experts(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t rows, int64_t columns);
 /* Checks a weight's shape against what the config says; reports and returns NULL if it differs. */
 const tn_weights *tn_model_expect(tn_model_builder *builder, const tn_weights *weights, tn_dims dims);
+/* Rows [begin, end) of a matrix or elements of a vector. */
+const tn_weights *tn_model_rows(tn_model_builder *builder, const tn_weights *weights, int64_t begin, int64_t end);
 
-extern const tn_family tn_family_llama, tn_family_gpt2;
+/* Every form of decoder that tn_model_config can say. */
+void tn_transformer_build(tn_model_builder *builder);
+
+extern const tn_family tn_family_llama, tn_family_gpt2, tn_family_gpt_bigcode, tn_family_gemma, tn_family_gemma2, tn_family_phi,
+    tn_family_phi3, tn_family_gptj, tn_family_gpt_neox, tn_family_falcon, tn_family_opt, tn_family_bloom;
 
 #endif

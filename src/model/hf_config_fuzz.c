@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * hf_config_fuzz.c: config.json from any bytes. What is taken must be usable: its rotary frequencies are computed.
- * covers: hf_config.c model_config.c
+ * covers: hf_config.c hf_reader.c hf_rope.c model_config.c
  */
 #include <stdlib.h>
 

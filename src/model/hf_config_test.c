@@ -56,7 +56,10 @@ static void assert_configs_equal(const tn_model_config *a, const tn_model_config
 #define EQUAL(field) assert_true(a->field == b->field)
     EQUAL(vocab_size), EQUAL(hidden_size), EQUAL(intermediate_size), EQUAL(num_layers), EQUAL(num_heads), EQUAL(num_kv_heads);
     EQUAL(head_dim), EQUAL(max_positions), EQUAL(max_scaled_positions), EQUAL(norm_epsilon), EQUAL(activation), EQUAL(tie_embeddings);
-    EQUAL(has_qk_norm), EQUAL(scale_by_layer), EQUAL(scale_attention), EQUAL(qkv_bias), EQUAL(o_bias), EQUAL(mlp_bias);
+    EQUAL(qk_norm), EQUAL(scale_by_layer), EQUAL(attention_scale), EQUAL(qkv_bias), EQUAL(o_bias), EQUAL(mlp_bias), EQUAL(norm_bias);
+    EQUAL(is_layer_norm), EQUAL(norm_offset), EQUAL(norm_order), EQUAL(residual), EQUAL(embedding_scale), EQUAL(logit_soft_cap);
+    EQUAL(attention_soft_cap), EQUAL(alibi_max_bias), EQUAL(has_learned_positions), EQUAL(position_offset), EQUAL(qkv_is_by_heads);
+    EQUAL(has_plain_mlp), EQUAL(is_gate_joined), EQUAL(head_bias);
     EQUAL(rope.type), EQUAL(rope.scaling), EQUAL(rope.dim), EQUAL(rope.theta), EQUAL(rope.factor), EQUAL(rope.low_freq_factor);
     EQUAL(rope.high_freq_factor), EQUAL(rope.beta_fast), EQUAL(rope.beta_slow), EQUAL(rope.attention_factor);
     EQUAL(rope.original_max_positions), EQUAL(num_experts), EQUAL(experts_per_token), EQUAL(bos_id), EQUAL(num_end_ids);
@@ -110,7 +113,7 @@ static void relatives_differ_where_their_architectures_do(void **state) {
     assert_true(it.config.tie_embeddings);
     tn_arena_deinit(&it.arena);
     it = taken_in(*state, "qwen3", NULL, NULL);
-    assert_true(it.config.has_qk_norm);
+    assert_int_equal(it.config.qk_norm, TN_QK_NORM_HEAD);
     tn_arena_deinit(&it.arena);
     it = taken_in(*state, "mixtral", NULL, NULL);
     assert_int_equal(it.config.num_experts, 4);
@@ -355,8 +358,8 @@ static void rope_factors_that_are_no_factors_are_refused(void **state) {
 }
 
 static void unknown_rotary_scalings_and_their_fields_are_refused_by_name(void **state) {
-    refused(*state, "\"rope_type\": \"default\"", "\"rope_type\": \"longrope\"", TN_UNSUPPORTED,
-            "'rope_parameters' has type 'longrope', a rotary scaling that Tenon does not know");
+    refused(*state, "\"rope_type\": \"default\"", "\"rope_type\": \"spiral\"", TN_UNSUPPORTED,
+            "'rope_parameters' has type 'spiral', a rotary scaling that Tenon does not know");
     refused(*state, "\"rope_type\": \"default\"", "\"rope_type\": \"linear\", \"factor\": 2, \"long_factor\": [1, 2]", TN_UNSUPPORTED,
             "'rope_parameters.long_factor' is a field that Tenon does not know");
     refused(*state, "\"rope_type\": \"default\"", "\"rope_type\": 7", TN_INVALID_DATA,
@@ -415,17 +418,18 @@ static void unknown_fields_that_change_results_are_refused_by_name(void **state)
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         char to[128];
         snprintf(to, sizeof to, "%s, \"vocab_size\"", fields[i]);
-        refused(*state, "\"vocab_size\"", to, TN_UNSUPPORTED, "is a field that Tenon does not know; it could change the results");
+        refused(*state, "\"vocab_size\"", to, TN_UNSUPPORTED,
+                "is a field that Tenon does not know of LlamaForCausalLM; it could change the results");
     }
 }
 
 static void fields_of_other_architectures_are_refused(void **state) {
     refused(*state, "\"vocab_size\"", "\"sliding_window\": 4096, \"vocab_size\"", TN_UNSUPPORTED,
-            "'sliding_window' is set, which means nothing for LlamaForCausalLM");
+            "'sliding_window' is a field that Tenon does not know of LlamaForCausalLM");
     refused(*state, "\"vocab_size\"", "\"num_local_experts\": 8, \"vocab_size\"", TN_UNSUPPORTED,
-            "'num_local_experts' is set, which means nothing for LlamaForCausalLM");
+            "'num_local_experts' is a field that Tenon does not know of LlamaForCausalLM");
     refused_in(*state, "mistral", "\"vocab_size\"", "\"attention_bias\": true, \"vocab_size\"", TN_UNSUPPORTED,
-               "'attention_bias' is set, which means nothing for MistralForCausalLM");
+               "'attention_bias' is a field that Tenon does not know of MistralForCausalLM");
     refused_in(*state, "gpt2", "\"add_cross_attention\": false", "\"add_cross_attention\": true", TN_UNSUPPORTED,
                "'add_cross_attention' is true: cross attention is not built");
 }

@@ -171,10 +171,13 @@ static tn_status make_forward(const tn_model *model, const tn_model_options *opt
     tn_status status = tn_network_create(&network_options, out_network);
     if (status != TN_OK) return status;
     const tn_model_config *config = &model->config;
+    const tn_weight_names *gguf_names = model->family->gguf_names;
     tn_model_builder builder = {
         .network = *out_network,
         .config = config,
-        .names = model->is_gguf ? model->family->gguf_names : model->family->hf_names,
+        .names = !model->is_gguf      ? model->family->hf_names
+                 : gguf_names != NULL ? gguf_names
+                                      : &tn_gguf_names,
         .source = model->source,
         .float_dtype = options->float_dtype,
         .mapping = options->mapping,
@@ -193,7 +196,7 @@ static tn_status make_forward(const tn_model *model, const tn_model_options *opt
         .head_activations = options->activations == TN_ACTIVATIONS_INT8 ? TN_ACTIVATIONS_Q15 : TN_ACTIVATIONS_AUTO,
     };
     tn_decoder_begin(*out_network, &decoder, &builder.decoder);
-    model->family->build(&builder);
+    tn_transformer_build(&builder);
     if ((*out_network)->out_of_memory) return tn_fail_memory(diag, "the network", 0);
     if ((*out_network)->arena.out_of_memory) return TN_OUT_OF_MEMORY; /* a weight's recipe has said so */
     return (*out_network)->failed ? TN_INVALID_DATA : TN_OK;

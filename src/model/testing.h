@@ -24,7 +24,9 @@
 
 #define GOLDEN TN_TEST_DATA "/models/"
 
-static const char *const golden_models[] = {"llama-gqa", "llama-tied-mha", "llama3-rope", "mistral", "qwen2", "qwen3", "gpt2", "mixtral"};
+static const char *const golden_models[] = {"llama-gqa", "llama-tied-mha", "llama3-rope", "mistral", "qwen2",
+                                            "qwen3",     "gpt2",           "mixtral",     "gemma2",  "phi3",
+                                            "gptj",      "gpt_neox",       "falcon-mqa",  "opt",     "bloom"};
 enum { NUM_GOLDEN = sizeof golden_models / sizeof *golden_models };
 
 static inline void make_folder(char path[64]) {

@@ -4,4 +4,6 @@
  */
 #include "e2e/golden.h"
 
-GOLDEN_TESTS("cuda")
+int main(void) {
+    return golden_main("cuda");
+}
