@@ -21,6 +21,7 @@ typedef struct tn_verb {
 } tn_verb;
 int tn_verb_run(int argc, char **argv);
 int tn_verb_chat(int argc, char **argv);
+int tn_verb_serve(int argc, char **argv);
 int tn_verb_build(int argc, char **argv);
 int tn_verb_inspect(int argc, char **argv);
 int tn_verb_tokenize(int argc, char **argv);

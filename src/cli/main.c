@@ -10,6 +10,7 @@
 static const tn_verb verbs[] = {
     {"run", "answer a prompt with a model", tn_verb_run},
     {"chat", "talk with a model", tn_verb_chat},
+    {"serve", "answer OpenAI's clients over HTTP", tn_verb_serve},
     {"build", "make an engine directory from a model", tn_verb_build},
     {"inspect", "show an engine's steps, tactics and memory", tn_verb_inspect},
     {"tokenize", "turn text into ids, or ids into text", tn_verb_tokenize},

@@ -189,6 +189,7 @@ static void turn(tn_server *server) {
     struct epoll_event events[MAX_EVENTS];
     int count = epoll_wait(server->epoll, events, MAX_EVENTS, timeout_of(server));
     server->now_ns = tn_now_ns();
+    atomic_store_explicit(&server->heartbeat_ns, server->now_ns, memory_order_relaxed);
     if (count < 0) count = 0; /* interrupted: look around all the same */
     take_events(server, events, count);
     look_at_news(server);

@@ -231,5 +231,7 @@ void tn_server_get_info(tn_server *server, tn_server_info *out_info) {
         .num_exchanges = atomic_load(&server->num_exchanges),
         .num_generations = atomic_load(&server->num_generations),
         .num_requests = atomic_load(&server->num_requests),
+        .heartbeat_age_ms = (tn_now_ns() - atomic_load(&server->heartbeat_ns)) / 1000000,
+        .is_stalled = atomic_load(&server->is_stalled),
     };
 }

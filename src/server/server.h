@@ -130,6 +130,8 @@ bool tn_server_is_ready(tn_server *server);
 typedef struct tn_server_info {
     int32_t num_connections, num_exchanges, num_generations; /* sockets; requests at hand; of these with work in the executor */
     int64_t num_requests;                                    /* answered since the start */
+    int64_t heartbeat_age_ms;                                /* since the loop went round: more than a second is a defect */
+    bool is_stalled;                                         /* requests run and no step ends */
 } tn_server_info;
 void tn_server_get_info(tn_server *server, tn_server_info *out_info);
 

@@ -69,6 +69,7 @@ struct tn_server {
 
     atomic_int num_connections, num_exchanges, num_generations;
     atomic_int_fast64_t num_requests, num_queued_requests, num_queued_tokens, num_prompt_logits_bytes;
+    atomic_int_fast64_t heartbeat_ns;
     atomic_bool is_draining, is_stalled;
     atomic_bool is_stopping, is_preparer_stopping, is_pump_stopping; /* the loop's end, then those of the others */
     atomic_uint_fast64_t next_id;
