@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backend/conformance/conformance.h"
+#include "op/gguf_blocks.h"
 
 enum { BIAS_WEIGHT, BIAS_INPUT, BIAS_BY_EXPERT }; /* variants: where a bias comes from */
 
@@ -228,6 +229,22 @@ static void add_pairs(tn_case_list *list, const tn_encoding *encoding) {
         }
 }
 
+/* GGUF's other types: sums alone, as epilogues do not know where sums come from. */
+static void add_other_types(tn_case_list *list, tn_dtype activations) {
+    static const int64_t shapes[][3] = {{1, 80, 3}, {2, 40, 1}, {3, 36, 2}, {6, 50, 5}, {9, 130, 1}, {33, 34, 2}};
+    for (size_t i = 0; i < tn_gguf_num_block_types(); i++) {
+        const tn_gguf_block_type *type = tn_gguf_block_type_at(i);
+        tn_encoding encoding;
+        if (tn_gguf_encoder_of(type) != NULL || tn_encoding_from_gguf(type->number, &encoding) != TN_OK) continue;
+        int64_t unit = type->values > 32 ? type->values : 7 * 32; /* of columns: sums of more than one block of columns */
+        for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
+            add_linear(list, activations, &encoding, 0, false, shapes[s][0], shapes[s][1], shapes[s][2] * unit);
+        add_linear(list, activations, &encoding, 0, true, 22, 32, type->values);
+        list->data[list->count - 1].option = 1;
+        add_linear(list, activations, &encoding, 0, true, 22, 24, 5 * unit);
+    }
+}
+
 void tn_cases_add_matmul(tn_case_list *list) {
     static const tn_dtype activations[] = {TN_FLOAT32, TN_Q15_32, TN_Q8_32};
     tn_encoding encodings[NUM_WEIGHTS];
@@ -256,6 +273,7 @@ void tn_cases_add_matmul(tn_case_list *list) {
                 list->data[list->count - 1].variant = variant;
             }
         }
+    for (size_t a = 0; a < 3; a++) add_other_types(list, activations[a]);
     for (int variant = 0; variant < 4; variant++)
         for (int option = 0; option < 4; option++) {
             if ((option == 1 && (variant & 1) != 0) || (option == 2 && (variant & 2) != 0)) continue;

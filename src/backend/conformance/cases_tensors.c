@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backend/conformance/conformance.h"
+#include "op/gguf_blocks.h"
 
 static const tn_dtype dtypes[] = {TN_FLOAT32, TN_FLOAT16, TN_BFLOAT16, TN_INT32, TN_INT64, TN_BOOL};
 #define NUM_DTYPES 6
@@ -101,13 +102,14 @@ static void make_gather(tn_case_build *build) {
     const tn_case *from = build->from;
     (void)tn_case_begin(build, TN_OP_GATHER);
     tn_case_params(build)->gather = (tn_gather_params){.mode = from->variant, .axis = from->option};
+    int64_t columns = tn_encoding_column_multiple(&from->encoding) > 32 ? 768 : 96;
     if (from->encoding.storage != TN_DTYPE_NONE)
-        tn_case_weight(build, &from->encoding, TN_DIMS(40, 96));
+        tn_case_weight(build, &from->encoding, TN_DIMS(40, columns));
     else
         (void)tn_case_input(build, from->a, TN_DIMS(6, 8), false);
     if (from->encoding.storage != TN_DTYPE_NONE) {
         (void)tn_case_ints(build, TN_INT32, TN_DIMS(9), -1, 41);
-        tn_case_output(build, TN_FLOAT32, TN_DIMS(9, 96));
+        tn_case_output(build, TN_FLOAT32, TN_DIMS(9, columns));
     } else if (from->variant == TN_GATHER_DEFAULT) {
         (void)tn_case_ints(build, from->y, TN_DIMS(3, 2), -1, 8);
         tn_case_output(build, from->a, from->option == 0 ? TN_DIMS(3, 2, 8) : TN_DIMS(6, 3, 2));
@@ -215,11 +217,11 @@ static void add_moves(tn_case_list *list) {
                 added->a = dtypes[d], added->y = index, added->variant = mode, added->option = option % 2;
             }
     }
-    static const uint32_t types[] = {0, 1, 30, TN_GGUF_Q4_0, TN_GGUF_Q4_1, TN_GGUF_Q8_0};
-    for (size_t i = 0; i < 6; i++) {
+    static const uint32_t floats[] = {0, 1, 30};
+    for (size_t i = 0; i < 3 + tn_gguf_num_block_types(); i++) {
         char name[64];
         tn_encoding encoding;
-        if (tn_encoding_from_gguf(types[i], &encoding) != TN_OK) continue;
+        if (tn_encoding_from_gguf(i < 3 ? floats[i] : tn_gguf_block_type_at(i - 3)->number, &encoding) != TN_OK) continue;
         tn_cases_add(list, TN_OP_GATHER, make_gather, "rows of %s", tn_encoding_name(&encoding, name))->encoding = encoding;
     }
 }

@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "op/gguf_blocks.h"
 
 #define TABLE_SIZE (1u << 18)
 
@@ -169,7 +170,9 @@ static bool is_optional(const tn_problem *problem, uint32_t input) {
 }
 
 static void vary_types(walk *w, const tn_problem_builder *base) {
-    static const uint32_t types[] = {0, 1, 30, TN_GGUF_Q4_0, TN_GGUF_Q4_1, TN_GGUF_Q8_0};
+    static const uint32_t floats[] = {0, 1, 30};
+    /* Types that are only read are compared without epilogues, which do not know where sums come from. */
+    const size_t num_types = 3 + tn_gguf_num_block_types();
     for (uint32_t i = 0; i < base->problem.num_operands; i++) {
         if (base->operands[i].role == TN_ROLE_STATE) continue;
         for (int dtype = TN_DTYPE_NONE + 1; dtype < TN_NUM_DTYPES; dtype++)
@@ -184,12 +187,14 @@ static void vary_types(walk *w, const tn_problem_builder *base) {
         b.operands[i].absent = !b.operands[i].absent && is_optional(tn_build_problem(&b), i);
         if (b.operands[i].absent) try_variation(w, &b);
         if (base->operands[i].role != TN_ROLE_WEIGHT) continue;
-        for (size_t type = 0; type < sizeof types / sizeof types[0] + 1; type++) {
+        for (size_t type = 0; type < num_types + 1; type++) {
             b = *base;
             tn_encoding affine = {
                 .kind = TN_ENCODING_AFFINE, .storage = TN_INT4, .scale_dtype = TN_FLOAT16, .bits = 4, .block_rows = 1, .block_cols = 32};
             b.operands[i].encoding = affine;
-            if (type < sizeof types / sizeof types[0]) (void)tn_encoding_from_gguf(types[type], &b.operands[i].encoding);
+            const tn_gguf_block_type *blocks = type >= 3 && type < num_types ? tn_gguf_block_type_at(type - 3) : NULL;
+            if (blocks != NULL && tn_gguf_encoder_of(blocks) == NULL && base->problem.num_epilogues > 0) continue;
+            if (type < num_types) (void)tn_encoding_from_gguf(blocks != NULL ? blocks->number : floats[type], &b.operands[i].encoding);
             for (const char *const *layout = w->tactic->layouts; layout != NULL && *layout != NULL; layout++) {
                 b.operands[i].layout = *layout;
                 try_variation(w, &b);

@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * layout_strip16.c: packing rows into strips and back; see layout_strip16.h. Each form is two small functions on one row of
- * one strip; everything else is shared.
+ * layout_strip16.c: packing rows into strips and back; see layout_strip16.h. Float forms are two small functions on one row of one
+ * strip; forms of codes share theirs, which go by op/gguf_blocks.h; everything else is shared by all.
  */
 #include "backend/cpu/layout_strip16.h"
 
 #include "base/checked.h"
+#include "op/gguf_blocks.h"
 
 enum { LANES = TN_STRIP_ROWS, VECTOR_BYTES = 64 };
 
-typedef void (*row_function)(uint8_t *strip, int lane, uint8_t *row, int64_t columns);
+typedef void (*row_function)(tn_strip_type type, uint8_t *strip, int lane, uint8_t *row, int64_t columns);
 
-typedef struct strip_form {
+typedef struct packing {
     tn_layout layout;
     tn_dtype plain; /* of PLAIN encodings; NONE: a GGUF type */
     uint32_t gguf_type;
     row_function pack, unpack;
-} strip_form;
+} packing;
+
+static const packing packings[TN_NUM_STRIP_TYPES];
 
 static uint32_t load32(const uint8_t *bytes) {
     uint32_t value;
@@ -30,107 +33,184 @@ static void store32(uint8_t *bytes, uint32_t value) {
 
 /* --- float forms --------------------------------------------------------------------------------------------------- */
 
-static void pack_f32(uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
+static void pack_f32(tn_strip_type type, uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
+    (void)type;
     for (int64_t k = 0; k < columns; k++) memcpy(strip + (k * LANES + lane) * 4, row + k * 4, 4);
 }
-static void unpack_f32(uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
+static void unpack_f32(tn_strip_type type, uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
+    (void)type;
     for (int64_t k = 0; k < columns; k++) memcpy(row + k * 4, strip + (k * LANES + lane) * 4, 4);
 }
 
-static void pack_f16(uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
+static void pack_f16(tn_strip_type type, uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
+    (void)type;
     for (int64_t k = 0; k < columns; k++) memcpy(strip + (k * LANES + lane) * 2, row + k * 2, 2);
 }
-static void unpack_f16(uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
+static void unpack_f16(tn_strip_type type, uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
+    (void)type;
     for (int64_t k = 0; k < columns; k++) memcpy(row + k * 2, strip + (k * LANES + lane) * 2, 2);
 }
 
 static int64_t bf16_offset(int64_t k, int lane) {
     return (k / 2 * LANES + lane) * 4 + k % 2 * 2;
 }
-static void pack_bf16(uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
+static void pack_bf16(tn_strip_type type, uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
+    (void)type;
     for (int64_t k = 0; k < columns; k++) memcpy(strip + bf16_offset(k, lane), row + k * 2, 2);
 }
-static void unpack_bf16(uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
+static void unpack_bf16(tn_strip_type type, uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
+    (void)type;
     for (int64_t k = 0; k < columns; k++) memcpy(row + k * 2, strip + bf16_offset(k, lane), 2);
 }
 
-/* --- GGUF blocks of 32 ----------------------------------------------------------------------------------------------- */
+/* --- codes ----------------------------------------------------------------------------------------------------------- */
 
 #define LOW_NIBBLES 0x0f0f0f0fu
+#define LOW_PAIRS   0x03030303u
+#define LOW_BITS    0x01010101u
 
-/* 16 bytes of a file's block: byte j holds element j low, element j + 16 high. Vector v wants elements 8v + 0…3 low and
- * 8v + 4…7 high in the four bytes of its lane. */
-static void pack_nibbles(uint8_t *vectors, int lane, const uint8_t *quants) {
-    for (int v = 0; v < 2; v++) {
-        uint32_t a = load32(quants + 8 * v), b = load32(quants + 8 * v + 4);
-        store32(vectors + v * VECTOR_BYTES + 4 * lane, (a & LOW_NIBBLES) | (b & LOW_NIBBLES) << 4);
-        store32(vectors + (v + 2) * VECTOR_BYTES + 4 * lane, (a >> 4 & LOW_NIBBLES) | (b & ~LOW_NIBBLES));
-    }
-}
-static void unpack_nibbles(const uint8_t *vectors, int lane, uint8_t *quants) {
-    for (int v = 0; v < 2; v++) {
-        uint32_t low = load32(vectors + v * VECTOR_BYTES + 4 * lane), high = load32(vectors + (v + 2) * VECTOR_BYTES + 4 * lane);
-        store32(quants + 8 * v, (low & LOW_NIBBLES) | (high & LOW_NIBBLES) << 4);
-        store32(quants + 8 * v + 4, (low >> 4 & LOW_NIBBLES) | (high & ~LOW_NIBBLES));
-    }
+/* A lane's word of vector v */
+static uint8_t *lane_word(uint8_t *vectors, int v, int lane) {
+    return vectors + v * VECTOR_BYTES + 4 * lane;
 }
 
-enum { Q4_0_BLOCK = 18, Q4_1_BLOCK = 20, Q8_0_BLOCK = 34 };
-
-static void pack_q4_1(uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
-    for (int64_t k = 0; k < columns; k += 32, strip += 320, row += Q4_1_BLOCK) {
-        pack_nibbles(strip, lane, row + 4);
-        memcpy(strip + 256 + 2 * lane, row, 2);
-        memcpy(strip + 288 + 2 * lane, row + 2, 2);
+/* 32 codes into the vectors of a block. Four columns, a group, at a time. */
+static void pack_codes(int bits, uint8_t *vectors, int lane, const uint8_t codes[TN_GGUF_PIECE]) {
+    uint32_t groups[8];
+    for (int g = 0; g < 8; g++) groups[g] = load32(codes + 4 * g);
+    if (bits == 8) {
+        for (int g = 0; g < 8; g++) store32(lane_word(vectors, g, lane), groups[g]);
+        return;
     }
-}
-static void unpack_q4_1(uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
-    for (int64_t k = 0; k < columns; k += 32, strip += 320, row += Q4_1_BLOCK) {
-        unpack_nibbles(strip, lane, row + 4);
-        memcpy(row, strip + 256 + 2 * lane, 2);
-        memcpy(row + 2, strip + 288 + 2 * lane, 2);
+    if (bits >= 4) {
+        for (int v = 0; v < 4; v++)
+            store32(lane_word(vectors, v, lane), (groups[2 * v] & LOW_NIBBLES) | (groups[2 * v + 1] & LOW_NIBBLES) << 4);
+        for (int g = 0; g < 8; g++) groups[g] >>= 4;
+        vectors += 4 * VECTOR_BYTES;
+        bits -= 4;
     }
-}
-
-static void pack_q4_0(uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
-    for (int64_t b = 0; b < columns / 32; b++, row += Q4_0_BLOCK) {
-        uint8_t *unit = strip + b / 2 * 576;
-        pack_nibbles(unit + b % 2 * 256, lane, row + 2);
-        memcpy(unit + 512 + b % 2 * 32 + 2 * lane, row, 2);
+    if (bits >= 2) {
+        for (int h = 0; h < 2; h++) {
+            uint32_t word = 0;
+            for (int i = 0; i < 4; i++) word |= (groups[4 * h + i] & LOW_PAIRS) << 2 * i;
+            store32(lane_word(vectors, h, lane), word);
+        }
+        for (int g = 0; g < 8; g++) groups[g] >>= 2;
+        vectors += 2 * VECTOR_BYTES;
+        bits -= 2;
     }
-}
-static void unpack_q4_0(uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
-    for (int64_t b = 0; b < columns / 32; b++, row += Q4_0_BLOCK) {
-        uint8_t *unit = strip + b / 2 * 576;
-        unpack_nibbles(unit + b % 2 * 256, lane, row + 2);
-        memcpy(row, unit + 512 + b % 2 * 32 + 2 * lane, 2);
+    if (bits == 1) {
+        uint32_t word = 0;
+        for (int g = 0; g < 8; g++) word |= (groups[g] & LOW_BITS) << g;
+        store32(lane_word(vectors, 0, lane), word);
     }
 }
 
-#define SIGN_BITS 0x80808080u
-
-static void pack_q8_0(uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
-    for (int64_t b = 0; b < columns / 32; b++, row += Q8_0_BLOCK) {
-        uint8_t *unit = strip + b / 2 * 1088, *vectors = unit + b % 2 * 512;
-        for (int g = 0; g < 8; g++) store32(vectors + g * VECTOR_BYTES + 4 * lane, load32(row + 2 + 4 * g) ^ SIGN_BITS);
-        memcpy(unit + 1024 + b % 2 * 32 + 2 * lane, row, 2);
+static void unpack_codes(int bits, uint8_t *vectors, int lane, uint8_t codes[TN_GGUF_PIECE]) {
+    uint32_t groups[8] = {0};
+    int shift = 0;
+    if (bits == 8) {
+        for (int g = 0; g < 8; g++) groups[g] = load32(lane_word(vectors, g, lane));
+        bits = 0;
     }
+    if (bits >= 4) {
+        for (int g = 0; g < 8; g++) groups[g] = load32(lane_word(vectors, g / 2, lane)) >> 4 * (g % 2) & LOW_NIBBLES;
+        vectors += 4 * VECTOR_BYTES;
+        bits -= 4;
+        shift = 4;
+    }
+    if (bits >= 2) {
+        for (int g = 0; g < 8; g++) groups[g] |= (load32(lane_word(vectors, g / 4, lane)) >> 2 * (g % 4) & LOW_PAIRS) << shift;
+        vectors += 2 * VECTOR_BYTES;
+        bits -= 2;
+        shift += 2;
+    }
+    if (bits == 1)
+        for (int g = 0; g < 8; g++) groups[g] |= (load32(lane_word(vectors, 0, lane)) >> g & LOW_BITS) << shift;
+    for (int g = 0; g < 8; g++) store32(codes + 4 * g, groups[g]);
 }
-static void unpack_q8_0(uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
-    for (int64_t b = 0; b < columns / 32; b++, row += Q8_0_BLOCK) {
-        uint8_t *unit = strip + b / 2 * 1088, *vectors = unit + b % 2 * 512;
-        for (int g = 0; g < 8; g++) store32(row + 2 + 4 * g, load32(vectors + g * VECTOR_BYTES + 4 * lane) ^ SIGN_BITS);
-        memcpy(row, unit + 1024 + b % 2 * 32 + 2 * lane, 2);
+
+/* Where block b's own scales stand: of a lane in the first 16 or 32 columns of it. */
+static uint8_t *block_scales(tn_strip_type type, uint8_t *strip, int64_t b) {
+    uint8_t *scales = (uint8_t *)(uintptr_t)tn_strip_unit_scales(type, strip, b);
+    return scales + b % (tn_strip_forms[type].unit_columns / 32) * tn_strip_scale_bytes(type, 32);
+}
+static uint8_t *unit_scales(tn_strip_type type, uint8_t *strip, int64_t b) {
+    return (uint8_t *)(uintptr_t)tn_strip_unit_scales(type, strip, b) + tn_strip_scale_bytes(type, tn_strip_forms[type].unit_columns);
+}
+
+/* The file's block of which `piece` is block b of the strip; NULL: zeros. */
+static void pack_block(tn_strip_type type, const tn_gguf_block_type *from, uint8_t *strip, int lane, int64_t b, const uint8_t *block,
+                       int piece) {
+    static const uint8_t zeros[256];
+    const tn_strip_form *form = &tn_strip_forms[type];
+    uint8_t codes[TN_GGUF_PIECE] = {0}, *scales = block_scales(type, strip, b);
+    if (block != NULL) tn_gguf_load_codes(from, block, piece, codes);
+    pack_codes(form->code_bits, (uint8_t *)(uintptr_t)tn_strip_block(type, strip, b), lane, codes);
+    if (block == NULL) block = zeros;
+    if (type == TN_STRIP_MXFP4) {
+        scales[lane] = block[0];
+        return;
     }
+    if (form->has_integers) {
+        tn_gguf_integers integers = {{0, 0}, {0, 0}};
+        if (block != zeros) integers = tn_gguf_load_integers(from, block, piece);
+        for (int half = 0; half < 32 / form->scale_columns; half++) {
+            scales[lane] = (uint8_t)integers.scale[half];
+            if (form->has_minimum) scales[LANES + lane] = integers.minimum[half];
+            scales += tn_strip_scale_bytes(type, form->scale_columns);
+        }
+        scales = unit_scales(type, strip, b);
+    }
+    memcpy(scales + 2 * lane, block + from->scale_at, 2);
+    if (form->has_minimum || form->has_integers) memcpy(scales + 32 + 2 * lane, form->has_minimum ? block + from->minimum_at : zeros, 2);
+}
+
+static void unpack_block(tn_strip_type type, const tn_gguf_block_type *from, uint8_t *strip, int lane, int64_t b, uint8_t *block,
+                         int piece) {
+    const tn_strip_form *form = &tn_strip_forms[type];
+    uint8_t codes[TN_GGUF_PIECE], *scales = block_scales(type, strip, b);
+    unpack_codes(form->code_bits, (uint8_t *)(uintptr_t)tn_strip_block(type, strip, b), lane, codes);
+    tn_gguf_store_codes(from, block, piece, codes);
+    if (type == TN_STRIP_MXFP4) {
+        block[0] = scales[lane];
+        return;
+    }
+    if (form->has_integers) {
+        tn_gguf_integers integers = {{0, 0}, {0, 0}};
+        for (int half = 0; half < 32 / form->scale_columns; half++) {
+            integers.scale[half] = (int8_t)scales[lane];
+            if (form->has_minimum) integers.minimum[half] = scales[LANES + lane];
+            scales += tn_strip_scale_bytes(type, form->scale_columns);
+        }
+        tn_gguf_store_integers(from, block, piece, integers);
+        scales = unit_scales(type, strip, b);
+    }
+    memcpy(block + from->scale_at, scales + 2 * lane, 2);
+    if (form->has_minimum) memcpy(block + from->minimum_at, scales + 32 + 2 * lane, 2);
+}
+
+static void pack_gguf(tn_strip_type type, uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
+    const tn_gguf_block_type *from = tn_gguf_block_type_find(packings[type].gguf_type);
+    for (int64_t k = 0; k < columns; k += TN_GGUF_PIECE)
+        pack_block(type, from, strip, lane, k / TN_GGUF_PIECE, row + k / from->values * from->size_bytes,
+                   (int)(k % from->values / TN_GGUF_PIECE));
+}
+static void unpack_gguf(tn_strip_type type, uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
+    const tn_gguf_block_type *from = tn_gguf_block_type_find(packings[type].gguf_type);
+    memset(row, 0, (size_t)(columns / from->values * from->size_bytes));
+    for (int64_t k = 0; k < columns; k += TN_GGUF_PIECE)
+        unpack_block(type, from, strip, lane, k / TN_GGUF_PIECE, row + k / from->values * from->size_bytes,
+                     (int)(k % from->values / TN_GGUF_PIECE));
 }
 
 /* --- shared ----------------------------------------------------------------------------------------------------------- */
 
-static bool accepts(const strip_form *form, tn_strip_type type, const tn_weight_desc *desc) {
+static bool accepts(tn_strip_type type, const tn_weight_desc *desc) {
     tn_strip_type found;
     if (!tn_strip_type_of(&desc->encoding, &found) || found != type) return false;
     if (desc->dims.rank < 2 || desc->dims.rank > 3) return false;
-    return form->plain != TN_DTYPE_NONE || tn_weight_num_columns(desc) % 32 == 0;
+    return packings[type].plain != TN_DTYPE_NONE || tn_weight_num_columns(desc) % 32 == 0;
 }
 
 /* Rows of one matrix: a weight of rank 3 is several. */
@@ -138,12 +218,12 @@ static int64_t matrix_rows(const tn_weight_desc *desc) {
     return desc->dims.d[desc->dims.rank - 2];
 }
 
-static tn_status packed_size(const strip_form *form, tn_strip_type type, const tn_weight_desc *desc, size_t *out_bytes) {
+static tn_status packed_size(tn_strip_type type, const tn_weight_desc *desc, size_t *out_bytes) {
     *out_bytes = 0;
-    if (!accepts(form, type, desc)) return TN_UNSUPPORTED;
+    if (!accepts(type, desc)) return TN_UNSUPPORTED;
     size_t columns = (size_t)tn_weight_num_columns(desc), rows = (size_t)matrix_rows(desc), bytes;
-    size_t num_matrices = desc->dims.rank == 3 ? (size_t)desc->dims.d[0] : 1, unit = (size_t)tn_strip_unit_columns(type);
-    if (!tn_add_size(columns, unit - 1, &columns) || !tn_mul_size(columns / unit, (size_t)tn_strip_unit_bytes(type), &bytes))
+    size_t num_matrices = desc->dims.rank == 3 ? (size_t)desc->dims.d[0] : 1, unit = (size_t)tn_strip_forms[type].unit_columns;
+    if (!tn_add_size(columns, unit - 1, &columns) || !tn_mul_size(columns / unit, (size_t)tn_strip_forms[type].unit_bytes, &bytes))
         return TN_INVALID_DATA;
     if (!tn_add_size(rows, LANES - 1, &rows) || !tn_mul_size(bytes, rows / LANES, &bytes)) return TN_INVALID_DATA;
     if (!tn_mul_size(bytes, num_matrices, &bytes)) return TN_INVALID_DATA;
@@ -161,116 +241,92 @@ static uint8_t *strip_of(tn_strip_type type, const tn_weight_desc *desc, const v
 }
 
 /* Bytes of a lane (a row of padding, or what stands behind the last column) to zero. */
-static void clear_lanes(tn_strip_type type, uint8_t *strip, int lane, int num_lanes, int64_t first_column, int64_t columns) {
-    int64_t unit = tn_strip_unit_columns(type), padded = tn_round_up(columns, unit);
-    for (int64_t k = first_column; k < padded; k++) {
-        uint8_t *unit_start = strip + k / unit * tn_strip_unit_bytes(type);
-        int64_t in_unit = k % unit, block = in_unit / 32;
-        for (int n = lane; n < lane + num_lanes; n++) {
-            switch (type) {
-            case TN_STRIP_F32: memset(unit_start + 4 * n, 0, 4); break;
-            case TN_STRIP_F16: memset(unit_start + (in_unit * LANES + n) * 2, 0, 2); break;
-            case TN_STRIP_BF16: memset(unit_start + 4 * n + in_unit * 2, 0, 2); break;
-            case TN_STRIP_Q4_0:
-                if (in_unit % 8 == 0) memset(unit_start + in_unit / 8 * VECTOR_BYTES + 4 * n, 0, 4);
-                if (in_unit % 32 == 0) memset(unit_start + 512 + block * 32 + 2 * n, 0, 2);
-                break;
-            case TN_STRIP_Q4_1:
-                if (in_unit % 8 == 0) memset(unit_start + in_unit / 8 * VECTOR_BYTES + 4 * n, 0, 4);
-                if (in_unit == 0) memset(unit_start + 256 + 2 * n, 0, 2), memset(unit_start + 288 + 2 * n, 0, 2);
-                break;
-            default: /* Q8_0 */
-                if (in_unit % 4 == 0) memset(unit_start + in_unit / 4 * VECTOR_BYTES + 4 * n, 0, 4);
-                if (in_unit % 32 == 0) memset(unit_start + 1024 + block * 32 + 2 * n, 0, 2);
-            }
+static void clear_lane(tn_strip_type type, uint8_t *strip, int lane, int64_t first_column, int64_t columns) {
+    int64_t unit = tn_strip_forms[type].unit_columns, padded = tn_round_up(columns, unit);
+    const tn_gguf_block_type *from = type < TN_STRIP_Q4_0 ? NULL : tn_gguf_block_type_find(packings[type].gguf_type);
+    for (int64_t k = first_column; k < padded && from != NULL; k += 32) pack_block(type, from, strip, lane, k / 32, NULL, 0);
+    for (int64_t k = first_column; k < padded && from == NULL; k++) {
+        switch (type) {
+        case TN_STRIP_F32: memset(strip + (k * LANES + lane) * 4, 0, 4); break;
+        case TN_STRIP_F16: memset(strip + (k * LANES + lane) * 2, 0, 2); break;
+        default: memset(strip + bf16_offset(k, lane), 0, 2); break;
         }
     }
 }
 
-static tn_status pack(const strip_form *form, tn_strip_type type, const tn_weight_desc *desc, const tn_weight_parts *src, int64_t begin,
-                      int64_t end, void *dst) {
+static tn_status pack(tn_strip_type type, const tn_weight_desc *desc, const tn_weight_parts *src, int64_t begin, int64_t end, void *dst) {
     int64_t columns = tn_weight_num_columns(desc);
     size_t row_bytes;
-    if (!accepts(form, type, desc) || !tn_encoding_part_bytes(&desc->encoding, TN_PART_DATA, 1, columns, &row_bytes)) return TN_UNSUPPORTED;
+    if (!accepts(type, desc) || !tn_encoding_part_bytes(&desc->encoding, TN_PART_DATA, 1, columns, &row_bytes)) return TN_UNSUPPORTED;
     const uint8_t *row = src->part[TN_PART_DATA];
     for (int64_t r = begin; r < end; r++, row += row_bytes) {
         int lane;
         bool last;
         uint8_t *strip = strip_of(type, desc, dst, r, &lane, &last);
-        form->pack(strip, lane, (uint8_t *)(uintptr_t)row, columns);
-        clear_lanes(type, strip, lane, 1, columns, columns);
-        if (last && lane + 1 < LANES) clear_lanes(type, strip, lane + 1, LANES - lane - 1, 0, columns);
+        packings[type].pack(type, strip, lane, (uint8_t *)(uintptr_t)row, columns);
+        clear_lane(type, strip, lane, columns, columns);
+        for (int n = lane + 1; n < LANES && last; n++) clear_lane(type, strip, n, 0, columns);
     }
     return TN_OK;
 }
 
-static tn_status unpack(const strip_form *form, tn_strip_type type, const tn_weight_desc *desc, const void *src, int64_t begin, int64_t end,
+static tn_status unpack(tn_strip_type type, const tn_weight_desc *desc, const void *src, int64_t begin, int64_t end,
                         void *dst_parts[TN_NUM_WEIGHT_PARTS]) {
     int64_t columns = tn_weight_num_columns(desc);
     size_t row_bytes;
-    if (!accepts(form, type, desc) || !tn_encoding_part_bytes(&desc->encoding, TN_PART_DATA, 1, columns, &row_bytes)) return TN_UNSUPPORTED;
+    if (!accepts(type, desc) || !tn_encoding_part_bytes(&desc->encoding, TN_PART_DATA, 1, columns, &row_bytes)) return TN_UNSUPPORTED;
     uint8_t *row = dst_parts[TN_PART_DATA];
     for (int64_t r = begin; r < end; r++, row += row_bytes) {
         int lane;
         bool last;
         uint8_t *strip = strip_of(type, desc, src, r, &lane, &last);
-        form->unpack(strip, lane, row, columns);
+        packings[type].unpack(type, strip, lane, row, columns);
     }
     return TN_OK;
 }
 
-static const strip_form forms[TN_NUM_STRIP_TYPES];
+#define ALL_FORMS(X) X(F32, f32) X(F16, f16) X(BF16, bf16) TN_STRIP_CODE_FORMS(X)
 
 /* tn_layout's functions have no argument for the layout itself: one set a form. */
-#define STRIP_FUNCTIONS(type, member)                                                                                               \
+#define STRIP_FUNCTIONS(form, member)                                                                                               \
     static bool member##_accepts(const tn_weight_desc *desc) {                                                                      \
-        return accepts(&forms[type], type, desc);                                                                                   \
+        return accepts(TN_STRIP_##form, desc);                                                                                      \
     }                                                                                                                               \
     static tn_status member##_size(const tn_weight_desc *desc, size_t *out_bytes) {                                                 \
-        return packed_size(&forms[type], type, desc, out_bytes);                                                                    \
+        return packed_size(TN_STRIP_##form, desc, out_bytes);                                                                       \
     }                                                                                                                               \
     static tn_status member##_pack(const tn_weight_desc *desc, const tn_weight_parts *src, int64_t begin, int64_t end, void *dst) { \
-        return pack(&forms[type], type, desc, src, begin, end, dst);                                                                \
+        return pack(TN_STRIP_##form, desc, src, begin, end, dst);                                                                   \
     }                                                                                                                               \
     static tn_status member##_unpack(const tn_weight_desc *desc, const void *src, int64_t begin, int64_t end,                       \
                                      void *dst_parts[TN_NUM_WEIGHT_PARTS]) {                                                        \
-        return unpack(&forms[type], type, desc, src, begin, end, dst_parts);                                                        \
+        return unpack(TN_STRIP_##form, desc, src, begin, end, dst_parts);                                                           \
     }
-STRIP_FUNCTIONS(TN_STRIP_F32, f32)
-STRIP_FUNCTIONS(TN_STRIP_F16, f16)
-STRIP_FUNCTIONS(TN_STRIP_BF16, bf16)
-STRIP_FUNCTIONS(TN_STRIP_Q4_0, q4_0)
-STRIP_FUNCTIONS(TN_STRIP_Q4_1, q4_1)
-STRIP_FUNCTIONS(TN_STRIP_Q8_0, q8_0)
+ALL_FORMS(STRIP_FUNCTIONS)
 
-#define STRIP_FORM(type, member, plain, gguf_type)                                                             \
-    [type] = {{"strip16_" #member, 1, LANES, member##_accepts, member##_size, member##_pack, member##_unpack}, \
-              plain,                                                                                           \
-              gguf_type,                                                                                       \
-              pack_##member,                                                                                   \
-              unpack_##member}
-static const strip_form forms[TN_NUM_STRIP_TYPES] = {
-    STRIP_FORM(TN_STRIP_F32, f32, TN_FLOAT32, 0),
-    STRIP_FORM(TN_STRIP_F16, f16, TN_FLOAT16, 0),
-    STRIP_FORM(TN_STRIP_BF16, bf16, TN_BFLOAT16, 0),
-    STRIP_FORM(TN_STRIP_Q4_0, q4_0, TN_DTYPE_NONE, TN_GGUF_Q4_0),
-    STRIP_FORM(TN_STRIP_Q4_1, q4_1, TN_DTYPE_NONE, TN_GGUF_Q4_1),
-    STRIP_FORM(TN_STRIP_Q8_0, q8_0, TN_DTYPE_NONE, TN_GGUF_Q8_0),
-};
+#define STRIP_LAYOUT(member) \
+    { "strip16_" #member, 1, LANES, member##_accepts, member##_size, member##_pack, member##_unpack }
+#define CODE_PACKING(form, member) [TN_STRIP_##form] = {STRIP_LAYOUT(member), TN_DTYPE_NONE, TN_GGUF_##form, pack_gguf, unpack_gguf},
+static const packing packings[TN_NUM_STRIP_TYPES] = {[TN_STRIP_F32] = {STRIP_LAYOUT(f32), TN_FLOAT32, 0, pack_f32, unpack_f32},
+                                                     [TN_STRIP_F16] = {STRIP_LAYOUT(f16), TN_FLOAT16, 0, pack_f16, unpack_f16},
+                                                     [TN_STRIP_BF16] = {STRIP_LAYOUT(bf16), TN_BFLOAT16, 0, pack_bf16, unpack_bf16},
+                                                     TN_STRIP_CODE_FORMS(CODE_PACKING)};
 
-const tn_layout *const tn_cpu_layouts[TN_NUM_CPU_LAYOUTS] = {
-    &forms[TN_STRIP_F32].layout,  &forms[TN_STRIP_F16].layout,  &forms[TN_STRIP_BF16].layout,
-    &forms[TN_STRIP_Q4_0].layout, &forms[TN_STRIP_Q4_1].layout, &forms[TN_STRIP_Q8_0].layout,
-};
+#define LAYOUT_ADDRESS(form, member) [TN_STRIP_##form] = &packings[TN_STRIP_##form].layout,
+const tn_layout *const tn_cpu_layouts[TN_NUM_STRIP_TYPES] = {ALL_FORMS(LAYOUT_ADDRESS)};
+
+#define LAYOUT_NAME(form, member) [TN_STRIP_##form + 1] = "strip16_" #member,
+const char *const tn_cpu_layout_names[TN_NUM_STRIP_TYPES + 2] = {TN_LAYOUT_PLAIN, ALL_FORMS(LAYOUT_NAME)};
 
 const char *tn_strip_layout_name(tn_strip_type type) {
-    return forms[type].layout.name;
+    return tn_strip_layout_names[type];
 }
 
 bool tn_strip_type_of(const tn_encoding *encoding, tn_strip_type *out_type) {
     for (int i = 0; i < TN_NUM_STRIP_TYPES; i++) {
-        bool matches = forms[i].plain != TN_DTYPE_NONE ? encoding->kind == TN_ENCODING_PLAIN && encoding->storage == forms[i].plain
-                                                       : encoding->kind == TN_ENCODING_GGUF && encoding->gguf_type == forms[i].gguf_type;
+        const packing *form = &packings[i];
+        bool matches = form->plain != TN_DTYPE_NONE ? encoding->kind == TN_ENCODING_PLAIN && encoding->storage == form->plain
+                                                    : encoding->kind == TN_ENCODING_GGUF && encoding->gguf_type == form->gguf_type;
         if (matches) {
             *out_type = (tn_strip_type)i;
             return true;
@@ -280,15 +336,15 @@ bool tn_strip_type_of(const tn_encoding *encoding, tn_strip_type *out_type) {
 }
 
 void tn_strip_decode_row(tn_strip_type type, const void *strip, int lane, int64_t columns, float *out) {
-    const strip_form *form = &forms[type];
+    const packing *form = &packings[type];
     tn_encoding encoding = tn_encoding_plain(form->plain);
     if (form->plain == TN_DTYPE_NONE && tn_encoding_from_gguf(form->gguf_type, &encoding) != TN_OK) return;
     enum { PIECE = 256 }; /* columns at a time: every unit divides it */
     _Alignas(8) uint8_t row[PIECE * 4];
     for (int64_t k = 0; k < columns; k += PIECE) {
         int64_t count = columns - k < PIECE ? columns - k : PIECE;
-        const uint8_t *start = (const uint8_t *)strip + k / tn_strip_unit_columns(type) * tn_strip_unit_bytes(type);
-        form->unpack((uint8_t *)(uintptr_t)start, lane, row, count);
+        const uint8_t *start = (const uint8_t *)strip + k / tn_strip_forms[type].unit_columns * tn_strip_forms[type].unit_bytes;
+        form->unpack(type, (uint8_t *)(uintptr_t)start, lane, row, count);
         tn_weight_parts parts = {.part = {[TN_PART_DATA] = row}};
         tn_encoding_decode(&encoding, &parts, 1, count, out + k);
     }

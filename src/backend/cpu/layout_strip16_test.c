@@ -11,13 +11,20 @@
 
 #include <cmocka.h>
 
+#include "op/gguf_blocks.h"
+
 static tn_encoding encoding_of(tn_strip_type type) {
-    static const tn_dtype plain[] = {TN_FLOAT32, TN_FLOAT16, TN_BFLOAT16};
-    static const uint32_t gguf[] = {TN_GGUF_Q4_0, TN_GGUF_Q4_1, TN_GGUF_Q8_0};
     tn_encoding encoding = {0};
-    if (type < TN_STRIP_Q4_0) return tn_encoding_plain(plain[type]);
-    assert_int_equal(tn_encoding_from_gguf(gguf[type - TN_STRIP_Q4_0], &encoding), TN_OK);
-    return encoding;
+    assert_true(tn_encoding_parse(tn_strip_layout_name(type) + strlen("strip16_"), &encoding) || type <= TN_STRIP_BF16);
+    static const tn_dtype plain[] = {TN_FLOAT32, TN_FLOAT16, TN_BFLOAT16};
+    return type <= TN_STRIP_BF16 ? tn_encoding_plain(plain[type]) : encoding;
+}
+
+/* The least number of columns that a row can be cut to. */
+static int64_t multiple_of(tn_strip_type type) {
+    tn_encoding encoding = encoding_of(type);
+    int64_t multiple = tn_encoding_column_multiple(&encoding);
+    return multiple > 1 ? multiple : 32;
 }
 
 static uint8_t *random_bytes(size_t count, unsigned seed) {
@@ -56,10 +63,11 @@ static void check(tn_strip_type type, tn_dims dims) {
 static void packing_and_unpacking_are_inverse(void **state) {
     (void)state;
     for (int type = 0; type < TN_NUM_STRIP_TYPES; type++) {
-        check((tn_strip_type)type, TN_DIMS(16, 64));
-        check((tn_strip_type)type, TN_DIMS(37, 96));
-        check((tn_strip_type)type, TN_DIMS(1, 32));
-        check((tn_strip_type)type, TN_DIMS(48, 1056));
+        int64_t columns = multiple_of((tn_strip_type)type);
+        check((tn_strip_type)type, TN_DIMS(16, 2 * columns));
+        check((tn_strip_type)type, TN_DIMS(37, 3 * columns));
+        check((tn_strip_type)type, TN_DIMS(1, columns));
+        check((tn_strip_type)type, TN_DIMS(48, 33 * columns));
         if (type < TN_STRIP_Q4_0) check((tn_strip_type)type, TN_DIMS(19, 7));
     }
 }
@@ -67,9 +75,10 @@ static void packing_and_unpacking_are_inverse(void **state) {
 static void each_expert_begins_at_a_strip(void **state) {
     (void)state;
     for (int type = 0; type < TN_NUM_STRIP_TYPES; type++) {
-        check((tn_strip_type)type, TN_DIMS(3, 24, 64));
-        check((tn_strip_type)type, TN_DIMS(2, 16, 96));
-        check((tn_strip_type)type, TN_DIMS(4, 5, 32));
+        int64_t columns = multiple_of((tn_strip_type)type);
+        check((tn_strip_type)type, TN_DIMS(3, 24, 2 * columns));
+        check((tn_strip_type)type, TN_DIMS(2, 16, 3 * columns));
+        check((tn_strip_type)type, TN_DIMS(4, 5, columns));
     }
     size_t bytes;
     tn_weight_desc desc = {TN_FLOAT32, encoding_of(TN_STRIP_Q4_1), TN_DIMS(3, 24, 64)};
@@ -79,7 +88,7 @@ static void each_expert_begins_at_a_strip(void **state) {
 
 static void a_row_of_a_strip_decodes_as_its_encoding_does(void **state) {
     (void)state;
-    enum { ROWS = 21, COLUMNS = 320 };
+    enum { ROWS = 21, COLUMNS = 768 };
     for (int type = 0; type < TN_NUM_STRIP_TYPES; type++) {
         tn_weight_desc desc = {TN_FLOAT32, encoding_of((tn_strip_type)type), TN_DIMS(ROWS, COLUMNS)};
         size_t data_bytes, packed_bytes;
@@ -97,6 +106,27 @@ static void a_row_of_a_strip_decodes_as_its_encoding_does(void **state) {
             assert_memory_equal(row, expected + r * COLUMNS, sizeof row);
         }
         free(data), free(packed), free(expected);
+    }
+}
+
+static void forms_are_as_large_as_their_vectors_and_scales(void **state) {
+    (void)state;
+    for (int type = TN_STRIP_Q4_0; type < TN_NUM_STRIP_TYPES; type++) {
+        const tn_strip_form *form = &tn_strip_forms[type];
+        tn_encoding encoding = encoding_of((tn_strip_type)type);
+        const tn_gguf_block_type *from = tn_gguf_block_type_find(encoding.gguf_type);
+        int64_t bytes = form->unit_columns / 32 * form->code_bits * 64 + tn_strip_scale_bytes((tn_strip_type)type, form->unit_columns);
+        assert_int_equal(form->unit_bytes, bytes + (form->has_integers ? 64 : 0));
+        assert_int_equal(form->unit_bytes % 64, 0);
+        assert_int_equal(form->unit_columns % from->values, 0);
+        assert_int_equal(form->code_bits, from->code_bits);
+        assert_int_equal(form->offset, from->offset);
+        assert_int_equal(form->has_minimum, from->minimum_at >= 0);
+        assert_int_equal(form->has_integers, from->scale_columns > 0);
+        assert_int_equal(form->scale_columns, from->scale_columns > 0 ? from->scale_columns : 32);
+        const uint8_t *table = type == TN_STRIP_MXFP4 ? tn_strip_mxfp4_table : tn_strip_iq4_table;
+        assert_int_equal(form->has_table, from->table != NULL);
+        for (int i = 0; i < 16 && form->has_table; i++) assert_int_equal(table[i] - form->offset, from->table[i]);
     }
 }
 
@@ -118,6 +148,7 @@ int main(void) {
         cmocka_unit_test(packing_and_unpacking_are_inverse),
         cmocka_unit_test(each_expert_begins_at_a_strip),
         cmocka_unit_test(a_row_of_a_strip_decodes_as_its_encoding_does),
+        cmocka_unit_test(forms_are_as_large_as_their_vectors_and_scales),
         cmocka_unit_test(a_weight_that_does_not_fit_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

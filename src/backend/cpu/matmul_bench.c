@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * matmul_bench.c: bandwidth of products with one row, and operations a second with many, at SmolLM2-135M's shapes.
- * `backend_matmul_bench [isa [threads]]`. One-row products go through several copies of a weight, so that they come from
+ * `backend_matmul_bench [isa [threads [encoding …]]]`; with encodings only those, at one shape. One-row products go through several copies of a weight, so that they come from
  * memory (or the last cache, if it holds them all). The tactics take turns; median and least of many runs.
  */
 #include <math.h>
@@ -37,6 +37,7 @@ static const tn_tactic *tactic_for(tn_dtype activations, bool streams) {
 static void bench(tn_device *device, tn_dtype activations, uint32_t gguf_type, int64_t rows, int64_t n, int64_t k, int num_copies,
                   double out_us[2]) {
     tn_encoding encoding = tn_encoding_plain(TN_FLOAT32);
+    char name[64];
     out_us[0] = out_us[1] = NAN;
     if (gguf_type != 0 && tn_encoding_from_gguf(gguf_type, &encoding) != TN_OK) return;
     static test_problem problems[2][NUM_COPIES];
@@ -85,8 +86,8 @@ static void bench(tn_device *device, tn_dtype activations, uint32_t gguf_type, i
     for (int streams = 0; streams < 2; streams++) {
         qsort(all[streams], (size_t)num_runs, sizeof(double), compare_doubles);
         out_us[streams] = all[streams][num_runs / 2];
-        printf("%-8s gguf %u  M %4d  N %5d  K %5d  %-7s %9.1f us, least %9.1f  %7.2f GB/s  %7.3f TOPS\n", tn_dtype_name(activations),
-               gguf_type, (int)rows, (int)n, (int)k, streams != 0 ? "streams" : "", out_us[streams], least[streams],
+        printf("%-8s %-7s  M %4d  N %5d  K %5d  %-7s %9.1f us, least %9.1f  %7.2f GB/s  %7.3f TOPS\n", tn_dtype_name(activations),
+               tn_encoding_name(&encoding, name), (int)rows, (int)n, (int)k, streams != 0 ? "streams" : "", out_us[streams], least[streams],
                bytes / out_us[streams] * 1e-3, ops / out_us[streams] * 1e-6);
     }
     tn_cpu_backend.memory_free(device, memory, packed_bytes * (size_t)num_copies);
@@ -96,14 +97,29 @@ static void bench(tn_device *device, tn_dtype activations, uint32_t gguf_type, i
     free(quantized);
 }
 
+static void bench_encoding(tn_device *device, const char *name) {
+    static const int64_t row_counts[] = {1, 16, 512};
+    static const tn_dtype dtypes[] = {TN_Q15_32, TN_Q8_32, TN_FLOAT32};
+    tn_encoding encoding;
+    double us[2];
+    if (!tn_encoding_parse(name, &encoding) || encoding.kind != TN_ENCODING_GGUF) {
+        printf("there is no encoding %s\n", name);
+        return;
+    }
+    for (size_t d = 0; d < 3; d++)
+        for (size_t r = 0; r < 3; r++) bench(device, dtypes[d], encoding.gguf_type, row_counts[r], 1536, 1024, r < 2 ? 24 : 1, us);
+}
+
 int main(int argc, char **argv) {
     tn_device *device = test_device_create(argc > 1 ? argv[1] : NULL, argc > 2 ? (int)strtol(argv[2], NULL, 10) : 0);
     if (device == NULL) return 1;
     printf("%s\n", device->description);
+    double us[2];
+    for (int i = 3; i < argc; i++) bench_encoding(device, argv[i]);
+    if (argc > 3) return 0;
     static const int64_t shapes[][2] = {{960, 576}, {576, 576}, {3072, 576}, {576, 1536}}; /* qkv, o, gate and up, down */
     static const int64_t row_counts[] = {1, 4, 16, 512};
     static const tn_dtype dtypes[] = {TN_Q15_32, TN_Q8_32};
-    double us[2];
     for (size_t r = 0; r < 4; r++)
         for (size_t d = 0; d < 2; d++) {
             double sums[2] = {0, 0};

@@ -21,6 +21,7 @@
 #include "backend/cpu/layout_strip16.h"
 #include "backend/cpu/tactics/tactics.h"
 #include "op/quantized_rows.h"
+#include "op/testing.h"
 
 enum { TEST_MAX_OPERANDS = 16, TEST_MAX_VALUES = 96 };
 
@@ -152,8 +153,8 @@ static inline void *test_pack_weight(const tn_encoding *encoding, int64_t expert
     tn_weight_parts source = {.part = {[TN_PART_DATA] = data}};
     test_fill(seed, values, all * columns);
     memset(packed, 0xa5, packed_bytes);
-    bool ok =
-        tn_encoding_encode(encoding, values, all, columns, parts) == TN_OK && layout->pack_rows(&desc, &source, 0, all, packed) == TN_OK;
+    if (tn_encoding_encode(encoding, values, all, columns, parts) != TN_OK) tn_test_fill_blocks(encoding, seed, data_bytes, data);
+    bool ok = layout->pack_rows(&desc, &source, 0, all, packed) == TN_OK;
     if (ok && decoded != NULL) tn_encoding_decode(encoding, &source, all, columns, decoded);
     free(values);
     free(data);

@@ -57,7 +57,7 @@ V_INLINE matmul_work matmul_work_make(const tn_bound_step *step) {
     } else {
         work.x_row_bytes = tn_quantized_row_bytes(x->dtype, work.k);
         work.gathered = step->buffers[problem->num_operands];
-        work.gathered_row_bytes = work.k / 32 * tile_block_bytes(1, x->dtype == TN_Q15_32);
+        work.gathered_row_bytes = work.k / 32 * tile_block_bytes(tn_strip_halves(work.type), 1, x->dtype == TN_Q15_32);
     }
     work.output = tile_output_make(step, work.n);
     return work;
@@ -68,8 +68,8 @@ typedef struct matmul_chunk {
     const char *rows[TILE_ROWS];
     int64_t num_rows;
     gathered_rows gathered;
-    int64_t gathered_end; /* blocks from gathered.first up to here are there */
-    _Alignas(64) char tiles[GATHERED_BLOCKS * 72];
+    int64_t gathered_end;                          /* blocks from gathered.first up to here are there */
+    _Alignas(64) char tiles[GATHERED_BLOCKS * 76]; /* two planes and two sums */
 } matmul_chunk;
 
 /* Columns that are met at once: all if they fit, else even shares of at most K_BLOCK, whole units of 64. */
@@ -89,24 +89,33 @@ V_INLINE void matmul_run_columns(const matmul_work *work, const matmul_chunk *ch
         return;
     }
     bool two_planes = work->x_dtype == TN_Q15_32;
-    const integer_functions *functions = integer_functions_for(work->type, two_planes);
     const gathered_rows *rows = &chunk->gathered;
-    int s = 0;
-    if (streams && chunk->num_rows == 1) {
-        const char *tile = rows->tiles + (first / 32 - rows->first) * tile_block_bytes(1, two_planes);
-        for (; s + V_TILE_STRIPS <= num_strips; s += V_TILE_STRIPS)
-            functions->streamed_row(weights + s * work->strip_bytes, work->strip_bytes, tile, first / 32, end / 32, &y[0][s * LANES]);
+    if (chunk->num_rows == 1) {
+        const char *tile = rows->tiles + (first / 32 - rows->first) * tile_block_bytes(tn_strip_halves(work->type), 1, two_planes);
+        for (int s = 0, count; s < num_strips; s += count) {
+            count = streams && s + V_TILE_STRIPS <= num_strips ? V_TILE_STRIPS : 1;
+            integer_row_function multiply = row_function_for(work->type, two_planes, count == V_TILE_STRIPS && streams);
+            multiply(weights + s * work->strip_bytes, work->strip_bytes, tile, first / 32, end / 32, &y[0][s * LANES]);
+        }
+        return;
     }
-    for (; s < num_strips; s++)
-        (streams ? functions->streamed_strip : functions->strip)(weights + s * work->strip_bytes, rows, chunk->num_rows, first / 32,
-                                                                 end / 32, &y[0][s * LANES], TILE_COLUMNS);
+    integer_strip_function multiply = native_function_for(work->type, two_planes, streams);
+    for (int s = 0; s < num_strips; s++) {
+        const uint8_t *strip = weights + s * work->strip_bytes;
+        if (multiply != NULL)
+            multiply(strip, rows, chunk->num_rows, first / 32, end / 32, &y[0][s * LANES], TILE_COLUMNS);
+        else
+            expanded_strip(work->type, two_planes, strip, streams ? TILE_STREAMS : 0, rows, chunk->num_rows, first / 32, end / 32,
+                           &y[0][s * LANES], TILE_COLUMNS);
+    }
 }
 
 /* The chunk's columns [first, end) as tiles, unless they are there. */
 V_INLINE void gather_columns(const matmul_work *work, matmul_chunk *chunk, int64_t first, int64_t end) {
     if (first / 32 >= chunk->gathered.first && end / 32 <= chunk->gathered_end) return;
     gather_tiles(work->x_dtype, work->type, work->k, chunk->rows, chunk->num_rows, first / 32, end / 32, chunk->tiles);
-    chunk->gathered = (gathered_rows){chunk->tiles, first / 32, (end - first) / 32 * tile_block_bytes(1, work->x_dtype == TN_Q15_32)};
+    chunk->gathered = (gathered_rows){chunk->tiles, first / 32,
+                                      (end - first) / 32 * tile_block_bytes(tn_strip_halves(work->type), 1, work->x_dtype == TN_Q15_32)};
     chunk->gathered_end = end / 32;
 }
 

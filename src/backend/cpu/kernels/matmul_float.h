@@ -22,18 +22,16 @@ V_INLINE vf byte_lane(vb bytes, int j) {
     return v_from_int(vi_and(j == 0 ? lanes : j == 1 ? vi_shr(lanes, 8) : j == 2 ? vi_shr(lanes, 16) : vi_shr(lanes, 24), vi_set1(255)));
 }
 
-/* 32 columns of a block as the encoding defines them: (q − offset) · d, or q · d + m. The product is exact. */
-V_INLINE void decode_block(tn_strip_type type, const uint8_t *strip, int64_t b, float *out) {
-    const uint8_t *vectors = block_vectors(type, strip, b);
-    const uint16_t *scales = block_scales(type, strip, b);
-    vf d = v_load_f16(scales), m = type == TN_STRIP_Q4_1 ? v_load_f16(scales + LANES) : v_zero();
-    vf offset = v_set1(type == TN_STRIP_Q4_0 ? 8.0f : type == TN_STRIP_Q8_0 ? 128.0f : 0.0f);
+/* 32 columns of an expanded block as the encoding defines them: number · scale [+ minimum]. The product is exact. */
+V_INLINE void decode_block(const tn_strip_form *form, const uint8_t *block, float *out) {
+    vf offset = v_set1((float)form->offset);
     for (int g = 0; g < 8; g++) {
-        vb bytes = vb_load(vectors + 64 * (type == TN_STRIP_Q8_0 ? g : g / 2));
-        if (type != TN_STRIP_Q8_0) bytes = g % 2 == 0 ? vb_low_nibbles(bytes) : vb_high_nibbles(bytes);
+        int h = 4 * g / form->scale_columns;
+        vf d = expanded_scale(block, h), m = form->has_minimum ? expanded_minimum(block, h) : v_zero();
+        vb bytes = vb_load(block + 64 * g);
         for (int j = 0; j < 4; j++) {
             vf w = v_mul(v_sub(byte_lane(bytes, j), offset), d);
-            v_store(out + (4 * g + j) * LANES, type == TN_STRIP_Q4_1 ? v_add(w, m) : w);
+            v_store(out + (4 * g + j) * LANES, form->has_minimum ? v_add(w, m) : w);
         }
     }
 }
@@ -52,16 +50,12 @@ static void decode_strip(tn_strip_type type, const uint8_t *strip, int64_t first
             v_store(out + k * LANES, v_as_float(bits));
         }
         break;
-    case TN_STRIP_Q4_0:
-        for (int64_t k = 0; k < count; k += 32) decode_block(TN_STRIP_Q4_0, strip, (first + k) / 32, out + k * LANES);
-        break;
-    case TN_STRIP_Q4_1:
-        for (int64_t k = 0; k < count; k += 32) decode_block(TN_STRIP_Q4_1, strip, (first + k) / 32, out + k * LANES);
-        break;
-    case TN_STRIP_Q8_0:
-        for (int64_t k = 0; k < count; k += 32) decode_block(TN_STRIP_Q8_0, strip, (first + k) / 32, out + k * LANES);
-        break;
-    default: break;
+    case TN_STRIP_F32: break;
+    default: {
+        _Alignas(64) uint8_t blocks[DECODE_COLUMNS / 32 * EXPANDED_BYTES];
+        expand_blocks(type, strip, first / 32, (first + count) / 32, 0, blocks);
+        for (int64_t k = 0; k < count; k += 32) decode_block(&tn_strip_forms[type], blocks + k / 32 * EXPANDED_BYTES, out + k * LANES);
+    }
     }
 }
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * matmul_integer.h: y[m][n] = Σ_k x[m][k] · w[n][k] for one strip of 16 outputs, x q15_32 or q8_32, w q4_0, q4_1 or q8_0.
+ * matmul_integer.h: y[m][n] = Σ_k x[m][k] · w[n][k] for one strip of 16 outputs, x q15_32 or q8_32, w any form of codes.
  *
  * Shapes   x rows of op/quantized_rows.h, w strip16 (layout_strip16.h), y float32 [rows][stride]
  * Order    blocks b of 32 along k ascending: t = float(Σ q·w, exact in int32); y = fma(t · dw, dx, y);
- *          with minima: y = fma(mw, dx · Σq, y). The numerics q15_block32 and q8_block32: any tile, any thread, same bits
+ *          with minima: y = fma(mw, dx · Σq, y). Forms that scale 16 columns do this for each half of a block, with its dw and Σ.
+ *          The numerics q15_block32 and q8_block32: any tile, any thread, same bits
  * Planes   Σ q·w = (Σ hi·w · 256) + Σ lo·w
  * Bound    rows ≤ 4: weight bytes; rows ≥ 32: multiply-adds, 8 of 11 instructions (8 rows) for one plane
  * Measured Cascade Lake 2.5 GHz, one core of a shared machine, q4_1, K 576, weights in the first cache (least of 2,000 runs):
@@ -14,6 +15,8 @@
  *                              4 strips side by side                                11.0 11.8 | 10.2 11.4 | 8.6 9.6
  *                              1 row: 4 strips, 512 B ahead; else 1 strip, 4 KB     11.8 12.5 | 11.3 11.9 | 11.4 11.0
  *          from the second cache: 29.5 | 21.3 | 13.2 without, 34.9 | 20.0 | 13.1 with it: which is better depends on where weights are
+ *          other forms against q4_1 (1536 × 1024, streams, processor time): q15 one row q4_k 1.2, q5_k 1.5, q6_k 2.2 (1.4 times the bytes);
+ *          16 rows q4_k 1.1, q6_k 1.4; 512 rows q4_k 1.0, q5_k 1.0, q6_k 1.2
  * Tried    a pointer for each row and plane: 0.08 TOPS with the broadcast inside the product, 0.12 without (q15);
  *          both planes one after the other: spills; gcc's own code for the broadcast operand: two instructions for one;
  *          8 strips side by side: 4 % slower than 4; a row alone with two chains of sums a plane: 1 % from memory
@@ -21,16 +24,15 @@
 #ifndef TN_BACKEND_CPU_MATMUL_INTEGER_H_
 #define TN_BACKEND_CPU_MATMUL_INTEGER_H_
 
-#include "backend/cpu/kernels/vec16.h"
-#include "backend/cpu/layout_strip16.h"
+#include "backend/cpu/kernels/strip_codes.h"
 #include "op/quantized_rows.h"
 
 /* Rows are first gathered into tiles of R = 8, 4, 2 or 1 rows, so that a kernel reaches all of a block's activations by
  * constant distances from one pointer (with a pointer for each row and plane it took twice the instructions). A tile holds
  * for each block  R × {hi int8 [32], lo int8 [32]}  (q8_32: only hi)  |  scale f32 [R]  |  scaled sum f32 [R], or, for
- * weights stored with an offset, offset · Σq int32 [R]. */
-V_INLINE int64_t tile_block_bytes(int64_t tile_rows, bool two_planes) {
-    return tile_rows * (two_planes ? 72 : 40);
+ * weights stored with an offset, offset · Σq int32 [R]; of each half where 16 columns share a scale. */
+V_INLINE int64_t tile_block_bytes(int halves, int64_t tile_rows, bool two_planes) {
+    return tile_rows * tn_strip_tile_row_bytes(halves, two_planes);
 }
 V_INLINE int64_t tile_rows_of(int64_t rows_left) {
     if (V_TILE_ROWS == 1) return 1;
@@ -43,15 +45,24 @@ typedef struct gathered_rows {
     int64_t first, row_bytes;
 } gathered_rows;
 
+/* Σq of the first 16 columns of a block. */
+V_INLINE int32_t half_sum(const tn_quantized_row *row, int64_t b) {
+    int32_t high = 0, low = 0;
+    for (int i = 0; i < 16; i++) high += row->hi[b * 32 + i];
+    if (row->lo == NULL) return high;
+    for (int i = 0; i < 16; i++) low += row->lo[b * 32 + i];
+    return 256 * high + low;
+}
+
 /* Blocks [first, end) of num_rows quantised rows of `columns` columns as tiles, one after another. */
 static void gather_tiles(tn_dtype dtype, tn_strip_type type, int64_t columns, const char *const *rows, int64_t num_rows, int64_t first,
                          int64_t end, char *tiles) {
-    bool two_planes = dtype == TN_Q15_32;
+    const tn_strip_form *form = &tn_strip_forms[type];
+    bool two_planes = dtype == TN_Q15_32, has_halves = form->scale_columns == 16;
     int64_t plane_bytes = two_planes ? 64 : 32;
-    int32_t offset = type == TN_STRIP_Q4_0 ? 8 : 128;
     for (int64_t r = 0, count; r < num_rows; r += count) {
         count = tile_rows_of(num_rows - r);
-        int64_t block_bytes = tile_block_bytes(count, two_planes);
+        int64_t block_bytes = tile_block_bytes(1 + has_halves, count, two_planes);
         for (int64_t i = 0; i < count; i++) {
             tn_quantized_row row = tn_quantized_row_at(dtype, (void *)(uintptr_t)rows[r + i], columns);
             char *block = tiles;
@@ -60,25 +71,20 @@ static void gather_tiles(tn_dtype dtype, tn_strip_type type, int64_t columns, co
                 memcpy(block + i * plane_bytes, row.hi + b * 32, 32);
                 if (two_planes) memcpy(block + i * plane_bytes + 32, row.lo + b * 32, 32);
                 memcpy(scales, &row.scale[b], 4);
-                int32_t sum = (int32_t)((uint32_t)row.sum[b] * (uint32_t)offset); /* wraps where the builder times on made-up rows */
-                memcpy(scales + 4 * count, type == TN_STRIP_Q4_1 ? (const void *)&row.scaled_sum[b] : (const void *)&sum, 4);
+                int32_t sums[2] = {row.sum[b], 0};
+                if (has_halves) {
+                    sums[0] = half_sum(&row, b);
+                    sums[1] = (int32_t)((uint32_t)row.sum[b] - (uint32_t)sums[0]); /* wraps where the builder times on made-up rows */
+                }
+                for (int h = 0; h <= has_halves; h++) {
+                    float scaled = has_halves ? row.scale[b] * (float)sums[h] : row.scaled_sum[b];
+                    int32_t offset = (int32_t)((uint32_t)sums[h] * (uint32_t)form->offset);
+                    memcpy(scales + (1 + h) * 4 * count, form->has_minimum ? (const void *)&scaled : (const void *)&offset, 4);
+                }
             }
         }
         tiles += (end - first) * block_bytes;
     }
-}
-
-/* Where the vectors, scales and minima of block b stand in a strip. */
-V_INLINE const uint8_t *block_vectors(tn_strip_type type, const uint8_t *strip, int64_t b) {
-    if (type == TN_STRIP_Q4_1) return strip + b * 320;
-    if (type == TN_STRIP_Q4_0) return strip + b / 2 * 576 + b % 2 * 256;
-    return strip + b / 2 * 1088 + b % 2 * 512;
-}
-V_INLINE const uint16_t *block_scales(tn_strip_type type, const uint8_t *strip, int64_t b) {
-    const uint8_t *at = type == TN_STRIP_Q4_1   ? strip + b * 320 + 256
-                        : type == TN_STRIP_Q4_0 ? strip + b / 2 * 576 + 512 + b % 2 * 32
-                                                : strip + b / 2 * 1088 + 1024 + b % 2 * 32;
-    return (const uint16_t *)(const void *)at;
 }
 
 /* How a tile is cut, all constants: rows × strips sums a plane, and how far ahead of the products weights are asked for in
@@ -89,6 +95,7 @@ typedef struct tile_shape {
 
 /* Weights that come from memory: one row takes several strips side by side, so that as many streams are under way. */
 #define ROW_STREAMS  ((tile_shape){1, V_TILE_STRIPS, 512})
+#define ONE_ROW      ((tile_shape){1, 1, 0})
 #define TILE_STREAMS 4096
 
 /* Adds the products of one vector of weights with four columns of each row to the sums of one or two planes. Both planes go
@@ -101,62 +108,76 @@ typedef struct tile_shape {
         for (int r = 0; r < shape.rows; r++) lo_sums[r + s] = dot(lo_sums[r + s], w_, x + r * row_bytes + 32 + (column));     \
     } while (0)
 
+/* How a kernel finds codes and scales, all constants: in the strip itself, or in expanded blocks. For one row every form has its
+ * kernel. With more rows only the forms that were here first have: one for each form would be a minute of compiling, and
+ * expanding a strip costs 512 rows 2 %, 16 rows 20 %. */
+typedef struct weight_form {
+    tn_strip_type type; /* not of expanded blocks */
+    bool is_expanded, has_minimum, is_wide;
+    int halves;
+} weight_form;
+#define NATIVE_FORM(type) \
+    ((weight_form){(type), false, tn_strip_forms[type].has_minimum, tn_strip_forms[type].offset > 126, tn_strip_halves(type)})
+
 /* One tile against blocks [first, end) of shape.strips strips that stand strip_bytes apart; adds to y. The first three
- * arguments are constants; tile is the tile's block `first`. */
-V_INLINE void integer_tile(const tile_shape shape, const tn_strip_type type, const bool two_planes, const uint8_t *strip,
-                           int64_t strip_bytes, const char *tile, int64_t first, int64_t end, float *y, int64_t stride) {
-    const int row_bytes = two_planes ? 64 : 32, num_vectors = type == TN_STRIP_Q8_0 ? 8 : 4;
+ * arguments are constants; tile is the tile's block `first`, and so is an expanded strip. */
+V_INLINE void integer_tile(const tile_shape shape, const weight_form form, const bool two_planes, const uint8_t *strip, int64_t strip_bytes,
+                           const char *tile, int64_t first, int64_t end, float *y, int64_t stride) {
+    const int row_bytes = two_planes ? 64 : 32, bits = form.is_expanded ? 8 : tn_strip_forms[form.type].code_bits;
     vf total[V_TILE_SUMS];
     V_UNROLL for (int i = 0; i < shape.rows * shape.strips; i++) total[i] = v_load(y + (shape.strips > 1 ? i * LANES : i * stride));
     const int8_t *x = (const int8_t *)tile;
-    for (int64_t b = first; b < end; b++, x += tile_block_bytes(shape.rows, two_planes)) {
-        const uint8_t *vectors = block_vectors(type, strip, b);
-        const uint16_t *scales = block_scales(type, strip, b);
-        const float *dx = (const float *)(const void *)(x + shape.rows * row_bytes), *sx = dx + shape.rows;
-        vi hi_sums[V_TILE_SUMS], lo_sums[V_TILE_SUMS];
-        V_UNROLL for (int i = 0; i < shape.rows * shape.strips; i++) {
-            hi_sums[i] = vi_zero();
-            lo_sums[i] = vi_zero();
-        }
-        V_UNROLL for (int v = 0; v < num_vectors; v++) {
-            V_UNROLL for (int s = 0; s < shape.strips; s++) {
-                const uint8_t *vector = vectors + s * strip_bytes + 64 * v;
-                if (shape.ahead > 0) v_prefetch(vector + shape.ahead);
-                vb weights = vb_load(vector);
-                if (type == TN_STRIP_Q8_0) {
-                    VECTOR_PRODUCTS(v_dot4_wide, weights, 4 * v);
-                } else {
-                    VECTOR_PRODUCTS(v_dot4, vb_low_nibbles(weights), 8 * v);
-                    VECTOR_PRODUCTS(v_dot4, vb_high_nibbles(weights), 8 * v + 4);
+    for (int64_t b = first; b < end; b++, x += tile_block_bytes(form.halves, shape.rows, two_planes)) {
+        const uint8_t *expanded = strip + (b - first) * EXPANDED_BYTES;
+        const uint8_t *vectors = form.is_expanded ? expanded : tn_strip_block(form.type, strip, b);
+        const float *dx = (const float *)(const void *)(x + shape.rows * row_bytes);
+        V_UNROLL for (int h = 0; h < form.halves; h++) {
+            const float *sx = dx + (1 + h) * shape.rows;
+            vi hi_sums[V_TILE_SUMS], lo_sums[V_TILE_SUMS];
+            V_UNROLL for (int i = 0; i < shape.rows * shape.strips; i++) {
+                hi_sums[i] = vi_zero();
+                lo_sums[i] = vi_zero();
+            }
+            V_UNROLL for (int g = h * 4; g < h * 4 + 8 / form.halves; g++) {
+                V_UNROLL for (int s = 0; s < shape.strips; s++) {
+                    const uint8_t *of_strip = vectors + s * strip_bytes;
+                    if (shape.ahead > 0 && (g + 1) * bits / 8 > g * bits / 8) v_prefetch(of_strip + 64 * (g * bits / 8) + shape.ahead);
+                    vb codes = form.is_expanded ? vb_load(of_strip + 64 * g) : group_codes(form.type, of_strip, g);
+                    if (form.is_wide) {
+                        VECTOR_PRODUCTS(v_dot4_wide, codes, 4 * g);
+                    } else {
+                        VECTOR_PRODUCTS(v_dot4, codes, 4 * g);
+                    }
                 }
             }
-        }
-        V_UNROLL for (int s = 0; s < shape.strips; s++) {
-            const uint16_t *scales_of_strip = (const uint16_t *)(const void *)((const uint8_t *)scales + s * strip_bytes);
-            if (shape.ahead > 0) v_prefetch((const uint8_t *)scales_of_strip + shape.ahead);
-            vf dw = v_load_f16(scales_of_strip), mw = type == TN_STRIP_Q4_1 ? v_load_f16(scales_of_strip + LANES) : v_zero();
-            V_UNROLL for (int r = 0; r < shape.rows; r++) {
-                vi products = two_planes ? vi_add(vi_shl(hi_sums[r + s], 8), lo_sums[r + s]) : hi_sums[r + s];
-                if (type != TN_STRIP_Q4_1) {
-                    int32_t offset;
-                    memcpy(&offset, sx + r, sizeof offset);
-                    products = vi_sub(products, vi_set1(offset));
+            V_UNROLL for (int s = 0; s < shape.strips; s++) {
+                const uint8_t *of_strip = strip + s * strip_bytes;
+                if (shape.ahead > 0) v_prefetch(own_scales(form.type, of_strip, b, h) + shape.ahead);
+                vf dw = form.is_expanded ? expanded_scale(expanded, h) : block_scale(form.type, of_strip, b, h), mw = v_zero();
+                if (form.has_minimum) mw = form.is_expanded ? expanded_minimum(expanded, h) : block_minimum(form.type, of_strip, b, h);
+                V_UNROLL for (int r = 0; r < shape.rows; r++) {
+                    vi products = two_planes ? vi_add(vi_shl(hi_sums[r + s], 8), lo_sums[r + s]) : hi_sums[r + s];
+                    if (!form.has_minimum) {
+                        int32_t offset;
+                        memcpy(&offset, sx + r, sizeof offset);
+                        products = vi_sub(products, vi_set1(offset));
+                    }
+                    total[r + s] = v_fma(v_mul(v_from_int(products), dw), v_set1(dx[r]), total[r + s]);
+                    if (form.has_minimum) total[r + s] = v_fma(mw, v_set1(sx[r]), total[r + s]);
                 }
-                total[r + s] = v_fma(v_mul(v_from_int(products), dw), v_set1(dx[r]), total[r + s]);
-                if (type == TN_STRIP_Q4_1) total[r + s] = v_fma(mw, v_set1(sx[r]), total[r + s]);
             }
         }
     }
     V_UNROLL for (int i = 0; i < shape.rows * shape.strips; i++) v_store(y + (shape.strips > 1 ? i * LANES : i * stride), total[i]);
 }
 
-#define ROW_TILE(num_rows, ahead)                                                                                                  \
-    integer_tile((tile_shape){(num_rows), 1, (ahead)}, type, two_planes, strip, 0,                                                 \
-                 rows->tiles + r * rows->row_bytes + (first - rows->first) * tile_block_bytes((num_rows), two_planes), first, end, \
-                 y + r * stride, stride)
+#define ROW_TILE(num_rows, ahead)                                                                                                          \
+    integer_tile((tile_shape){(num_rows), 1, (ahead)}, form, two_planes, strip, 0,                                                         \
+                 rows->tiles + r * rows->row_bytes + (first - rows->first) * tile_block_bytes(form.halves, (num_rows), two_planes), first, \
+                 end, y + r * stride, stride)
 
 /* All tiles of a chunk against blocks [first, end) of one strip. streams: the weights come from memory with the first tile. */
-V_INLINE void integer_strip(const tn_strip_type type, const bool two_planes, const bool streams, const uint8_t *strip,
+V_INLINE void integer_strip(const weight_form form, const bool two_planes, const bool streams, const uint8_t *strip,
                             const gathered_rows *rows, int64_t num_rows, int64_t first, int64_t end, float *y, int64_t stride) {
     int64_t r = 0;
     if (streams) {
@@ -189,39 +210,84 @@ V_INLINE void integer_strip(const tn_strip_type type, const bool two_planes, con
 
 typedef void (*integer_strip_function)(const uint8_t *strip, const gathered_rows *rows, int64_t num_rows, int64_t first, int64_t end,
                                        float *y, int64_t stride);
-/* V_TILE_STRIPS strips, strip_bytes apart, against one row; y: [strips · 16] */
+#define STRIP_FUNCTION(name, form, two_planes, streams)                                                                       \
+    static void name(const uint8_t *strip, const gathered_rows *rows, int64_t num_rows, int64_t first, int64_t end, float *y, \
+                     int64_t stride) {                                                                                        \
+        integer_strip(form, two_planes, streams, strip, rows, num_rows, first, end, y, stride);                               \
+    }
+
+#define NATIVE_FUNCTIONS(name, type, two_planes)                       \
+    STRIP_FUNCTION(name##_strip, NATIVE_FORM(type), two_planes, false) \
+    STRIP_FUNCTION(name##_streamed, NATIVE_FORM(type), two_planes, true)
+NATIVE_FUNCTIONS(q15_q4_0, TN_STRIP_Q4_0, true)
+NATIVE_FUNCTIONS(q15_q4_1, TN_STRIP_Q4_1, true)
+NATIVE_FUNCTIONS(q15_q8_0, TN_STRIP_Q8_0, true)
+NATIVE_FUNCTIONS(q8_q4_0, TN_STRIP_Q4_0, false)
+NATIVE_FUNCTIONS(q8_q4_1, TN_STRIP_Q4_1, false)
+NATIVE_FUNCTIONS(q8_q8_0, TN_STRIP_Q8_0, false)
+
+/* NULL: the form is expanded. */
+V_INLINE integer_strip_function native_function_for(tn_strip_type type, bool two_planes, bool streams) {
+    switch (type) {
+#define CHOOSE(name) \
+    streams ? two_planes ? q15_##name##_streamed : q8_##name##_streamed : two_planes ? q15_##name##_strip : q8_##name##_strip
+    case TN_STRIP_Q4_0: return CHOOSE(q4_0);
+    case TN_STRIP_Q4_1: return CHOOSE(q4_1);
+    case TN_STRIP_Q8_0: return CHOOSE(q8_0);
+#undef CHOOSE
+    default: return NULL;
+    }
+}
+
+/* One row against strips that stand strip_bytes apart: one, or V_TILE_STRIPS whose weights come from memory. y: [strips · 16] */
 typedef void (*integer_row_function)(const uint8_t *strips, int64_t strip_bytes, const char *tile, int64_t first, int64_t end, float *y);
 
-typedef struct integer_functions {
-    integer_strip_function strip, streamed_strip;
-    integer_row_function streamed_row;
-} integer_functions;
+#define ROW_FUNCTION(name, shape, form, two_planes)                                                                        \
+    static void name(const uint8_t *strips, int64_t strip_bytes, const char *tile, int64_t first, int64_t end, float *y) { \
+        integer_tile(shape, NATIVE_FORM(TN_STRIP_##form), two_planes, strips, strip_bytes, tile, first, end, y, 0);        \
+    }
+#define ROW_FUNCTIONS(form, name)                                   \
+    ROW_FUNCTION(q15_##name##_row, ONE_ROW, form, true)             \
+    ROW_FUNCTION(q15_##name##_row_streams, ROW_STREAMS, form, true) \
+    ROW_FUNCTION(q8_##name##_row, ONE_ROW, form, false)             \
+    ROW_FUNCTION(q8_##name##_row_streams, ROW_STREAMS, form, false)
+TN_STRIP_CODE_FORMS(ROW_FUNCTIONS)
 
-#define INTEGER_FUNCTIONS(name, type, two_planes)                                                                                        \
-    static void name##_strip(const uint8_t *strip, const gathered_rows *rows, int64_t num_rows, int64_t first, int64_t end, float *y,    \
-                             int64_t stride) {                                                                                           \
-        integer_strip(type, two_planes, false, strip, rows, num_rows, first, end, y, stride);                                            \
-    }                                                                                                                                    \
-    static void name##_streamed(const uint8_t *strip, const gathered_rows *rows, int64_t num_rows, int64_t first, int64_t end, float *y, \
-                                int64_t stride) {                                                                                        \
-        integer_strip(type, two_planes, true, strip, rows, num_rows, first, end, y, stride);                                             \
-    }                                                                                                                                    \
-    static void name##_row(const uint8_t *strips, int64_t strip_bytes, const char *tile, int64_t first, int64_t end, float *y) {         \
-        integer_tile(ROW_STREAMS, type, two_planes, strips, strip_bytes, tile, first, end, y, 0);                                        \
-    }                                                                                                                                    \
-    static const integer_functions name = {name##_strip, name##_streamed, name##_row};
-INTEGER_FUNCTIONS(q15_q4_0, TN_STRIP_Q4_0, true)
-INTEGER_FUNCTIONS(q15_q4_1, TN_STRIP_Q4_1, true)
-INTEGER_FUNCTIONS(q15_q8_0, TN_STRIP_Q8_0, true)
-INTEGER_FUNCTIONS(q8_q4_0, TN_STRIP_Q4_0, false)
-INTEGER_FUNCTIONS(q8_q4_1, TN_STRIP_Q4_1, false)
-INTEGER_FUNCTIONS(q8_q8_0, TN_STRIP_Q8_0, false)
+V_INLINE integer_row_function row_function_for(tn_strip_type type, bool two_planes, bool streams) {
+#define OF_FORM(form, name) [TN_STRIP_##form] = {{q8_##name##_row, q8_##name##_row_streams}, {q15_##name##_row, q15_##name##_row_streams}},
+    static const integer_row_function functions[TN_NUM_STRIP_TYPES][2][2] = {TN_STRIP_CODE_FORMS(OF_FORM)};
+#undef OF_FORM
+    return functions[type][two_planes][streams];
+}
 
-V_INLINE const integer_functions *integer_functions_for(tn_strip_type type, bool two_planes) {
-    switch (type) {
-    case TN_STRIP_Q4_0: return two_planes ? &q15_q4_0 : &q8_q4_0;
-    case TN_STRIP_Q4_1: return two_planes ? &q15_q4_1 : &q8_q4_1;
-    default: return two_planes ? &q15_q8_0 : &q8_q8_0;
+#define EXPANDED_FORM(has_minimum, is_wide, halves) ((weight_form){TN_STRIP_F32, true, (has_minimum), (is_wide), (halves)})
+#define EXPANDED_FUNCTIONS(name, has_minimum, is_wide, halves)                           \
+    STRIP_FUNCTION(q15_##name, EXPANDED_FORM(has_minimum, is_wide, halves), true, false) \
+    STRIP_FUNCTION(q8_##name, EXPANDED_FORM(has_minimum, is_wide, halves), false, false)
+EXPANDED_FUNCTIONS(offset, false, false, 1)
+EXPANDED_FUNCTIONS(wide_offset, false, true, 1)
+EXPANDED_FUNCTIONS(minimum, true, false, 1)
+EXPANDED_FUNCTIONS(half_offsets, false, false, 2)
+EXPANDED_FUNCTIONS(half_minima, true, false, 2)
+
+V_INLINE integer_strip_function expanded_function_for(tn_strip_type type, bool two_planes) {
+    const tn_strip_form *form = &tn_strip_forms[type];
+    if (form->scale_columns == 16)
+        return form->has_minimum ? (two_planes ? q15_half_minima : q8_half_minima) : (two_planes ? q15_half_offsets : q8_half_offsets);
+    if (form->has_minimum) return two_planes ? q15_minimum : q8_minimum;
+    if (form->offset > 126) return two_planes ? q15_wide_offset : q8_wide_offset;
+    return two_planes ? q15_offset : q8_offset;
+}
+
+/* All tiles of a chunk against blocks [first, end) of one strip of an expanded form. ahead: as in expand_blocks */
+static void expanded_strip(tn_strip_type type, bool two_planes, const uint8_t *strip, int64_t ahead, const gathered_rows *rows,
+                           int64_t num_rows, int64_t first, int64_t end, float *y, int64_t stride) {
+    _Alignas(64) uint8_t blocks[EXPANDED_BLOCKS * EXPANDED_BYTES];
+    integer_strip_function multiply = expanded_function_for(type, two_planes);
+    for (int64_t b = first; b < end; b += EXPANDED_BLOCKS) {
+        int64_t last = b + EXPANDED_BLOCKS < end ? b + EXPANDED_BLOCKS : end;
+        expand_blocks(type, strip, b, last, ahead, blocks);
+        multiply(blocks, rows, num_rows, b, last, y, stride);
     }
 }
 

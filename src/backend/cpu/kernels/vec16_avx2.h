@@ -156,11 +156,28 @@ V_INLINE void vi_store_i16(int16_t *p, vi a) {
 V_INLINE vb vb_load(const uint8_t *p) {
     return vi_load((const int32_t *)(const void *)p);
 }
+V_INLINE void vb_store(uint8_t *p, vb a) {
+    vi_store((int32_t *)(void *)p, a);
+}
 V_INLINE vb vb_low_nibbles(vb a) {
     return vi_and(a, vi_set1(0x0f0f0f0f));
 }
 V_INLINE vb vb_high_nibbles(vb a) {
     return vi_and(vi_shr(a, 4), vi_set1(0x0f0f0f0f));
+}
+V_INLINE __m256i bits_half(__m256i a, int by, uint8_t mask) {
+    typedef uint32_t words __attribute__((vector_size(32)));
+    return _mm256_and_si256((__m256i)(by >= 0 ? (words)a >> by : (words)a << -by), _mm256_set1_epi8((char)mask));
+}
+V_INLINE vb vb_bits(vb a, int by, uint8_t mask) {
+    return V_BOTH(vb, bits_half(a.a, by, mask), bits_half(a.b, by, mask));
+}
+V_INLINE vb vb_or(vb a, vb b) {
+    return vi_or(a, b);
+}
+V_INLINE vb vb_lookup(const uint8_t table[16], vb a) {
+    __m256i entries = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)table));
+    return V_BOTH(vb, _mm256_shuffle_epi8(entries, a.a), _mm256_shuffle_epi8(entries, a.b));
 }
 /* pairs of products fit 16 bits: 2 · 127 · 128 < 32,768 */
 V_INLINE __m256i dot4_half(__m256i sum, __m256i weights, __m256i x) {

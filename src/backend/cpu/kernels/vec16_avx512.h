@@ -136,11 +136,26 @@ V_INLINE void vi_store_i16(int16_t *p, vi a) {
 V_INLINE vb vb_load(const uint8_t *p) {
     return _mm512_loadu_si512(p);
 }
+V_INLINE void vb_store(uint8_t *p, vb a) {
+    _mm512_storeu_si512(p, a);
+}
 V_INLINE vb vb_low_nibbles(vb a) {
     return _mm512_and_si512(a, _mm512_set1_epi8(15));
 }
 V_INLINE vb vb_high_nibbles(vb a) {
     return _mm512_and_si512(_mm512_srli_epi32(a, 4), _mm512_set1_epi8(15));
+}
+/* Bits of `mask` of each byte, moved down by `by` before (up: by < 0); none crosses a byte's edge. */
+V_INLINE vb vb_bits(vb a, int by, uint8_t mask) {
+    typedef uint32_t words __attribute__((vector_size(64)));
+    return _mm512_and_si512((vb)(by >= 0 ? (words)a >> by : (words)a << -by), _mm512_set1_epi8((char)mask));
+}
+V_INLINE vb vb_or(vb a, vb b) {
+    return _mm512_or_si512(a, b);
+}
+/* table[a] for bytes a < 16 */
+V_INLINE vb vb_lookup(const uint8_t table[16], vb a) {
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)table)), a);
 }
 /* By hand because gcc 12 makes two instructions of it: a broadcast, then the product. Up to 40 % on tiles of 8 rows. */
 V_INLINE vi v_dot4(vi sum, vb weights, const int8_t *four) {

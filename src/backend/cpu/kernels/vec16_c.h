@@ -158,12 +158,27 @@ V_INLINE vb vb_load(const uint8_t *p) {
     memcpy(result.b, p, sizeof result.b);
     return result;
 }
+V_INLINE void vb_store(uint8_t *p, vb a) {
+    memcpy(p, a.b, sizeof a.b);
+}
 V_INLINE vb vb_low_nibbles(vb a) {
     for (int n = 0; n < 4 * LANES; n++) a.b[n] &= 15;
     return a;
 }
 V_INLINE vb vb_high_nibbles(vb a) {
     for (int n = 0; n < 4 * LANES; n++) a.b[n] >>= 4;
+    return a;
+}
+V_INLINE vb vb_bits(vb a, int by, uint8_t mask) {
+    for (int n = 0; n < 4 * LANES; n++) a.b[n] = (uint8_t)((by >= 0 ? a.b[n] >> by : a.b[n] << -by) & mask);
+    return a;
+}
+V_INLINE vb vb_or(vb a, vb b) {
+    for (int n = 0; n < 4 * LANES; n++) a.b[n] |= b.b[n];
+    return a;
+}
+V_INLINE vb vb_lookup(const uint8_t table[16], vb a) {
+    for (int n = 0; n < 4 * LANES; n++) a.b[n] = table[a.b[n]];
     return a;
 }
 V_INLINE vi v_dot4(vi sum, vb w, const int8_t *x) {

@@ -20,10 +20,12 @@ enum {
 static bool weight_fits(const tn_problem *problem, bool integer, int rank, char *reason, size_t reason_size) {
     const tn_operand *w = &problem->operands[1];
     tn_strip_type type;
+    char name[64];
     if (w->role != TN_ROLE_WEIGHT) return tn_refuse(reason, reason_size, "the second operand must be a weight");
     if (w->rank != rank) return tn_refuse(reason, reason_size, "the weight must have rank %d, it has %d", rank, w->rank);
-    if (!tn_strip_type_of(&w->encoding, &type)) return tn_refuse(reason, reason_size, "weights f32, f16, bf16, q4_0, q4_1 and q8_0 only");
-    if (integer && type < TN_STRIP_Q4_0) return tn_refuse(reason, reason_size, "quantised activations need q4_0, q4_1 or q8_0 weights");
+    if (!tn_strip_type_of(&w->encoding, &type))
+        return tn_refuse(reason, reason_size, "no weights in %s", tn_encoding_name(&w->encoding, name));
+    if (integer && type < TN_STRIP_Q4_0) return tn_refuse(reason, reason_size, "quantised activations need weights of codes");
     if (w->layout != NULL && strcmp(w->layout, tn_strip_layout_name(type)) != 0)
         return tn_refuse(reason, reason_size, "reads layout %s, not %s", tn_strip_layout_name(type), w->layout);
     return true;
@@ -77,15 +79,18 @@ static bool gathers(const tn_problem *problem, const int64_t *symbols) {
     return problem->op == TN_OP_MATRIX_MULTIPLY && x->dtype != TN_FLOAT32 && tn_operand_rows(x, symbols) > 1;
 }
 
-/* Blocks of 32 with planes, scale and sum, as matmul_integer.h lays them out. */
-static int64_t gathered_row_bytes(const tn_operand *x, const int64_t *symbols) {
-    return tn_operand_columns(x, symbols) / 32 * (x->dtype == TN_Q15_32 ? 72 : 40);
+/* Blocks of 32 with planes, scale and sums, as matmul_integer.h lays them out. */
+static int64_t gathered_row_bytes(const tn_problem *problem, const int64_t *symbols) {
+    const tn_operand *x = &problem->operands[0];
+    tn_strip_type type;
+    if (!tn_strip_type_of(&problem->operands[1].encoding, &type)) return 0;
+    return tn_operand_columns(x, symbols) / 32 * tn_strip_tile_row_bytes(tn_strip_halves(type), x->dtype == TN_Q15_32);
 }
 
 static size_t workspace_bytes(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
     (void)device;
     const tn_operand *x = &problem->operands[0];
-    return gathers(problem, symbols) ? (size_t)(tn_operand_rows(x, symbols) * gathered_row_bytes(x, symbols)) : 0;
+    return gathers(problem, symbols) ? (size_t)(tn_operand_rows(x, symbols) * gathered_row_bytes(problem, symbols)) : 0;
 }
 
 static tn_status prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_cpu_kernel kernel,
@@ -116,7 +121,7 @@ static tn_status prepare(const tn_device_info *device, const tn_problem *problem
         out_launch->constants[4] = 1;
         out_launch->workspace_bytes = workspace_bytes(device, problem, symbols);
         tn_cpu_launch_tiles(out_launch, tn_cpu_kernel_get(device->isa, TN_KERNEL_gather_rows), tn_ceil_div(num_rows, GATHER_ROWS),
-                            GATHER_ROWS * gathered_row_bytes(x, symbols), GATHERED_PER_CLAIM);
+                            GATHER_ROWS * gathered_row_bytes(problem, symbols), GATHERED_PER_CLAIM);
     }
     int64_t tile_bytes = tn_strip_bytes(type, k) * per_granule * tn_ceil_div(num_rows > 0 ? num_rows : 1, 8);
     tn_cpu_launch_tiles(out_launch, tn_cpu_kernel_get(device->isa, kernel), num_tiles, tile_bytes, BYTES_PER_CLAIM);
@@ -134,10 +139,6 @@ static tn_status prepare_streamed(const tn_device_info *device, const tn_problem
 static tn_status prepare_grouped(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
     return prepare(device, problem, symbols, TN_KERNEL_grouped_matmul, false, out_launch);
 }
-
-static const char *const integer_layouts[] = {"strip16_q4_0", "strip16_q4_1", "strip16_q8_0", NULL};
-static const char *const all_layouts[] = {"strip16_f32",  "strip16_f16", "strip16_bf16", "strip16_q4_0", "strip16_q4_1",
-                                          "strip16_q8_0", NULL};
 
 #define MATMUL_TACTICS(member, activations, rounding, readable)                                                                          \
     static bool linear_##member##_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {  \
@@ -180,6 +181,6 @@ static const char *const all_layouts[] = {"strip16_f32",  "strip16_f16", "strip1
         .estimate_us = estimate,                                                                                                         \
         .prepare = prepare_grouped,                                                                                                      \
     };
-MATMUL_TACTICS(q15, TN_Q15_32, TN_NUMERICS_Q15_BLOCK32, integer_layouts)
-MATMUL_TACTICS(q8, TN_Q8_32, TN_NUMERICS_Q8_BLOCK32, integer_layouts)
-MATMUL_TACTICS(f32, TN_FLOAT32, TN_NUMERICS_F32_ASCENDING, all_layouts)
+MATMUL_TACTICS(q15, TN_Q15_32, TN_NUMERICS_Q15_BLOCK32, tn_strip_code_layout_names)
+MATMUL_TACTICS(q8, TN_Q8_32, TN_NUMERICS_Q8_BLOCK32, tn_strip_code_layout_names)
+MATMUL_TACTICS(f32, TN_FLOAT32, TN_NUMERICS_F32_ASCENDING, tn_strip_layout_names)

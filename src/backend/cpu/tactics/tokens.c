@@ -92,6 +92,7 @@ static bool gather_supports(const tn_device_info *device, const tn_problem *prob
     const tn_gather_params *params = problem->params;
     const tn_operand *data = &problem->operands[0], *indices = &problem->operands[1];
     tn_strip_type type;
+    char name[64];
     if (params->mode != TN_GATHER_DEFAULT || params->axis != 0 || data->rank != 2)
         return tn_refuse(reason, reason_size, "rows of a matrix only");
     if (!tn_check_complete(problem, 0, false, reason, reason_size)) return false;
@@ -101,7 +102,7 @@ static bool gather_supports(const tn_device_info *device, const tn_problem *prob
     if (data->role != TN_ROLE_WEIGHT) return true;
     if (indices->dtype != TN_INT32) return tn_refuse(reason, reason_size, "int32 indices into weights only");
     if (!tn_strip_type_of(&data->encoding, &type))
-        return tn_refuse(reason, reason_size, "weights f32, f16, bf16, q4_0, q4_1 and q8_0 only");
+        return tn_refuse(reason, reason_size, "no weights in %s", tn_encoding_name(&data->encoding, name));
     if (data->layout != NULL && strcmp(data->layout, TN_LAYOUT_PLAIN) != 0 && strcmp(data->layout, tn_strip_layout_name(type)) != 0)
         return tn_refuse(reason, reason_size, "reads layouts plain and %s, not %s", tn_strip_layout_name(type), data->layout);
     return true;
@@ -119,15 +120,12 @@ static tn_status gather_prepare(const tn_device_info *device, const tn_problem *
     return TN_OK;
 }
 
-static const char *const gather_layouts[] = {TN_LAYOUT_PLAIN, "strip16_f32",  "strip16_f16",  "strip16_bf16",
-                                             "strip16_q4_0",  "strip16_q4_1", "strip16_q8_0", NULL};
-
 const tn_tactic tn_cpu_tactic_gather = {
     .name = "gather_rows",
     .version = 1,
     .numerics = TN_NUMERICS_EXACT,
     .op = TN_OP_GATHER,
-    .layouts = gather_layouts,
+    .layouts = tn_cpu_layout_names,
     .supports = gather_supports,
     .estimate_us = tn_cpu_estimate_operands_us,
     .prepare = gather_prepare,
