@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * chat_fuzz.c: any bytes as a chat template, rendered; whatever it does, special strings of the message give no control id.
- * covers: chat.c jinja/parse.c jinja/expression.c jinja/evaluate.c jinja/filters.c jinja/strings.c jinja/functions.c jinja/value.c
+ * covers: chat.c jinja/parse.c jinja/expression.c jinja/evaluate.c jinja/filters.c jinja/strings.c jinja/functions.c jinja/value.c jinja/json.c jinja/numbers.c
  */
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         tn_chat_options_init(&options);
         options.diag = diag;
         options.template_text = text;
-        options.variables_json = "{\"tools\":[{\"name\":\"f\",\"parameters\":{\"a\":[1,2.5,null]}}]}";
+        options.tools_json = "[{\"name\":\"f\",\"parameters\":{\"a\":[1,2.5,null]}}]";
         tn_text_segment *segments;
         size_t count, num_ids;
         if (tn_tokenizer_render_chat(t, messages, 4, &options, &segments, &count) == TN_OK) {

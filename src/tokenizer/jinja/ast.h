@@ -14,11 +14,14 @@ typedef enum tn_jinja_node_kind {
     TN_NODE_IF,        /* a: condition, body, other */
     TN_NODE_FOR,       /* targets: names; a: what; b: filter or NULL; body, other */
     TN_NODE_SET,       /* targets: names, or one ATTRIBUTE of a namespace; a: value */
-    TN_NODE_SET_BLOCK, /* targets: one name; body */
+    TN_NODE_SET_BLOCK, /* targets: one name; a: filters of TN_JINJA_CAPTURED, or NULL; body */
     TN_NODE_MACRO,     /* name; targets: parameters with default in a; body */
     TN_NODE_BREAK,
     TN_NODE_CONTINUE,
-    TN_NODE_GROUP, /* body: {% generation %}, which only marks */
+    TN_NODE_GROUP,        /* body: {% generation %}, which only marks */
+    TN_NODE_WITH,         /* arguments: name and a; body, in a scope of its own */
+    TN_NODE_CALL_BLOCK,   /* a: a call; targets and body: the macro `caller` */
+    TN_NODE_FILTER_BLOCK, /* a: filters of the name TN_JINJA_CAPTURED; body */
     /* expressions */
     TN_NODE_LITERAL,   /* value */
     TN_NODE_NAME,      /* name */
@@ -34,7 +37,8 @@ typedef enum tn_jinja_node_kind {
     TN_NODE_AND,
     TN_NODE_OR,
     TN_NODE_CHOICE,   /* a if b else c; c may be NULL */
-    TN_NODE_LIST,     /* arguments; tuples too */
+    TN_NODE_LIST,     /* arguments */
+    TN_NODE_TUPLE,    /* arguments */
     TN_NODE_DICT,     /* arguments: a is the key, b the value */
     TN_NODE_ARGUMENT, /* name or NULL; a; in `arguments` */
 } tn_jinja_node_kind;
@@ -48,6 +52,9 @@ typedef struct tn_jinja_node {
     struct tn_jinja_node *a, *b, *c, *d;
     struct tn_jinja_node *body, *other, *targets, *arguments, *next;
 } tn_jinja_node;
+
+/* What a block has printed, while its filters run. No template can say this name. */
+#define TN_JINJA_CAPTURED "(captured)"
 
 /* *out_body: the template's statements, possibly NULL. `text` must be UTF-8 and outlive the nodes. */
 bool tn_jinja_parse(tn_jinja *j, const char *text, size_t size, tn_jinja_node **out_body);
@@ -81,6 +88,7 @@ bool tn_jinja_has_function(const char *name);
 bool tn_jinja_member(tn_jinja *j, const tn_jinja_value *value, const char *name, tn_jinja_value *out);
 /* <, <=, >, >= of two numbers or two strings. */
 bool tn_jinja_compare(tn_jinja *j, const tn_jinja_value *a, const tn_jinja_value *b, int *out_order);
+bool tn_jinja_add(tn_jinja *j, const tn_jinja_value *a, const tn_jinja_value *b, tn_jinja_value *out); /* a + b */
 bool tn_jinja_contains(tn_jinja *j, const tn_jinja_value *container, const tn_jinja_value *item, bool *out);
 
 #endif

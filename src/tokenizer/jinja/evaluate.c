@@ -12,6 +12,7 @@
 typedef enum flow { FLOW_ON = 0, FLOW_BREAK, FLOW_CONTINUE } flow;
 
 static bool run(tn_jinja *j, const tn_jinja_node *body, flow *out_flow);
+static bool call(tn_jinja *j, const tn_jinja_node *node, const tn_jinja_value *caller, tn_jinja_value *out);
 
 static bool enter(tn_jinja *j) {
     if (j->depth >= TN_JINJA_MAX_DEPTH) return tn_jinja_fail(j, TN_INVALID_DATA, "it nests deeper than %d", TN_JINJA_MAX_DEPTH);
@@ -107,9 +108,7 @@ static bool run_for(tn_jinja *j, const tn_jinja_node *node, flow *out_flow) {
     return true;
 }
 
-static bool run_set(tn_jinja *j, const tn_jinja_node *node) {
-    tn_jinja_value value;
-    if (!tn_jinja_evaluate(j, node->a, &value)) return false;
+static bool set_targets(tn_jinja *j, const tn_jinja_node *node, tn_jinja_value value) {
     if (node->targets->kind != TN_NODE_ATTRIBUTE) return assign(j, node->targets, value);
     tn_jinja_value space;
     if (!find_name(j, node->targets->a->name, &space)) return false;
@@ -129,12 +128,37 @@ static bool capture(tn_jinja *j, const tn_jinja_node *body, flow *out_flow, tn_j
     return fits;
 }
 
-static bool run_set_block(tn_jinja *j, const tn_jinja_node *node, flow *out_flow) {
-    tn_jinja_value text;
+/* What a body prints in a scope of its own, through the block's filters. */
+static bool capture_block(tn_jinja *j, const tn_jinja_node *node, flow *out_flow, tn_jinja_value *out) {
     tn_jinja_frame *outer = j->frame;
-    bool fits = push_frame(j, outer) && capture(j, node->body, out_flow, &text);
+    bool fits = push_frame(j, outer) && capture(j, node->body, out_flow, out);
+    if (fits && node->a) fits = set_name(j, TN_JINJA_CAPTURED, *out) && tn_jinja_evaluate(j, node->a, out);
     j->frame = outer;
-    return fits && set_name(j, node->targets->name, text);
+    return fits;
+}
+
+static bool run_with(tn_jinja *j, const tn_jinja_node *node, flow *out_flow) {
+    tn_jinja_frame *outer = j->frame, *inner = NULL;
+    bool fits = push_frame(j, outer);
+    inner = j->frame;
+    for (const tn_jinja_node *argument = node->arguments; argument && fits; argument = argument->next) {
+        tn_jinja_value value;
+        j->frame = outer; /* values do not see each other */
+        fits = tn_jinja_evaluate(j, argument->a, &value);
+        j->frame = inner;
+        fits = fits && set_name(j, argument->name, value);
+    }
+    fits = fits && run(j, node->body, out_flow);
+    j->frame = outer;
+    return fits;
+}
+
+static bool make_macro(tn_jinja *j, const tn_jinja_node *node, tn_jinja_value *out) {
+    tn_jinja_closure *closure = tn_jinja_alloc(j, sizeof *closure);
+    if (!closure) return false;
+    *closure = (tn_jinja_closure){node, j->frame};
+    *out = (tn_jinja_value){.kind = TN_JINJA_MACRO, .closure = closure};
+    return true;
 }
 
 static bool run_one(tn_jinja *j, const tn_jinja_node *node, flow *out_flow) {
@@ -146,9 +170,13 @@ static bool run_one(tn_jinja *j, const tn_jinja_node *node, flow *out_flow) {
         if (!tn_jinja_evaluate(j, node->a, &value)) return false;
         return run(j, tn_jinja_is_true(&value) ? node->body : node->other, out_flow);
     case TN_NODE_FOR: return run_for(j, node, out_flow);
-    case TN_NODE_SET: return run_set(j, node);
-    case TN_NODE_SET_BLOCK: return run_set_block(j, node, out_flow);
-    case TN_NODE_MACRO: return set_name(j, node->name, (tn_jinja_value){.kind = TN_JINJA_MACRO, .macro = node});
+    case TN_NODE_SET: return tn_jinja_evaluate(j, node->a, &value) && set_targets(j, node, value);
+    case TN_NODE_SET_BLOCK: return capture_block(j, node, out_flow, &value) && set_targets(j, node, value);
+    case TN_NODE_FILTER_BLOCK: return capture_block(j, node, out_flow, &value) && tn_jinja_print(j, j->out, &value, false);
+    case TN_NODE_WITH: return run_with(j, node, out_flow);
+    case TN_NODE_CALL_BLOCK:
+        return make_macro(j, node, &value) && call(j, node->a, &value, &value) && tn_jinja_print(j, j->out, &value, false);
+    case TN_NODE_MACRO: return make_macro(j, node, &value) && set_name(j, node->name, value);
     case TN_NODE_BREAK: *out_flow = FLOW_BREAK; return true;
     case TN_NODE_CONTINUE: *out_flow = FLOW_CONTINUE; return true;
     case TN_NODE_GROUP: return run(j, node->body, out_flow);
@@ -197,11 +225,23 @@ static bool evaluate_arguments(tn_jinja *j, const tn_jinja_node *list, tn_jinja_
     return true;
 }
 
-static bool call_macro(tn_jinja *j, const tn_jinja_node *macro, const tn_jinja_arguments *arguments, tn_jinja_value *out) {
+static bool has_parameter(const tn_jinja_node *macro, const char *name) {
+    for (const tn_jinja_node *parameter = macro->targets; parameter; parameter = parameter->next)
+        if (strcmp(parameter->name, name) == 0) return true;
+    return false;
+}
+
+/* caller: what the body of a call block is, or NULL. */
+static bool call_macro(tn_jinja *j, const tn_jinja_closure *closure, const tn_jinja_arguments *arguments, const tn_jinja_value *caller,
+                       tn_jinja_value *out) {
+    const tn_jinja_node *macro = closure->macro;
     tn_jinja_frame *outer = j->frame;
-    if (!push_frame(j, &j->globals)) return false;
+    for (size_t i = 0; i < arguments->num_named; i++)
+        if (!has_parameter(macro, arguments->named[i].name))
+            return tn_jinja_fail(j, TN_INVALID_DATA, "macro '%s' has no argument '%s'", macro->name, arguments->named[i].name);
+    if (!push_frame(j, closure->frame)) return false;
     size_t i = 0;
-    bool fits = true;
+    bool fits = !caller || set_name(j, "caller", *caller);
     for (const tn_jinja_node *parameter = macro->targets; parameter && fits; parameter = parameter->next, i++) {
         const tn_jinja_value *given = tn_jinja_argument(arguments, i, parameter->name);
         tn_jinja_value value = {.kind = TN_JINJA_UNDEFINED};
@@ -220,14 +260,25 @@ static bool call_macro(tn_jinja *j, const tn_jinja_node *macro, const tn_jinja_a
     return fits;
 }
 
-static bool call(tn_jinja *j, const tn_jinja_node *node, tn_jinja_value *out) {
+/* loop.cycle(a, b, …): the one whose turn it is. */
+static bool cycle(tn_jinja *j, const tn_jinja_loop *loop, const tn_jinja_arguments *arguments, tn_jinja_value *out) {
+    if (arguments->num_positional == 0) return tn_jinja_fail(j, TN_INVALID_DATA, "loop.cycle needs values");
+    *out = arguments->positional[loop->index % arguments->num_positional];
+    return true;
+}
+
+static bool call(tn_jinja *j, const tn_jinja_node *node, const tn_jinja_value *caller, tn_jinja_value *out) {
     tn_jinja_value callee;
     tn_jinja_arguments *arguments = tn_jinja_alloc(j, sizeof *arguments); /* not on the stack: calls nest */
     if (!arguments || !tn_jinja_evaluate(j, node->a, &callee) || !evaluate_arguments(j, node->arguments, arguments)) return false;
+    if (caller && callee.kind != TN_JINJA_MACRO)
+        return tn_jinja_fail(j, TN_INVALID_DATA, "%s cannot be called by a block", tn_jinja_kind_name(&callee));
     switch (callee.kind) {
-    case TN_JINJA_MACRO: return call_macro(j, callee.macro, arguments, out);
+    case TN_JINJA_MACRO: return call_macro(j, callee.closure, arguments, caller, out);
     case TN_JINJA_FUNCTION: return tn_jinja_call_function(j, callee.named.name, arguments, out);
-    case TN_JINJA_METHOD: return tn_jinja_call_method(j, callee.named.name, callee.named.self, arguments, out);
+    case TN_JINJA_METHOD:
+        if (callee.named.self->kind == TN_JINJA_LOOP) return cycle(j, callee.named.self->loop, arguments, out);
+        return tn_jinja_call_method(j, callee.named.name, callee.named.self, arguments, out);
     case TN_JINJA_UNDEFINED:
         return tn_jinja_fail(j, TN_UNSUPPORTED, "the function '%s' is not supported", callee.named.name ? callee.named.name : "?");
     default: return tn_jinja_fail(j, TN_INVALID_DATA, "%s cannot be called", tn_jinja_kind_name(&callee));
@@ -252,6 +303,8 @@ static bool loop_member(tn_jinja *j, const tn_jinja_loop *loop, const char *name
         *out = tn_jinja_of_bool(index == count - 1);
     else if (strcmp(name, "length") == 0)
         *out = tn_jinja_of_integer(count);
+    else if (strcmp(name, "depth") == 0 || strcmp(name, "depth0") == 0) /* loops that call themselves are refused */
+        *out = tn_jinja_of_integer(name[5] == 0);
     else if (strcmp(name, "previtem") == 0 && index > 0)
         *out = loop->items->items[index - 1];
     else if (strcmp(name, "nextitem") == 0 && index + 1 < count)
@@ -267,8 +320,9 @@ bool tn_jinja_member(tn_jinja *j, const tn_jinja_value *value, const char *name,
     if (value->kind == TN_JINJA_UNDEFINED)
         return tn_jinja_fail(j, TN_INVALID_DATA, "'%s' is undefined, so it has no '%s'", value->named.name ? value->named.name : "a value",
                              name);
-    if (value->kind == TN_JINJA_LOOP) return loop_member(j, value->loop, name, out);
-    if (tn_jinja_has_method(value, name)) {
+    bool is_cycle = value->kind == TN_JINJA_LOOP && strcmp(name, "cycle") == 0;
+    if (value->kind == TN_JINJA_LOOP && !is_cycle) return loop_member(j, value->loop, name, out);
+    if (is_cycle || tn_jinja_has_method(value, name)) {
         tn_jinja_value *self = tn_jinja_alloc(j, sizeof *self);
         if (!self) return false;
         *self = *value;
@@ -334,11 +388,11 @@ static bool slice_part(tn_jinja *j, const tn_jinja_node *node, int64_t fallback,
 static bool slice(tn_jinja *j, const tn_jinja_node *node, tn_jinja_value *out) {
     tn_jinja_value value;
     const tn_jinja_list *items;
-    int64_t step, from, to;
+    int64_t step = 1, from, to;
     if (!tn_jinja_evaluate(j, node->a, &value) || !slice_part(j, node->d, 1, &step)) return false;
     if (value.kind != TN_JINJA_LIST && value.kind != TN_JINJA_STRING)
         return tn_jinja_fail(j, TN_INVALID_DATA, "%s cannot be sliced", tn_jinja_kind_name(&value));
-    if (step != 1 && step != -1) return tn_jinja_fail(j, TN_UNSUPPORTED, "a slice with another step than 1 or -1 is not supported");
+    if (step == 0 || step == INT64_MIN) return tn_jinja_fail(j, TN_INVALID_DATA, "this step of a slice is not possible");
     if (!tn_jinja_items(j, &value, &items)) return false;
     int64_t count = (int64_t)items->count;
     if (!slice_part(j, node->b, step > 0 ? 0 : INT64_MAX, &from) || !slice_part(j, node->c, step > 0 ? INT64_MAX : INT64_MIN, &to))
@@ -347,15 +401,18 @@ static bool slice(tn_jinja *j, const tn_jinja_node *node, tn_jinja_value *out) {
     if (!tn_jinja_list_create(j, 0, &list)) return false;
     if (step > 0) {
         size_t end = clamp_index(to, items->count);
-        for (size_t i = clamp_index(from, items->count); i < end; i++)
+        for (size_t i = clamp_index(from, items->count); i < end; i += (size_t)step) {
             if (!tn_jinja_list_push(j, list.list, items->items[i])) return false;
+            if ((size_t)step >= end - i) break;
+        }
     } else {
         int64_t first = from < 0 ? from + count : from, last = to == INT64_MIN ? -1 : to < 0 ? to + count : to;
         if (first >= count) first = count - 1;
         if (last < -1) last = -1;
-        for (int64_t i = first; i > last && i >= 0; i--)
+        for (int64_t i = first; i > last && i >= 0; i += step)
             if (!tn_jinja_list_push(j, list.list, items->items[i])) return false;
     }
+    if (value.kind == TN_JINJA_LIST && value.list->sequence == TN_JINJA_TUPLE) list.list->sequence = TN_JINJA_TUPLE;
     *out = list;
     if (value.kind == TN_JINJA_LIST) return true;
     tn_jinja_builder builder = {0};
@@ -433,8 +490,24 @@ static bool integer_arithmetic(tn_jinja *j, char operation, int64_t a, int64_t b
     return fits || tn_jinja_fail(j, TN_INVALID_DATA, "a number is too large");
 }
 
+static bool power(tn_jinja *j, const tn_jinja_value *a, const tn_jinja_value *b, tn_jinja_value *out) {
+    if (a->kind == TN_JINJA_FLOAT || b->kind == TN_JINJA_FLOAT || integer_of(b) < 0) {
+        if (real_of(a) <= 0) return tn_jinja_fail(j, TN_UNSUPPORTED, "this power is not supported");
+        *out = (tn_jinja_value){.kind = TN_JINJA_FLOAT, .real = pow(real_of(a), real_of(b))};
+        return true;
+    }
+    int64_t base = integer_of(a), result = 1;
+    for (int64_t exponent = integer_of(b); exponent > 0; exponent >>= 1) {
+        if ((exponent & 1) && !tn_mul_i64(result, base, &result)) return tn_jinja_fail(j, TN_INVALID_DATA, "a number is too large");
+        if (exponent > 1 && !tn_mul_i64(base, base, &base)) return tn_jinja_fail(j, TN_INVALID_DATA, "a number is too large");
+    }
+    *out = tn_jinja_of_integer(result);
+    return true;
+}
+
 static bool arithmetic(tn_jinja *j, const char *name, const tn_jinja_value *a, const tn_jinja_value *b, tn_jinja_value *out) {
     char operation = strcmp(name, "//") == 0 ? 'd' : name[0];
+    if (strcmp(name, "**") == 0) return power(j, a, b, out);
     if (a->kind != TN_JINJA_FLOAT && b->kind != TN_JINJA_FLOAT && operation != '/')
         return integer_arithmetic(j, operation, integer_of(a), integer_of(b), out);
     double x = real_of(a), y = real_of(b), result;
@@ -457,13 +530,49 @@ static bool join_lists(tn_jinja *j, const tn_jinja_list *a, const tn_jinja_list 
     for (size_t i = 0; i < a->count; i++) out->list->items[i] = a->items[i];
     for (size_t i = 0; i < b->count; i++) out->list->items[a->count + i] = b->items[i];
     out->list->count = a->count + b->count;
+    if (a->sequence == TN_JINJA_TUPLE && b->sequence == TN_JINJA_TUPLE) out->list->sequence = TN_JINJA_TUPLE;
     return true;
 }
 
-static bool concatenate(tn_jinja *j, const tn_jinja_value *a, const tn_jinja_value *b, tn_jinja_value *out) {
+static bool is_safe(const tn_jinja_value *value) {
+    return value->kind == TN_JINJA_STRING && value->string.is_safe;
+}
+
+/* Appends with HTML's escapes. */
+static bool append_escaped(tn_jinja *j, tn_jinja_builder *builder, const tn_jinja_value *value) {
+    static const char characters[] = "&<>\"'", *const escapes[] = {"&amp;", "&lt;", "&gt;", "&#34;", "&#39;"};
+    tn_jinja_builder plain = {0};
+    if (!tn_jinja_print(j, &plain, value, false)) return false;
+    tn_jinja_string text = tn_jinja_built(&plain);
+    size_t copied = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        const char *found = text.data[i] ? strchr(characters, text.data[i]) : NULL;
+        if (!found) continue;
+        const char *escape = escapes[found - characters];
+        if (!tn_jinja_append(j, builder, tn_jinja_slice(text, copied, i)) ||
+            !tn_jinja_append_bytes(j, builder, escape, strlen(escape), text.marks[i]))
+            return false;
+        copied = i + 1;
+    }
+    return tn_jinja_append(j, builder, tn_jinja_slice(text, copied, text.size));
+}
+
+static bool join_texts(tn_jinja *j, const tn_jinja_value *a, const tn_jinja_value *b, tn_jinja_value *out) {
     tn_jinja_builder builder = {0};
     if (!tn_jinja_print(j, &builder, a, false) || !tn_jinja_print(j, &builder, b, false)) return false;
     *out = tn_jinja_of_string(tn_jinja_built(&builder));
+    return true;
+}
+
+/* a + b of texts. */
+static bool concatenate(tn_jinja *j, const tn_jinja_value *a, const tn_jinja_value *b, tn_jinja_value *out) {
+    tn_jinja_builder builder = {0};
+    bool escapes = is_safe(a) != is_safe(b);
+    if (!(escapes && !is_safe(a) ? append_escaped(j, &builder, a) : tn_jinja_print(j, &builder, a, false))) return false;
+    if (!(escapes && !is_safe(b) ? append_escaped(j, &builder, b) : tn_jinja_print(j, &builder, b, false))) return false;
+    bool stays_safe = is_safe(a) || is_safe(b); /* out may be one of them */
+    *out = tn_jinja_of_string(tn_jinja_built(&builder));
+    out->string.is_safe = stays_safe;
     return true;
 }
 
@@ -477,6 +586,17 @@ static bool repeat_string(tn_jinja *j, const tn_jinja_value *text, int64_t count
 
 static bool has_text(const tn_jinja_value *value) {
     return value->kind == TN_JINJA_STRING || (value->kind == TN_JINJA_DICT && value->dict->text.data);
+}
+
+static bool cannot_apply(tn_jinja *j, const char *name, const tn_jinja_value *a, const tn_jinja_value *b) {
+    return tn_jinja_fail(j, TN_INVALID_DATA, "'%s' cannot be applied to %s and %s", name, tn_jinja_kind_name(a), tn_jinja_kind_name(b));
+}
+
+bool tn_jinja_add(tn_jinja *j, const tn_jinja_value *a, const tn_jinja_value *b, tn_jinja_value *out) {
+    if (is_number(a) && is_number(b)) return arithmetic(j, "+", a, b, out);
+    if (has_text(a) && has_text(b)) return concatenate(j, a, b, out);
+    if (a->kind == TN_JINJA_LIST && b->kind == TN_JINJA_LIST) return join_lists(j, a->list, b->list, out);
+    return cannot_apply(j, "+", a, b);
 }
 
 static bool binary(tn_jinja *j, const tn_jinja_node *node, tn_jinja_value *out) {
@@ -501,14 +621,13 @@ static bool binary(tn_jinja *j, const tn_jinja_node *node, tn_jinja_value *out) 
         *out = tn_jinja_of_bool((name[0] == '<' ? order < 0 : order > 0) || (name[1] == '=' && order == 0));
         return true;
     }
-    if (name[0] == '~') return concatenate(j, &a, &b, out);
+    if (name[0] == '~') return join_texts(j, &a, &b, out);
     if (is_number(&a) && is_number(&b)) return arithmetic(j, name, &a, &b, out);
-    if (name[0] == '+' && has_text(&a) && has_text(&b)) return concatenate(j, &a, &b, out);
-    if (name[0] == '+' && a.kind == TN_JINJA_LIST && b.kind == TN_JINJA_LIST) return join_lists(j, a.list, b.list, out);
-    if (name[0] == '*' && a.kind == TN_JINJA_STRING && b.kind == TN_JINJA_INTEGER) return repeat_string(j, &a, b.integer, out);
-    if (name[0] == '*' && b.kind == TN_JINJA_STRING && a.kind == TN_JINJA_INTEGER) return repeat_string(j, &b, a.integer, out);
+    if (name[0] == '+') return tn_jinja_add(j, &a, &b, out);
+    if (strcmp(name, "*") == 0 && a.kind == TN_JINJA_STRING && b.kind == TN_JINJA_INTEGER) return repeat_string(j, &a, b.integer, out);
+    if (strcmp(name, "*") == 0 && b.kind == TN_JINJA_STRING && a.kind == TN_JINJA_INTEGER) return repeat_string(j, &b, a.integer, out);
     if (name[0] == '%' && a.kind == TN_JINJA_STRING) return tn_jinja_fail(j, TN_UNSUPPORTED, "formatting with %% is not supported");
-    return tn_jinja_fail(j, TN_INVALID_DATA, "'%s' cannot be applied to %s and %s", name, tn_jinja_kind_name(&a), tn_jinja_kind_name(&b));
+    return cannot_apply(j, name, &a, &b);
 }
 
 static bool minus(tn_jinja *j, const tn_jinja_node *node, tn_jinja_value *out) {
@@ -521,7 +640,7 @@ static bool minus(tn_jinja *j, const tn_jinja_node *node, tn_jinja_value *out) {
 }
 
 static bool container(tn_jinja *j, const tn_jinja_node *node, tn_jinja_value *out) {
-    bool is_list = node->kind == TN_NODE_LIST;
+    bool is_list = node->kind != TN_NODE_DICT;
     if (!(is_list ? tn_jinja_list_create(j, 0, out) : tn_jinja_dict_create(j, out))) return false;
     for (const tn_jinja_node *argument = node->arguments; argument; argument = argument->next) {
         tn_jinja_value a, b;
@@ -530,6 +649,7 @@ static bool container(tn_jinja *j, const tn_jinja_node *node, tn_jinja_value *ou
                     : !tn_jinja_evaluate(j, argument->b, &b) || !tn_jinja_dict_set(j, out->dict, a, b))
             return false;
     }
+    if (node->kind == TN_NODE_TUPLE) out->list->sequence = TN_JINJA_TUPLE;
     return true;
 }
 
@@ -553,7 +673,7 @@ static bool evaluate(tn_jinja *j, const tn_jinja_node *node, tn_jinja_value *out
     case TN_NODE_ATTRIBUTE: return tn_jinja_evaluate(j, node->a, &value) && tn_jinja_member(j, &value, node->name, out);
     case TN_NODE_ITEM: return item(j, node, out);
     case TN_NODE_SLICE: return slice(j, node, out);
-    case TN_NODE_CALL: return call(j, node, out);
+    case TN_NODE_CALL: return call(j, node, NULL, out);
     case TN_NODE_FILTER:
     case TN_NODE_TEST: return filter_or_test(j, node, out);
     case TN_NODE_MINUS: return minus(j, node, out);
@@ -572,6 +692,7 @@ static bool evaluate(tn_jinja *j, const tn_jinja_node *node, tn_jinja_value *out
         if (tn_jinja_is_true(&value)) return tn_jinja_evaluate(j, node->a, out);
         return !node->c || tn_jinja_evaluate(j, node->c, out);
     case TN_NODE_LIST:
+    case TN_NODE_TUPLE:
     case TN_NODE_DICT: return container(j, node, out);
     default: return tn_jinja_fail(j, TN_INTERNAL, "a statement stands where an expression should");
     }

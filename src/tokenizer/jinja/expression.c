@@ -238,7 +238,7 @@ static bool parse_primary(tn_jinja_parser *p, tn_jinja_node **out) {
     if (tn_jinja_token_is(p, "(")) {
         if (!tn_jinja_next_token(p)) return false;
         if (tn_jinja_token_is(p, ")")) {
-            node->kind = TN_NODE_LIST;
+            node->kind = TN_NODE_TUPLE;
             return tn_jinja_next_token(p);
         }
         return tn_jinja_parse_tuple(p, out, true) && tn_jinja_expect(p, ")");
@@ -276,7 +276,7 @@ static bool parse_postfix(tn_jinja_parser *p, tn_jinja_node **io) {
         node->a = *io;
         *io = node;
         if (kind == TN_NODE_CALL) {
-            if (!parse_items(p, ")", false, true, &node->arguments)) return false;
+            if (!tn_jinja_parse_arguments(p, &node->arguments)) return false;
         } else if (kind == TN_NODE_ITEM) {
             if (!parse_subscript(p, node)) return false;
         } else if (p->token.kind == TN_TOKEN_NUMBER) { /* a.0 */
@@ -289,15 +289,24 @@ static bool parse_postfix(tn_jinja_parser *p, tn_jinja_node **io) {
     }
 }
 
-static bool parse_filters(tn_jinja_parser *p, tn_jinja_node **io) {
-    while (tn_jinja_token_is(p, "|")) {
+bool tn_jinja_parse_arguments(tn_jinja_parser *p, tn_jinja_node **out_arguments) {
+    return parse_items(p, ")", false, true, out_arguments);
+}
+
+bool tn_jinja_parse_filters(tn_jinja_parser *p, tn_jinja_node **io) {
+    for (;;) {
         tn_jinja_node *node = tn_jinja_node_create(p, TN_NODE_FILTER);
-        if (!node || !tn_jinja_next_token(p) || !tn_jinja_take_name(p, &node->name)) return false;
+        if (!node || !tn_jinja_take_name(p, &node->name)) return false;
         node->a = *io;
         *io = node;
-        if (tn_jinja_token_is(p, "(") && (!tn_jinja_next_token(p) || !parse_items(p, ")", false, true, &node->arguments))) return false;
+        if (tn_jinja_token_is(p, "(") && (!tn_jinja_next_token(p) || !tn_jinja_parse_arguments(p, &node->arguments))) return false;
+        if (!tn_jinja_token_is(p, "|")) return true;
+        if (!tn_jinja_next_token(p)) return false;
     }
-    return true;
+}
+
+static bool parse_filters_behind(tn_jinja_parser *p, tn_jinja_node **io) {
+    return !tn_jinja_token_is(p, "|") || (tn_jinja_next_token(p) && tn_jinja_parse_filters(p, io));
 }
 
 static bool parse_unary(tn_jinja_parser *p, tn_jinja_node **out, bool with_filters);
@@ -318,7 +327,7 @@ static bool parse_tests(tn_jinja_parser *p, tn_jinja_node **io) {
                            !tn_jinja_token_is(p, "and") && !tn_jinja_token_is(p, "is") && !tn_jinja_token_is(p, "if") &&
                            !tn_jinja_token_is(p, "in") && !tn_jinja_token_is(p, "not"));
         if (tn_jinja_token_is(p, "(")) {
-            if (!tn_jinja_next_token(p) || !parse_items(p, ")", false, true, &node->arguments)) return false;
+            if (!tn_jinja_next_token(p) || !tn_jinja_parse_arguments(p, &node->arguments)) return false;
         } else if (is_operand) { /* "x is divisibleby 3" */
             node->arguments = tn_jinja_node_create(p, TN_NODE_ARGUMENT);
             if (!node->arguments || !parse_unary(p, &node->arguments->a, false)) return false;
@@ -338,18 +347,19 @@ static bool parse_unary(tn_jinja_parser *p, tn_jinja_node **out, bool with_filte
         return false;
     }
     p->depth--;
-    return !with_filters || (parse_filters(p, out) && parse_tests(p, out));
+    while (with_filters && (tn_jinja_token_is(p, "|") || tn_jinja_token_is(p, "is")))
+        if (!parse_filters_behind(p, out) || !parse_tests(p, out)) return false;
+    return true;
 }
 
-static bool parse_power(tn_jinja_parser *p, tn_jinja_node **out) {
-    if (!parse_unary(p, out, true)) return false;
-    return !tn_jinja_token_is(p, "**") || tn_jinja_fail(p->j, TN_UNSUPPORTED, "the operator ** is not supported");
+static bool parse_operand(tn_jinja_parser *p, tn_jinja_node **out) {
+    return parse_unary(p, out, true);
 }
 
 /* Left-associative operators of one level. */
 static bool parse_level(tn_jinja_parser *p, tn_jinja_node **out, const char *const *operators,
-                        bool (*parse_operand)(tn_jinja_parser *, tn_jinja_node **)) {
-    if (!parse_operand(p, out)) return false;
+                        bool (*parse_side)(tn_jinja_parser *, tn_jinja_node **)) {
+    if (!parse_side(p, out)) return false;
     for (;;) {
         size_t i = 0;
         while (operators[i] && !tn_jinja_token_is(p, operators[i])) i++;
@@ -359,8 +369,13 @@ static bool parse_level(tn_jinja_parser *p, tn_jinja_node **out, const char *con
         node->name = operators[i];
         node->a = *out;
         *out = node;
-        if (!parse_operand(p, &node->b)) return false;
+        if (!parse_side(p, &node->b)) return false;
     }
+}
+
+static bool parse_power(tn_jinja_parser *p, tn_jinja_node **out) {
+    static const char *const operators[] = {"**", NULL};
+    return parse_level(p, out, operators, parse_operand);
 }
 
 static bool parse_product(tn_jinja_parser *p, tn_jinja_node **out) {
@@ -381,21 +396,29 @@ static bool parse_sum(tn_jinja_parser *p, tn_jinja_node **out) {
 static bool parse_comparison(tn_jinja_parser *p, tn_jinja_node **out) {
     static const char *const operators[] = {"==", "!=", "<=", ">=", "<", ">", "in", NULL};
     if (!parse_sum(p, out)) return false;
-    for (int count = 0;; count++) {
+    for (tn_jinja_node *last = NULL;;) {
         size_t i = 0;
         bool negated = tn_jinja_token_is(p, "not");
         if (negated && (!tn_jinja_next_token(p) || !tn_jinja_token_is(p, "in")))
             return tn_jinja_fail(p->j, TN_INVALID_DATA, "'not' must be followed by 'in' here");
         while (operators[i] && !tn_jinja_token_is(p, operators[i])) i++;
         if (!operators[i]) return true;
-        if (count > 0) return tn_jinja_fail(p->j, TN_UNSUPPORTED, "a chain of comparisons is not supported");
         tn_jinja_node *node = tn_jinja_node_create(p, TN_NODE_BINARY);
         if (!node || !tn_jinja_next_token(p)) return false;
         node->name = operators[i];
         node->negated = negated;
-        node->a = *out;
-        *out = node;
+        node->a = last ? last->b : *out;
         if (!parse_sum(p, &node->b)) return false;
+        if (last) { /* "a < b < c" is "a < b and b < c" */
+            tn_jinja_node *both = tn_jinja_node_create(p, TN_NODE_AND);
+            if (!both) return false;
+            both->a = *out;
+            both->b = node;
+            *out = both;
+        } else {
+            *out = node;
+        }
+        last = node;
     }
 }
 
@@ -448,7 +471,7 @@ bool tn_jinja_parse_expression(tn_jinja_parser *p, tn_jinja_node **out) {
 bool tn_jinja_parse_tuple(tn_jinja_parser *p, tn_jinja_node **out, bool with_choice) {
     if (!(with_choice ? tn_jinja_parse_expression(p, out) : parse_or(p, out))) return false;
     if (!tn_jinja_token_is(p, ",")) return true;
-    tn_jinja_node *list = tn_jinja_node_create(p, TN_NODE_LIST), **tail;
+    tn_jinja_node *list = tn_jinja_node_create(p, TN_NODE_TUPLE), **tail;
     if (!list) return false;
     tail = &list->arguments;
     tn_jinja_node *item = *out;

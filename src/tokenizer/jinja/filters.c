@@ -6,10 +6,8 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "tokenizer/jinja/ast.h"
+#include "tokenizer/jinja/filters.h"
 #include "tokenizer/jinja/strings.h"
-
-typedef bool (*filter_fn)(tn_jinja *j, const tn_jinja_value *input, const tn_jinja_arguments *arguments, tn_jinja_value *out);
 
 /* The input's text: strings as they are, all else printed. */
 static bool text_of(tn_jinja *j, const tn_jinja_value *input, tn_jinja_string *out) {
@@ -72,13 +70,12 @@ static bool filter_capitalize(tn_jinja *j, const tn_jinja_value *input, const tn
 }
 static bool filter_title(tn_jinja *j, const tn_jinja_value *input, const tn_jinja_arguments *arguments, tn_jinja_value *out) {
     (void)arguments;
-    return change_case(j, input, TN_CASE_TITLE, out);
+    return change_case(j, input, TN_CASE_WORDS, out);
 }
 
-/* The member that a filter's `attribute` names: "a" of each item; none: the item itself. */
-static bool attribute_of(tn_jinja *j, const tn_jinja_value *item, const tn_jinja_value *attribute, tn_jinja_value *out) {
+bool tn_jinja_attribute_of(tn_jinja *j, const tn_jinja_value *item, const tn_jinja_value *attribute, tn_jinja_value *out) {
     *out = *item;
-    if (!attribute) return true;
+    if (!attribute || attribute->kind == TN_JINJA_NONE) return true;
     if (attribute->kind != TN_JINJA_STRING || memchr(attribute->string.data, '.', attribute->string.size))
         return tn_jinja_fail(j, TN_UNSUPPORTED, "an attribute that is no plain name is not supported");
     *out = (tn_jinja_value){.kind = TN_JINJA_UNDEFINED};
@@ -96,32 +93,8 @@ static bool filter_join(tn_jinja *j, const tn_jinja_value *input, const tn_jinja
     for (size_t i = 0; i < items->count; i++) {
         tn_jinja_value item;
         if (i > 0 && separator && !tn_jinja_print(j, &builder, separator, false)) return false;
-        if (!attribute_of(j, &items->items[i], attribute, &item) || !tn_jinja_print(j, &builder, &item, false)) return false;
+        if (!tn_jinja_attribute_of(j, &items->items[i], attribute, &item) || !tn_jinja_print(j, &builder, &item, false)) return false;
     }
-    *out = tn_jinja_of_string(tn_jinja_built(&builder));
-    return true;
-}
-
-static bool filter_tojson(tn_jinja *j, const tn_jinja_value *input, const tn_jinja_arguments *arguments, tn_jinja_value *out) {
-    int indent = -1;
-    for (size_t i = 0; i < arguments->num_named; i++) {
-        const char *name = arguments->named[i].name;
-        if (strcmp(name, "indent") != 0 && strcmp(name, "ensure_ascii") != 0)
-            return tn_jinja_fail(j, TN_UNSUPPORTED, "tojson(%s) is not supported", name);
-        if (strcmp(name, "ensure_ascii") == 0 && tn_jinja_is_true(&arguments->named[i].value))
-            return tn_jinja_fail(j, TN_UNSUPPORTED, "tojson(ensure_ascii) is not supported");
-    }
-    for (size_t i = 0; i < arguments->num_positional + arguments->num_named; i++) {
-        bool is_positional = i < arguments->num_positional;
-        const tn_jinja_value *value = is_positional ? &arguments->positional[i] : &arguments->named[i - arguments->num_positional].value;
-        if (!is_positional && strcmp(arguments->named[i - arguments->num_positional].name, "indent") != 0) continue;
-        if (value->kind == TN_JINJA_NONE) continue;
-        if (value->kind != TN_JINJA_INTEGER || value->integer < 0 || value->integer > 16)
-            return tn_jinja_fail(j, TN_UNSUPPORTED, "this indentation of tojson is not supported");
-        indent = (int)value->integer;
-    }
-    tn_jinja_builder builder = {0};
-    if (!tn_jinja_print_json(j, &builder, input, indent, 0)) return false;
     *out = tn_jinja_of_string(tn_jinja_built(&builder));
     return true;
 }
@@ -142,6 +115,11 @@ static bool filter_last(tn_jinja *j, const tn_jinja_value *input, const tn_jinja
     return pick(j, input, true, out);
 }
 
+static bool become_lazy(tn_jinja_value *list) {
+    list->list->sequence = TN_JINJA_LAZY;
+    return true;
+}
+
 static bool copy_items(tn_jinja *j, const tn_jinja_value *input, bool reverse, tn_jinja_value *out) {
     const tn_jinja_list *items;
     if (!tn_jinja_items(j, input, &items) || !tn_jinja_charge(j, items->count / 16) || !tn_jinja_list_create(j, items->count, out))
@@ -156,8 +134,16 @@ static bool filter_list(tn_jinja *j, const tn_jinja_value *input, const tn_jinja
 }
 static bool filter_reverse(tn_jinja *j, const tn_jinja_value *input, const tn_jinja_arguments *arguments, tn_jinja_value *out) {
     (void)arguments;
-    if (input->kind == TN_JINJA_STRING) return tn_jinja_fail(j, TN_UNSUPPORTED, "reversing a string is not supported");
-    return copy_items(j, input, true, out);
+    if (input->kind == TN_JINJA_STRING) {
+        const tn_jinja_list *items;
+        tn_jinja_builder builder = {0};
+        if (!tn_jinja_items(j, input, &items)) return false;
+        for (size_t i = items->count; i > 0; i--)
+            if (!tn_jinja_append(j, &builder, items->items[i - 1].string)) return false;
+        *out = tn_jinja_of_string(tn_jinja_built(&builder));
+        return true;
+    }
+    return copy_items(j, input, true, out) && become_lazy(out);
 }
 
 static bool filter_string(tn_jinja *j, const tn_jinja_value *input, const tn_jinja_arguments *arguments, tn_jinja_value *out) {
@@ -168,20 +154,9 @@ static bool filter_string(tn_jinja *j, const tn_jinja_value *input, const tn_jin
     return true;
 }
 
-static bool filter_int(tn_jinja *j, const tn_jinja_value *input, const tn_jinja_arguments *arguments, tn_jinja_value *out) {
-    (void)j;
-    const tn_jinja_value *fallback = tn_jinja_argument(arguments, 0, "default");
-    *out = fallback ? *fallback : tn_jinja_of_integer(0);
-    if (input->kind == TN_JINJA_INTEGER) *out = *input;
-    if (input->kind == TN_JINJA_BOOL) *out = tn_jinja_of_integer(input->boolean);
-    if (input->kind == TN_JINJA_FLOAT && input->real > -9e18 && input->real < 9e18) *out = tn_jinja_of_integer((int64_t)input->real);
-    if (input->kind == TN_JINJA_STRING && input->string.size > 0 && input->string.size < 19) {
-        char digits[24], *end;
-        memcpy(digits, input->string.data, input->string.size);
-        digits[input->string.size] = 0;
-        long long value = strtoll(digits, &end, 10);
-        if (*end == 0) *out = tn_jinja_of_integer(value);
-    }
+static bool filter_safe(tn_jinja *j, const tn_jinja_value *input, const tn_jinja_arguments *arguments, tn_jinja_value *out) {
+    if (!filter_string(j, input, arguments, out)) return false;
+    out->string.is_safe = true;
     return true;
 }
 
@@ -226,7 +201,7 @@ static bool filter_unique(tn_jinja *j, const tn_jinja_value *input, const tn_jin
         if (!tn_jinja_contains(j, out, &items->items[i], &known)) return false;
         if (!known && !tn_jinja_list_push(j, out->list, items->items[i])) return false;
     }
-    return true;
+    return become_lazy(out);
 }
 
 /* What map and select walk over: nothing where the input is false, None among it. */
@@ -253,11 +228,11 @@ static bool filter_map(tn_jinja *j, const tn_jinja_value *input, const tn_jinja_
     }
     for (size_t i = 0; i < items->count; i++) {
         tn_jinja_value item;
-        bool fits = attribute ? attribute_of(j, &items->items[i], attribute, &item)
+        bool fits = attribute ? tn_jinja_attribute_of(j, &items->items[i], attribute, &item)
                               : tn_jinja_filter(j, filter_name, &items->items[i], &rest, &item);
         if (!fits || !tn_jinja_list_push(j, out->list, item)) return false;
     }
-    return true;
+    return become_lazy(out);
 }
 
 /* select, reject, selectattr, rejectattr: by a test, or by truth. */
@@ -281,12 +256,12 @@ static bool choose(tn_jinja *j, const tn_jinja_value *input, const tn_jinja_argu
     for (size_t i = 0; i < items->count; i++) {
         tn_jinja_value item;
         bool passes;
-        if (!tn_jinja_charge(j, 1) || !attribute_of(j, &items->items[i], attribute, &item)) return false;
+        if (!tn_jinja_charge(j, 1) || !tn_jinja_attribute_of(j, &items->items[i], attribute, &item)) return false;
         passes = tn_jinja_is_true(&item);
         if (test && !tn_jinja_test(j, name, &item, &rest, &passes)) return false;
         if (passes == wanted && !tn_jinja_list_push(j, out->list, items->items[i])) return false;
     }
-    return true;
+    return become_lazy(out);
 }
 static bool filter_select(tn_jinja *j, const tn_jinja_value *input, const tn_jinja_arguments *arguments, tn_jinja_value *out) {
     return choose(j, input, arguments, false, true, out);
@@ -329,7 +304,7 @@ static bool filter_indent(tn_jinja *j, const tn_jinja_value *input, const tn_jin
 bool tn_jinja_filter(tn_jinja *j, const char *name, const tn_jinja_value *input, const tn_jinja_arguments *arguments, tn_jinja_value *out) {
     static const struct {
         const char *name;
-        filter_fn run;
+        tn_jinja_filter_fn *run;
     } filters[] = {
         {"trim", filter_trim},
         {"length", filter_length},
@@ -341,13 +316,21 @@ bool tn_jinja_filter(tn_jinja *j, const char *name, const tn_jinja_value *input,
         {"capitalize", filter_capitalize},
         {"title", filter_title},
         {"join", filter_join},
-        {"tojson", filter_tojson},
+        {"tojson", tn_jinja_filter_tojson},
         {"first", filter_first},
         {"last", filter_last},
         {"list", filter_list},
         {"reverse", filter_reverse},
         {"string", filter_string},
-        {"int", filter_int},
+        {"safe", filter_safe},
+        {"int", tn_jinja_filter_int},
+        {"float", tn_jinja_filter_float},
+        {"abs", tn_jinja_filter_abs},
+        {"round", tn_jinja_filter_round},
+        {"min", tn_jinja_filter_min},
+        {"max", tn_jinja_filter_max},
+        {"sum", tn_jinja_filter_sum},
+        {"sort", tn_jinja_filter_sort},
         {"replace", filter_replace},
         {"items", filter_items},
         {"dictsort", filter_dictsort},
@@ -414,13 +397,19 @@ bool tn_jinja_test(tn_jinja *j, const char *name, const tn_jinja_value *input, c
     static const struct {
         const char *name;
         char operation; /* '=': equal, '!': not; '<', 'l' (<=), '>', 'g' (>=) */
-    } comparisons[] = {{"equalto", '='}, {"eq", '='}, {"ne", '!'},       {"lt", '<'},         {"le", 'l'},
-                       {"gt", '>'},      {"ge", 'g'}, {"lessthan", '<'}, {"greaterthan", '>'}};
+    } comparisons[] = {{"equalto", '='}, {"eq", '='}, {"sameas", '='}, {"ne", '!'},       {"lt", '<'},
+                       {"le", 'l'},      {"gt", '>'}, {"ge", 'g'},     {"lessthan", '<'}, {"greaterthan", '>'}};
     const tn_jinja_value *other = tn_jinja_argument(arguments, 0, NULL);
     *out = false;
     if (is_kind(name, input, out)) return true;
     if (strcmp(name, "even") == 0 || strcmp(name, "odd") == 0 || strcmp(name, "divisibleby") == 0)
         return test_integer(j, name, input, other, out);
+    if (strcmp(name, "upper") == 0 || strcmp(name, "lower") == 0) {
+        tn_jinja_string text;
+        if (!text_of(j, input, &text)) return false;
+        *out = tn_jinja_has_case(text, name[0] == 'u');
+        return tn_jinja_charge(j, text.size / 16);
+    }
     if (strcmp(name, "in") == 0 && other) return tn_jinja_contains(j, other, input, out);
     for (size_t i = 0; i < sizeof comparisons / sizeof *comparisons; i++) {
         char operation = comparisons[i].operation;

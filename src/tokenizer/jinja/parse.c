@@ -104,6 +104,7 @@ static bool parse_targets(tn_jinja_parser *p, tn_jinja_node **out_targets) {
     do {
         if (*out_targets && !tn_jinja_next_token(p)) return false;
         tn_jinja_node *node = tn_jinja_node_create(p, TN_NODE_NAME);
+        if (tn_jinja_token_is(p, "(")) return tn_jinja_fail(p->j, TN_UNSUPPORTED, "unpacking into nested names is not supported");
         if (!node || !tn_jinja_take_name(p, &node->name)) return false;
         *tail = node;
         tail = &node->next;
@@ -138,6 +139,19 @@ static bool parse_for(tn_jinja_parser *p, tn_jinja_node **out) {
     return tn_jinja_next_token(p) && end_tag(p, "%}");
 }
 
+/* The body up to the tag that `ends` names, and that tag. */
+static bool parse_to_end(tn_jinja_parser *p, const char *const *ends, tn_jinja_node **out_body) {
+    return end_tag(p, "%}") && parse_body(p, ends, out_body) && tn_jinja_next_token(p) && end_tag(p, "%}");
+}
+
+/* Filters of what a block prints, behind the word or bar before them. */
+static bool parse_block_filters(tn_jinja_parser *p, tn_jinja_node **out) {
+    *out = tn_jinja_node_create(p, TN_NODE_NAME);
+    if (!*out) return false;
+    (*out)->name = TN_JINJA_CAPTURED;
+    return tn_jinja_next_token(p) && tn_jinja_parse_filters(p, out);
+}
+
 static bool parse_set(tn_jinja_parser *p, tn_jinja_node **out) {
     static const char *const ends[] = {"endset", NULL};
     tn_jinja_node *node = *out = tn_jinja_node_create(p, TN_NODE_SET);
@@ -150,25 +164,62 @@ static bool parse_set(tn_jinja_parser *p, tn_jinja_node **out) {
     }
     if (tn_jinja_token_is(p, "=")) return tn_jinja_next_token(p) && tn_jinja_parse_tuple(p, &node->a, true) && end_tag(p, "%}");
     node->kind = TN_NODE_SET_BLOCK;
-    if (node->targets->kind != TN_NODE_NAME || node->targets->next || tn_jinja_token_is(p, "|"))
-        return tn_jinja_fail(p->j, TN_UNSUPPORTED, "this form of set block is not supported");
-    return end_tag(p, "%}") && parse_body(p, ends, &node->body) && tn_jinja_next_token(p) && end_tag(p, "%}");
+    if (node->targets->next) return tn_jinja_fail(p->j, TN_INVALID_DATA, "a set block has one name");
+    if (tn_jinja_token_is(p, "|") && !parse_block_filters(p, &node->a)) return false;
+    return parse_to_end(p, ends, &node->body);
 }
 
-static bool parse_macro(tn_jinja_parser *p, tn_jinja_node **out) {
-    static const char *const ends[] = {"endmacro", NULL};
-    tn_jinja_node *node = *out = tn_jinja_node_create(p, TN_NODE_MACRO), **tail;
-    if (!node || !tn_jinja_next_token(p) || !tn_jinja_take_name(p, &node->name) || !tn_jinja_expect(p, "(")) return false;
-    tail = &node->targets;
+/* Names with their defaults, behind "(" and with the ")". */
+static bool parse_parameters(tn_jinja_parser *p, tn_jinja_node **out_parameters) {
+    tn_jinja_node **tail = out_parameters;
     while (!tn_jinja_token_is(p, ")")) {
-        if (tail != &node->targets && !tn_jinja_expect(p, ",")) return false;
+        if (tail != out_parameters && !tn_jinja_expect(p, ",")) return false;
         tn_jinja_node *parameter = tn_jinja_node_create(p, TN_NODE_ARGUMENT);
         if (!parameter || !tn_jinja_take_name(p, &parameter->name)) return false;
         if (tn_jinja_token_is(p, "=") && (!tn_jinja_next_token(p) || !tn_jinja_parse_expression(p, &parameter->a))) return false;
         *tail = parameter;
         tail = &parameter->next;
     }
-    return tn_jinja_next_token(p) && end_tag(p, "%}") && parse_body(p, ends, &node->body) && tn_jinja_next_token(p) && end_tag(p, "%}");
+    return tn_jinja_next_token(p);
+}
+
+static bool parse_macro(tn_jinja_parser *p, tn_jinja_node **out) {
+    static const char *const ends[] = {"endmacro", NULL};
+    tn_jinja_node *node = *out = tn_jinja_node_create(p, TN_NODE_MACRO);
+    return node && tn_jinja_next_token(p) && tn_jinja_take_name(p, &node->name) && tn_jinja_expect(p, "(") &&
+           parse_parameters(p, &node->targets) && parse_to_end(p, ends, &node->body);
+}
+
+/* {% call(a, b) f(x) %}…{% endcall %} */
+static bool parse_call(tn_jinja_parser *p, tn_jinja_node **out) {
+    static const char *const ends[] = {"endcall", NULL};
+    tn_jinja_node *node = *out = tn_jinja_node_create(p, TN_NODE_CALL_BLOCK);
+    if (!node || !tn_jinja_next_token(p)) return false;
+    node->name = "caller";
+    if (tn_jinja_token_is(p, "(") && (!tn_jinja_next_token(p) || !parse_parameters(p, &node->targets))) return false;
+    if (!tn_jinja_parse_expression(p, &node->a)) return false;
+    if (node->a->kind != TN_NODE_CALL) return tn_jinja_fail(p->j, TN_INVALID_DATA, "a call block needs a call");
+    return parse_to_end(p, ends, &node->body);
+}
+
+/* {% with a = 1, b = 2 %}…{% endwith %} */
+static bool parse_with(tn_jinja_parser *p, tn_jinja_node **out) {
+    static const char *const ends[] = {"endwith", NULL};
+    tn_jinja_node *node = *out = tn_jinja_node_create(p, TN_NODE_WITH), **tail;
+    if (!node || !tn_jinja_next_token(p)) return false;
+    for (tail = &node->arguments; p->token.kind != TN_TOKEN_END_TAG; tail = &(*tail)->next) {
+        if (tail != &node->arguments && !tn_jinja_expect(p, ",")) return false;
+        tn_jinja_node *argument = *tail = tn_jinja_node_create(p, TN_NODE_ARGUMENT);
+        if (!argument || !tn_jinja_take_name(p, &argument->name) || !tn_jinja_expect(p, "=") || !tn_jinja_parse_expression(p, &argument->a))
+            return false;
+    }
+    return parse_to_end(p, ends, &node->body);
+}
+
+static bool parse_filter(tn_jinja_parser *p, tn_jinja_node **out) {
+    static const char *const ends[] = {"endfilter", NULL};
+    tn_jinja_node *node = *out = tn_jinja_node_create(p, TN_NODE_FILTER_BLOCK);
+    return node && parse_block_filters(p, &node->a) && parse_to_end(p, ends, &node->body);
 }
 
 static bool parse_raw(tn_jinja_parser *p, tn_jinja_node **out) {
@@ -196,14 +247,16 @@ static bool parse_statement(tn_jinja_parser *p, tn_jinja_node **out) {
     if (is_word(p, "set")) return parse_set(p, out);
     if (is_word(p, "macro")) return parse_macro(p, out);
     if (is_word(p, "raw")) return parse_raw(p, out);
+    if (is_word(p, "call")) return parse_call(p, out);
+    if (is_word(p, "with")) return parse_with(p, out);
+    if (is_word(p, "filter")) return parse_filter(p, out);
     if (is_word(p, "break") || is_word(p, "continue")) {
         *out = tn_jinja_node_create(p, is_word(p, "break") ? TN_NODE_BREAK : TN_NODE_CONTINUE);
         return *out && tn_jinja_next_token(p) && end_tag(p, "%}");
     }
     if (is_word(p, "generation")) {
         tn_jinja_node *node = *out = tn_jinja_node_create(p, TN_NODE_GROUP);
-        return node && tn_jinja_next_token(p) && end_tag(p, "%}") && parse_body(p, generation_end, &node->body) && tn_jinja_next_token(p) &&
-               end_tag(p, "%}");
+        return node && tn_jinja_next_token(p) && parse_to_end(p, generation_end, &node->body);
     }
     int size = (int)(p->token.size < 40 ? p->token.size : 40);
     if (p->token.kind == TN_TOKEN_NAME && !(p->token.size > 3 && memcmp(p->token.text, "end", 3) == 0) && !is_word(p, "else") &&

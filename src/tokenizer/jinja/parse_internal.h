@@ -35,7 +35,11 @@ bool tn_jinja_token_is(const tn_jinja_parser *p, const char *text); /* never tru
 bool tn_jinja_expect(tn_jinja_parser *p, const char *text);         /* takes it, or fails */
 bool tn_jinja_take_name(tn_jinja_parser *p, const char **out_name);
 bool tn_jinja_parse_expression(tn_jinja_parser *p, tn_jinja_node **out);
-/* An expression, or several with commas between: then a LIST. with_choice: "a if b" belongs to it. */
+/* The arguments of a call, behind its "(". */
+bool tn_jinja_parse_arguments(tn_jinja_parser *p, tn_jinja_node **out_arguments);
+/* "name(arguments) | name …", filters of *io, which becomes the last of them. */
+bool tn_jinja_parse_filters(tn_jinja_parser *p, tn_jinja_node **io);
+/* An expression, or several with commas between: then a TUPLE. with_choice: "a if b" belongs to it. */
 bool tn_jinja_parse_tuple(tn_jinja_parser *p, tn_jinja_node **out, bool with_choice);
 
 #endif

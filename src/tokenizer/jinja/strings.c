@@ -14,6 +14,11 @@ static uint8_t mark_at(tn_jinja_string text, size_t at) {
     return text.marks ? text.marks[at] : text.mark;
 }
 
+static bool is_cased(int32_t c) {
+    utf8proc_category_t category = utf8proc_category(c);
+    return category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LL || category == UTF8PROC_CATEGORY_LT;
+}
+
 bool tn_jinja_change_case(tn_jinja *j, tn_jinja_string text, tn_jinja_case to, tn_jinja_value *out) {
     tn_jinja_builder builder = {0};
     tn_bytes bytes = {text.data, text.size};
@@ -23,7 +28,8 @@ bool tn_jinja_change_case(tn_jinja *j, tn_jinja_string text, tn_jinja_case to, t
         int32_t c = (int32_t)tn_next_code_point(bytes, &at);
         bool up = to == TN_CASE_UPPER || (to != TN_CASE_LOWER && begins);
         int32_t changed = up ? utf8proc_toupper(c) : utf8proc_tolower(c);
-        begins = to == TN_CASE_TITLE && !tn_is_word((uint32_t)c);
+        begins = to == TN_CASE_TITLE ? !is_cased(c)
+                                     : to == TN_CASE_WORDS && (tn_is_white_space((uint32_t)c) || (c < 0x80 && strchr("-({[<", c)));
         char encoded[8] = "ss";
         int size = up && c == 0xDF ? 2 : tn_utf8_encode((uint32_t)changed, encoded);
         if (up && c == 0xDF) memcpy(encoded, to == TN_CASE_UPPER ? "SS" : "Ss", 2);
@@ -31,6 +37,17 @@ bool tn_jinja_change_case(tn_jinja *j, tn_jinja_string text, tn_jinja_case to, t
     }
     *out = tn_jinja_of_string(tn_jinja_built(&builder));
     return tn_jinja_charge(j, text.size / 16);
+}
+
+bool tn_jinja_has_case(tn_jinja_string text, bool upper) {
+    bool found = false;
+    for (size_t at = 0; at < text.size;) {
+        int32_t c = (int32_t)tn_next_code_point((tn_bytes){text.data, text.size}, &at);
+        if (!is_cased(c)) continue;
+        if (utf8proc_category(c) != (upper ? UTF8PROC_CATEGORY_LU : UTF8PROC_CATEGORY_LL)) return false;
+        found = true;
+    }
+    return found;
 }
 
 static bool is_in_set(uint32_t c, const tn_jinja_string *set) {
@@ -94,6 +111,7 @@ bool tn_jinja_pairs(tn_jinja *j, const tn_jinja_dict *dict, tn_jinja_value *out)
         if (!tn_jinja_list_create(j, 2, &pair) || !tn_jinja_list_push(j, pair.list, dict->pairs[i].key) ||
             !tn_jinja_list_push(j, pair.list, dict->pairs[i].value) || !tn_jinja_list_push(j, out->list, pair))
             return false;
+        pair.list->sequence = TN_JINJA_TUPLE;
     }
     return true;
 }
@@ -132,7 +150,7 @@ static bool split(tn_jinja *j, tn_jinja_string text, const tn_jinja_arguments *a
 
 /* startswith, endswith: of a string or of any in a list. */
 static bool has_end(tn_jinja *j, tn_jinja_string text, const tn_jinja_value *what, bool at_begin, bool *out) {
-    tn_jinja_list single = {(tn_jinja_value *)(uintptr_t)what, 1, 1}; /* only read */
+    tn_jinja_list single = {.items = (tn_jinja_value *)(uintptr_t)what, .count = 1}; /* only read */
     const tn_jinja_list *items = what && what->kind == TN_JINJA_LIST ? what->list : &single;
     *out = false;
     for (size_t i = 0; i < items->count && !*out; i++) {
@@ -173,6 +191,86 @@ static bool join(tn_jinja *j, tn_jinja_string separator, const tn_jinja_value *w
     return true;
 }
 
+/* "{}", "{0}" and "{name}" by the arguments, "{{" and "}}" by one brace. */
+static bool format(tn_jinja *j, tn_jinja_string text, const tn_jinja_arguments *arguments, tn_jinja_value *out) {
+    tn_jinja_builder builder = {0};
+    size_t copied = 0, next = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        char c = text.data[i];
+        if (c != '{' && c != '}') continue;
+        bool is_double = i + 1 < text.size && text.data[i + 1] == c;
+        if (!tn_jinja_append(j, &builder, tn_jinja_slice(text, copied, i + is_double))) return false;
+        if (is_double) {
+            copied = ++i + 1;
+            continue;
+        }
+        char name[32] = "";
+        const char *end = c == '{' ? memchr(text.data + i, '}', text.size - i) : NULL;
+        size_t size = end ? (size_t)(end - text.data) - i - 1 : 0;
+        if (!end) return tn_jinja_fail(j, TN_INVALID_DATA, "a single '%c' stands in a format", c);
+        if (size >= sizeof name || strcspn(memcpy(name, text.data + i + 1, size), ".[:!{") < size)
+            return tn_jinja_fail(j, TN_UNSUPPORTED, "this field of a format is not supported");
+        bool is_index = size > 0 && strspn(name, "0123456789") == size && size < 3;
+        size_t index = size == 0  ? next++
+                       : is_index ? (size_t)(name[0] - '0') * (size == 2 ? 10 : 1) + (size == 2 ? (size_t)(name[1] - '0') : 0)
+                                  : SIZE_MAX;
+        const tn_jinja_value *value = tn_jinja_argument(arguments, index, index == SIZE_MAX ? name : NULL);
+        if (!value) return tn_jinja_fail(j, TN_INVALID_DATA, "a format has no argument for '{%s}'", name);
+        if (!tn_jinja_print(j, &builder, value, false)) return false;
+        copied = i + size + 2;
+        i = copied - 1;
+    }
+    if (!tn_jinja_append(j, &builder, tn_jinja_slice(text, copied, text.size))) return false;
+    *out = tn_jinja_of_string(tn_jinja_built(&builder));
+    return true;
+}
+
+/* Python's line ends; "\r\n" is one. */
+static bool split_lines(tn_jinja *j, tn_jinja_string text, tn_jinja_value *out) {
+    if (!tn_jinja_list_create(j, 0, out) || !tn_jinja_charge(j, text.size / 16)) return false;
+    for (size_t begin = 0, at = 0; begin < text.size;) {
+        size_t end = at;
+        uint32_t c = at < text.size ? tn_next_code_point((tn_bytes){text.data, text.size}, &at) : '\n';
+        bool ends = (c >= '\n' && c <= '\r') || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
+        if (!ends) continue;
+        if (c == '\r' && at < text.size && text.data[at] == '\n') at++;
+        if (!tn_jinja_list_push(j, out->list, tn_jinja_of_string(tn_jinja_slice(text, begin, end)))) return false;
+        begin = at;
+    }
+    return true;
+}
+
+/* Where `what`, which is not empty, begins last; text.size + 1: nowhere. */
+static size_t find_last(tn_jinja_string text, tn_jinja_string what) {
+    for (size_t at = text.size + 1; what.size <= text.size && at-- > 0;)
+        if (text.size - at >= what.size && memcmp(text.data + at, what.data, what.size) == 0) return at;
+    return text.size + 1;
+}
+
+/* (before, separator, behind) at the first or last separator. */
+static bool partition(tn_jinja *j, tn_jinja_string text, const tn_jinja_value *separator, bool last, tn_jinja_value *out) {
+    if (!expect_string(j, separator, "partition") || !tn_jinja_list_create(j, 3, out)) return false;
+    if (!tn_jinja_charge(j, text.size / 16 + text.size / 256 * (separator->string.size / 256))) return false;
+    if (separator->string.size == 0) return tn_jinja_fail(j, TN_INVALID_DATA, "partition needs a separator that is not empty");
+    size_t at = last ? find_last(text, separator->string) : find(text, separator->string, 0);
+    bool found = at <= text.size;
+    if (!found) at = last ? 0 : text.size;
+    size_t end = found ? at + separator->string.size : at;
+    out->list->sequence = TN_JINJA_TUPLE;
+    return tn_jinja_list_push(j, out->list, tn_jinja_of_string(tn_jinja_slice(text, 0, at))) &&
+           tn_jinja_list_push(j, out->list, tn_jinja_of_string(tn_jinja_slice(text, at, end))) &&
+           tn_jinja_list_push(j, out->list, tn_jinja_of_string(tn_jinja_slice(text, end, text.size)));
+}
+
+/* Without `what` at its begin or end, if it is there. */
+static bool remove_end(tn_jinja *j, tn_jinja_string text, const tn_jinja_value *what, bool at_begin, tn_jinja_value *out) {
+    bool has_it;
+    if (!expect_string(j, what, "removeprefix or removesuffix") || !has_end(j, text, what, at_begin, &has_it)) return false;
+    size_t size = has_it ? what->string.size : 0;
+    *out = tn_jinja_of_string(tn_jinja_slice(text, at_begin ? size : 0, text.size - (at_begin ? 0 : size)));
+    return true;
+}
+
 static bool is_digits(tn_jinja_string text) {
     for (size_t i = 0; i < text.size; i++)
         if (text.data[i] < '0' || text.data[i] > '9') return false;
@@ -200,6 +298,10 @@ static bool string_method(tn_jinja *j, const char *name, tn_jinja_string text, c
         return true;
     }
     if (strcmp(name, "join") == 0) return join(j, text, first, out);
+    if (strcmp(name, "format") == 0) return format(j, text, arguments, out);
+    if (strcmp(name, "splitlines") == 0) return split_lines(j, text, out);
+    if (strcmp(name, "partition") == 0 || strcmp(name, "rpartition") == 0) return partition(j, text, first, name[0] == 'r', out);
+    if (strcmp(name, "removeprefix") == 0 || strcmp(name, "removesuffix") == 0) return remove_end(j, text, first, name[6] == 'p', out);
     if (strcmp(name, "isdigit") == 0) {
         *out = tn_jinja_of_bool(is_digits(text));
         return true;
@@ -226,8 +328,10 @@ static bool dict_method(tn_jinja *j, const char *name, const tn_jinja_dict *dict
 }
 
 bool tn_jinja_has_method(const tn_jinja_value *self, const char *name) {
-    static const char *const of_strings[] = {"strip", "lstrip", "rstrip",     "split",    "replace", "upper", "lower",  "capitalize",
-                                             "title", "count",  "startswith", "endswith", "join",    "find",  "isdigit"};
+    static const char *const of_strings[] = {"format", "splitlines", "partition", "rpartition", "removeprefix", "removesuffix",
+                                             "strip",  "lstrip",     "rstrip",    "split",      "replace",      "upper",
+                                             "lower",  "capitalize", "title",     "count",      "startswith",   "endswith",
+                                             "join",   "find",       "isdigit"};
     static const char *const of_dicts[] = {"items", "keys", "values", "get"};
     const char *const *names = self->kind == TN_JINJA_STRING ? of_strings : of_dicts;
     size_t count = self->kind == TN_JINJA_STRING ? sizeof of_strings / sizeof *of_strings : self->kind == TN_JINJA_DICT ? 4 : 0;

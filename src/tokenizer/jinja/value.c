@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 #include "base/checked.h"
 #include "base/text.h"
@@ -92,7 +93,7 @@ tn_jinja_string tn_jinja_built(const tn_jinja_builder *b) {
 }
 
 tn_jinja_string tn_jinja_slice(tn_jinja_string string, size_t from, size_t to) {
-    return (tn_jinja_string){string.data + from, to - from, string.marks ? string.marks + from : NULL, string.mark};
+    return (tn_jinja_string){string.data + from, to - from, string.marks ? string.marks + from : NULL, string.mark, string.is_safe};
 }
 
 bool tn_jinja_has_input(tn_jinja_string string) {
@@ -211,7 +212,7 @@ bool tn_jinja_is_true(const tn_jinja_value *value) {
     case TN_JINJA_INTEGER: return value->integer != 0;
     case TN_JINJA_FLOAT: return value->real != 0;
     case TN_JINJA_STRING: return value->string.size > 0;
-    case TN_JINJA_LIST: return value->list->count > 0;
+    case TN_JINJA_LIST: return value->list->count > 0 || value->list->sequence == TN_JINJA_LAZY;
     case TN_JINJA_DICT: return value->dict->count > 0;
     default: return true;
     }
@@ -228,7 +229,7 @@ static double number_of(const tn_jinja_value *value) {
 static bool equal_containers(tn_jinja *j, const tn_jinja_value *a, const tn_jinja_value *b, bool *out_equal) {
     *out_equal = false;
     if (a->kind == TN_JINJA_LIST) {
-        if (a->list->count != b->list->count) return true;
+        if (a->list->count != b->list->count || a->list->sequence != b->list->sequence) return true;
         for (size_t i = 0; i < a->list->count; i++) {
             if (!tn_jinja_equal(j, &a->list->items[i], &b->list->items[i], out_equal)) return false;
             if (!*out_equal) return true;
@@ -296,39 +297,59 @@ static bool print_float(tn_jinja *j, tn_jinja_builder *builder, double real) {
     return append_text(j, builder, digits);
 }
 
-/* Python's choice of quotes and its short escapes. */
+/* What Python's repr() shows as it is, beyond ASCII. */
+static bool is_printable(uint32_t code_point) {
+    switch (utf8proc_category((int32_t)code_point)) {
+    case UTF8PROC_CATEGORY_CN:
+    case UTF8PROC_CATEGORY_ZS:
+    case UTF8PROC_CATEGORY_ZL:
+    case UTF8PROC_CATEGORY_ZP:
+    case UTF8PROC_CATEGORY_CC:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_CS:
+    case UTF8PROC_CATEGORY_CO: return false;
+    default: return true;
+    }
+}
+
+/* Python's choice of quotes and its escapes. */
 static bool print_quoted(tn_jinja *j, tn_jinja_builder *builder, tn_jinja_string s) {
     char quote = memchr(s.data, '\'', s.size) && !memchr(s.data, '"', s.size) ? '"' : '\'';
     if (!tn_jinja_append_bytes(j, builder, &quote, 1, 0)) return false;
-    size_t copied = 0;
-    for (size_t i = 0; i < s.size; i++) {
-        char escape[8] = "";
+    size_t copied = 0, size;
+    for (size_t i = 0; i < s.size; i += size) {
+        char escape[16] = "";
         unsigned char c = (unsigned char)s.data[i];
+        uint32_t code_point = c;
+        int length = c < 0x80 ? 1 : tn_utf8_decode(s.data + i, s.size - i, &code_point);
+        size = length > 0 ? (size_t)length : 1;
         if (c == (unsigned char)quote || c == '\\')
             snprintf(escape, sizeof escape, "\\%c", c);
         else if (c == '\n' || c == '\r' || c == '\t')
             snprintf(escape, sizeof escape, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
         else if (c < 0x20 || c == 0x7f)
             snprintf(escape, sizeof escape, "\\x%02x", c);
+        else if (c >= 0x80 && !is_printable(code_point))
+            snprintf(escape, sizeof escape, code_point < 0x100 ? "\\x%02x" : code_point < 0x10000 ? "\\u%04x" : "\\U%08x", code_point);
         if (!escape[0]) continue;
         if (!tn_jinja_append(j, builder, tn_jinja_slice(s, copied, i)) ||
             !tn_jinja_append_bytes(j, builder, escape, strlen(escape), s.marks ? s.marks[i] : s.mark))
             return false;
-        copied = i + 1;
+        copied = i + size;
     }
     return tn_jinja_append(j, builder, tn_jinja_slice(s, copied, s.size)) && tn_jinja_append_bytes(j, builder, &quote, 1, 0);
 }
 
 static bool print_container(tn_jinja *j, tn_jinja_builder *b, const tn_jinja_value *value) {
-    bool is_list = value->kind == TN_JINJA_LIST;
+    bool is_list = value->kind == TN_JINJA_LIST, is_tuple = is_list && value->list->sequence == TN_JINJA_TUPLE;
     size_t count = is_list ? value->list->count : value->dict->count;
-    if (!append_text(j, b, is_list ? "[" : "{")) return false;
+    if (!append_text(j, b, is_tuple ? "(" : is_list ? "[" : "{")) return false;
     for (size_t i = 0; i < count; i++) {
         if (i > 0 && !append_text(j, b, ", ")) return false;
         if (!is_list && (!tn_jinja_print(j, b, &value->dict->pairs[i].key, true) || !append_text(j, b, ": "))) return false;
         if (!tn_jinja_print(j, b, is_list ? &value->list->items[i] : &value->dict->pairs[i].value, true)) return false;
     }
-    return append_text(j, b, is_list ? "]" : "}");
+    return append_text(j, b, is_tuple ? (count == 1 ? ",)" : ")") : is_list ? "]" : "}");
 }
 
 bool tn_jinja_print(tn_jinja *j, tn_jinja_builder *builder, const tn_jinja_value *value, bool as_repr) {
@@ -352,73 +373,5 @@ bool tn_jinja_print(tn_jinja *j, tn_jinja_builder *builder, const tn_jinja_value
         return fits;
     }
     default: return tn_jinja_fail(j, TN_UNSUPPORTED, "printing %s is not supported", tn_jinja_kind_name(value));
-    }
-}
-
-static bool print_json_string(tn_jinja *j, tn_jinja_builder *b, tn_jinja_string s) {
-    size_t copied = 0;
-    if (!append_text(j, b, "\"")) return false;
-    for (size_t i = 0; i < s.size; i++) {
-        static const char names[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
-        unsigned char c = (unsigned char)s.data[i];
-        char escape[8] = "";
-        const char *name = c ? strchr(names, c) : NULL;
-        if (name)
-            snprintf(escape, sizeof escape, "\\%c", letters[name - names]);
-        else if (c < 0x20)
-            snprintf(escape, sizeof escape, "\\u%04x", c);
-        else
-            continue;
-        if (!tn_jinja_append(j, b, tn_jinja_slice(s, copied, i)) ||
-            !tn_jinja_append_bytes(j, b, escape, strlen(escape), s.marks ? s.marks[i] : s.mark))
-            return false;
-        copied = i + 1;
-    }
-    return tn_jinja_append(j, b, tn_jinja_slice(s, copied, s.size)) && append_text(j, b, "\"");
-}
-
-static bool break_line(tn_jinja *j, tn_jinja_builder *b, int indent, int level) {
-    if (indent < 0) return true;
-    if (!append_text(j, b, "\n")) return false;
-    for (int i = 0; i < indent * level; i++)
-        if (!append_text(j, b, " ")) return false;
-    return true;
-}
-
-static bool print_json_container(tn_jinja *j, tn_jinja_builder *b, const tn_jinja_value *value, int indent, int level) {
-    bool is_list = value->kind == TN_JINJA_LIST;
-    size_t count = is_list ? value->list->count : value->dict->count;
-    if (!append_text(j, b, is_list ? "[" : "{")) return false;
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0 && !append_text(j, b, indent < 0 ? ", " : ",")) return false;
-        if (!break_line(j, b, indent, level + 1)) return false;
-        if (!is_list) {
-            const tn_jinja_value *key = &value->dict->pairs[i].key;
-            if (key->kind != TN_JINJA_STRING) return tn_jinja_fail(j, TN_UNSUPPORTED, "tojson of a dict with a key that is no string");
-            if (!print_json_string(j, b, key->string) || !append_text(j, b, ": ")) return false;
-        }
-        const tn_jinja_value *item = is_list ? &value->list->items[i] : &value->dict->pairs[i].value;
-        if (!tn_jinja_print_json(j, b, item, indent, level + 1)) return false;
-    }
-    return (count == 0 || break_line(j, b, indent, level)) && append_text(j, b, is_list ? "]" : "}");
-}
-
-bool tn_jinja_print_json(tn_jinja *j, tn_jinja_builder *b, const tn_jinja_value *value, int indent, int level) {
-    if (!tn_jinja_charge(j, 1)) return false;
-    switch (value->kind) {
-    case TN_JINJA_NONE: return append_text(j, b, "null");
-    case TN_JINJA_BOOL: return append_text(j, b, value->boolean ? "true" : "false");
-    case TN_JINJA_INTEGER:
-    case TN_JINJA_FLOAT: return tn_jinja_print(j, b, value, false);
-    case TN_JINJA_STRING: return print_json_string(j, b, value->string);
-    case TN_JINJA_LIST:
-    case TN_JINJA_DICT: {
-        if (j->depth >= TN_JINJA_MAX_DEPTH) return tn_jinja_fail(j, TN_INVALID_DATA, "it nests deeper than %d", TN_JINJA_MAX_DEPTH);
-        j->depth++;
-        bool fits = print_json_container(j, b, value, indent, level);
-        j->depth--;
-        return fits;
-    }
-    default: return tn_jinja_fail(j, TN_INVALID_DATA, "tojson cannot write %s", tn_jinja_kind_name(value));
     }
 }

@@ -43,12 +43,21 @@ typedef struct tn_jinja_string {
     size_t size;
     const uint8_t *marks; /* [size]; NULL: all are `mark` */
     uint8_t mark;
+    bool is_safe; /* came through the filter safe: text that it is joined with gets HTML's escapes, as in Jinja */
 } tn_jinja_string;
 
 typedef struct tn_jinja_value tn_jinja_value;
+struct tn_jinja_node;
+struct tn_jinja_frame;
+typedef enum tn_jinja_sequence {
+    TN_JINJA_PROPER = 0,
+    TN_JINJA_TUPLE, /* prints with parentheses, equals no proper list */
+    TN_JINJA_LAZY,  /* an iterator of Python, such as map gives: true even if it is empty */
+} tn_jinja_sequence;
 typedef struct tn_jinja_list {
     tn_jinja_value *items;
     size_t count, capacity;
+    tn_jinja_sequence sequence;
 } tn_jinja_list;
 typedef struct tn_jinja_pair tn_jinja_pair;
 typedef struct tn_jinja_dict {
@@ -61,7 +70,10 @@ typedef struct tn_jinja_loop {
     size_t index, depth;
 } tn_jinja_loop;
 
-struct tn_jinja_node;
+typedef struct tn_jinja_closure {
+    const struct tn_jinja_node *macro; /* or call block, whose body is `caller` */
+    struct tn_jinja_frame *frame;      /* where it was defined */
+} tn_jinja_closure;
 
 struct tn_jinja_value {
     tn_jinja_kind kind;
@@ -73,7 +85,7 @@ struct tn_jinja_value {
         tn_jinja_list *list;
         tn_jinja_dict *dict; /* DICT, NAMESPACE */
         const tn_jinja_loop *loop;
-        const struct tn_jinja_node *macro;
+        const tn_jinja_closure *closure; /* MACRO */
         struct {
             const char *name; /* FUNCTION, METHOD; of UNDEFINED the name looked for, or NULL */
             const tn_jinja_value *self;
@@ -149,8 +161,6 @@ bool tn_jinja_is_true(const tn_jinja_value *value);
 bool tn_jinja_equal(tn_jinja *j, const tn_jinja_value *a, const tn_jinja_value *b, bool *out_equal);
 /* Appends as {{ }} prints it: Python's str(), or its repr() inside lists. */
 bool tn_jinja_print(tn_jinja *j, tn_jinja_builder *builder, const tn_jinja_value *value, bool as_repr);
-/* Appends as json.dumps does; indent < 0: on one line. */
-bool tn_jinja_print_json(tn_jinja *j, tn_jinja_builder *builder, const tn_jinja_value *value, int indent, int level);
 const char *tn_jinja_kind_name(const tn_jinja_value *value);
 /* The items of what can be iterated over: a list, a dict's keys, a string's characters. */
 bool tn_jinja_items(tn_jinja *j, const tn_jinja_value *value, const tn_jinja_list **out_items);
