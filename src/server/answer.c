@@ -134,13 +134,35 @@ static void write_completion_log_probs(const tn_generation *generation, const tn
 
 /* --- parts of both forms ------------------------------------------------------------------------------------------------------------- */
 
+/* One element of tool_calls; from `begin` on of its arguments. */
+static void write_call(const tn_generation *generation, const tn_choice *choice, size_t index, bool is_delta, size_t begin, tn_text *out) {
+    const tn_choice_call *call = &choice->calls.data[index];
+    const char *arguments = call->arguments.data != NULL ? call->arguments.data : "";
+    bool is_first = !is_delta || !call->is_named;
+    tn_text_append_char(out, '{');
+    if (is_delta) tn_text_append_format(out, "\"index\": %zu, ", index);
+    if (is_first)
+        tn_text_append_format(out, "\"id\": \"call-%s-%d-%zu\", \"type\": \"function\", ", generation->id,
+                              (int)(choice - generation->choices), index);
+    tn_text_append_string(out, "\"function\": {");
+    if (is_first) {
+        tn_text_append_string(out, "\"name\": ");
+        tn_text_append_json_string(out, call->name.data != NULL ? call->name.data : "", call->name.size);
+        tn_text_append_string(out, ", ");
+    }
+    tn_text_append_string(out, "\"arguments\": ");
+    tn_text_append_json_string(out, arguments + begin, call->arguments.size - begin);
+    tn_text_append_string(out, "}}");
+}
+
 static void write_end(const tn_choice *choice, tn_text *out) {
     static const char *const reasons[] = {[TN_CHOICE_RUNS] = "null",
                                           [TN_CHOICE_STOP] = "\"stop\"",
                                           [TN_CHOICE_LENGTH] = "\"length\"",
                                           [TN_CHOICE_TIMED_OUT] = "\"length\"",
                                           [TN_CHOICE_CANCELLED] = "\"length\""};
-    tn_text_append_format(out, ", \"finish_reason\": %s, \"stop_reason\": ", reasons[choice->end]);
+    bool has_calls = choice->end == TN_CHOICE_STOP && choice->calls.count > 0;
+    tn_text_append_format(out, ", \"finish_reason\": %s, \"stop_reason\": ", has_calls ? "\"tool_calls\"" : reasons[choice->end]);
     if (choice->stop_string != NULL)
         tn_text_append_json_string(out, choice->stop_string, strlen(choice->stop_string));
     else if (choice->stop_id >= 0)
@@ -187,7 +209,15 @@ static void write_whole_choice(const tn_generation *generation, int32_t index, t
     const tn_choice *choice = &generation->choices[index];
     tn_text_append_format(out, "%s{\"index\": %d, ", index > 0 ? ", " : "", (int)index);
     tn_text_append_string(out, generation->is_chat ? "\"message\": {\"role\": \"assistant\", \"content\": " : "\"text\": ");
-    tn_text_append_json_string(out, choice->text.data != NULL ? choice->text.data : "", choice->text.size);
+    if (choice->calls.count > 0 && choice->text.size == 0)
+        tn_text_append_string(out, "null");
+    else
+        tn_text_append_json_string(out, choice->text.data != NULL ? choice->text.data : "", choice->text.size);
+    for (size_t i = 0; i < choice->calls.count; i++) {
+        tn_text_append_string(out, i == 0 ? ", \"tool_calls\": [" : ", ");
+        write_call(generation, choice, i, false, 0, out);
+    }
+    if (choice->calls.count > 0) tn_text_append_char(out, ']');
     if (generation->is_chat) tn_text_append_char(out, '}');
     write_log_probs(generation, choice, out);
     write_end(choice, out);
@@ -218,24 +248,52 @@ static void begin_event(const tn_generation *generation, tn_text *out) {
     write_head(generation, generation->is_chat ? "chat.completion.chunk" : "text_completion", out);
 }
 
+static bool has_untold_calls(const tn_choice *choice) {
+    const tn_choice_call *last = choice->calls.count > 0 ? &choice->calls.data[choice->calls.count - 1] : NULL;
+    return last != NULL && (!last->is_named || last->num_told < last->arguments.size);
+}
+
+static void write_call_deltas(const tn_generation *generation, tn_choice *choice, tn_text *out) {
+    bool is_first = true;
+    for (size_t i = 0; i < choice->calls.count; i++) {
+        tn_choice_call *call = &choice->calls.data[i];
+        if (call->is_named && call->num_told == call->arguments.size) continue;
+        tn_text_append_string(out, is_first ? "\"tool_calls\": [" : ", ");
+        write_call(generation, choice, i, true, call->num_told, out);
+        call->is_named = true;
+        call->num_told = call->arguments.size;
+        is_first = false;
+    }
+    if (!is_first) tn_text_append_char(out, ']');
+}
+
+static void write_chat_delta(const tn_generation *generation, tn_choice *choice, tn_text *out) {
+    bool has_calls = has_untold_calls(choice), has_ended = choice->end != TN_CHOICE_RUNS;
+    bool has_content = choice->text.size > 0 || (!has_calls && (!choice->has_begun || generation->has_log_probs || !has_ended));
+    tn_text_append_string(out, choice->has_begun ? "\"delta\": {" : "\"delta\": {\"role\": \"assistant\"");
+    if (!choice->has_begun && (has_content || has_calls)) tn_text_append_string(out, ", ");
+    if (has_content) {
+        tn_text_append_string(out, "\"content\": ");
+        tn_text_append_json_string(out, choice->text.data != NULL ? choice->text.data : "", choice->text.size);
+    }
+    if (has_content && has_calls) tn_text_append_string(out, ", ");
+    if (has_calls) write_call_deltas(generation, choice, out);
+    tn_text_append_char(out, '}');
+}
+
 /* What a choice has to tell, if anything. Its text and tokens are told then. */
 static void write_delta(const tn_generation *generation, int32_t index, tn_text *out) {
     tn_choice *choice = &generation->choices[index];
     bool has_ended = choice->end != TN_CHOICE_RUNS;
-    if (choice->is_told || (choice->text.size == 0 && !has_ended && (choice->has_begun || choice->num_tokens == 0))) return;
+    bool has_news = choice->text.size > 0 || has_ended || has_untold_calls(choice) || (!choice->has_begun && choice->num_tokens > 0);
+    if (choice->is_told || !has_news) return;
     begin_event(generation, out);
     tn_text_append_format(out, "{\"index\": %d, ", (int)index);
-    const char *text = choice->text.data != NULL ? choice->text.data : "";
     if (generation->is_chat) {
-        tn_text_append_string(out, choice->has_begun ? "\"delta\": {" : "\"delta\": {\"role\": \"assistant\", ");
-        if (choice->text.size > 0 || !choice->has_begun || generation->has_log_probs || !has_ended) {
-            tn_text_append_string(out, "\"content\": ");
-            tn_text_append_json_string(out, text, choice->text.size);
-        }
-        tn_text_append_char(out, '}');
+        write_chat_delta(generation, choice, out);
     } else {
         tn_text_append_string(out, "\"text\": ");
-        tn_text_append_json_string(out, text, choice->text.size);
+        tn_text_append_json_string(out, choice->text.data != NULL ? choice->text.data : "", choice->text.size);
     }
     write_log_probs(generation, choice, out);
     write_end(choice, out);

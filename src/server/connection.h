@@ -17,12 +17,13 @@ struct tn_exchange;
 struct tn_server;
 
 typedef enum tn_deadline {
-    TN_DEADLINE_HEAD,  /* until the headers are there */
-    TN_DEADLINE_BODY,  /* until the body is there */
-    TN_DEADLINE_IDLE,  /* until the next request */
-    TN_DEADLINE_WRITE, /* until the reader takes something */
-    TN_DEADLINE_PING,  /* of a stream that waits for tokens */
-    TN_DEADLINE_NONE,  /* the executor's turn */
+    TN_DEADLINE_HEAD,    /* until the headers are there */
+    TN_DEADLINE_BODY,    /* until the body is there */
+    TN_DEADLINE_IDLE,    /* until the next request */
+    TN_DEADLINE_WRITE,   /* until the reader takes something */
+    TN_DEADLINE_LEAVING, /* until what the client sent before it ended its side is read */
+    TN_DEADLINE_PING,    /* of a stream that waits for tokens */
+    TN_DEADLINE_NONE,    /* the executor's turn */
     TN_NUM_DEADLINES,
     TN_DEADLINE_UNLISTED = TN_NUM_DEADLINES, /* at the beginning and at the end */
 } tn_deadline;

@@ -57,7 +57,8 @@ struct tn_exchange {
     /* the reply */
     int status;
     const char *content_type;
-    const char *allowed_methods; /* of 405 and OPTIONS */
+    const char *allowed_methods;       /* of 405 and OPTIONS */
+    const char *etag, *content_policy; /* of the page's files; NULL: none */
     int retry_after_s;
     tn_text reply; /* of a stream: what was made and not taken */
     size_t num_taken;

@@ -32,7 +32,7 @@ tn_generation *tn_generation_create(tn_server *server, int32_t num_jobs, int32_t
     for (size_t i = 0; i < num_choices; i++) {
         tn_choice *choice = &self->choices[i];
         choice->job = &self->jobs[i / (size_t)choices_per_job];
-        choice->text.allocator = choice->filter.held.allocator = &server->allocator;
+        choice->raw.allocator = choice->text.allocator = choice->filter.held.allocator = &server->allocator;
         choice->filter.stops = &self->stops;
         choice->stop_id = -1;
     }
@@ -47,6 +47,13 @@ static void destroy(tn_generation *self) {
         tn_detokenizer_destroy(choice->detokenizer);
         tn_stop_filter_deinit(&choice->filter);
         tn_text_deinit(&choice->text);
+        tn_text_deinit(&choice->raw);
+        tn_tool_parser_destroy(choice->tools);
+        for (size_t k = 0; k < choice->calls.count; k++) {
+            tn_text_deinit(&choice->calls.data[k].name);
+            tn_text_deinit(&choice->calls.data[k].arguments);
+        }
+        tn_array_deinit(&server->allocator, &choice->calls);
         tn_array_deinit(&server->allocator, &choice->entries);
         tn_array_deinit(&server->allocator, &choice->tops);
     }
@@ -89,9 +96,50 @@ static void end_choice(tn_choice *choice, tn_choice_end end) {
     choice->job->generation->num_running--;
 }
 
+/* What the parser of tool calls made of the text; calls beyond the first are dropped where only one was asked for. */
+static bool take_tool_events(tn_choice *choice, const tn_tool_event *events, size_t count) {
+    const tn_generation *generation = choice->job->generation;
+    const tn_allocator *allocator = &generation->server->allocator;
+    for (size_t i = 0; i < count; i++) {
+        const tn_tool_event *event = &events[i];
+        if (event->kind == TN_TOOL_CONTENT) tn_text_append(&choice->text, event->text, event->size_bytes);
+        if (event->kind == TN_TOOL_CONTENT || (generation->one_call && event->index > 0)) continue;
+        if (event->kind == TN_TOOL_CALL_BEGIN) {
+            tn_choice_call call = {.name = {.allocator = allocator}, .arguments = {.allocator = allocator}};
+            if (!tn_array_push(allocator, &choice->calls, call)) return false;
+            tn_text_append(&choice->calls.data[choice->calls.count - 1].name, event->text, event->size_bytes);
+        } else if (event->kind == TN_TOOL_CALL_DELTA && event->index < choice->calls.count) {
+            tn_text_append(&choice->calls.data[event->index].arguments, event->text, event->size_bytes);
+        }
+    }
+    return true;
+}
+
+/* Text that no stop string holds back any more. */
+static void tell(tn_choice *choice) {
+    const tn_tool_event *events;
+    size_t count;
+    if (choice->tools == NULL || choice->raw.size == 0) return;
+    if (choice->raw.failed || tn_tool_parser_push(choice->tools, choice->raw.data, choice->raw.size, &events, &count) != TN_OK ||
+        !take_tool_events(choice, events, count))
+        choice->text.failed = true;
+    tn_text_reset(&choice->raw);
+}
+
+static void finish_tools(tn_choice *choice) {
+    const tn_tool_event *events;
+    size_t count;
+    if (choice->tools == NULL) return;
+    if (tn_tool_parser_finish(choice->tools, &events, &count) != TN_OK || !take_tool_events(choice, events, count))
+        choice->text.failed = true;
+}
+
 static void push_text(tn_choice *choice, const char *text, size_t size) {
     choice->num_code_points += count_code_points(text, size);
-    if (tn_stop_filter_push(&choice->filter, text, size, &choice->text)) return;
+    bool goes_on = tn_stop_filter_push(&choice->filter, text, size, choice->tools != NULL ? &choice->raw : &choice->text);
+    tell(choice);
+    if (goes_on) return;
+    finish_tools(choice);
     choice->stop_string = choice->filter.found;
     end_choice(choice, TN_CHOICE_STOP);
 }
@@ -138,7 +186,11 @@ static void finish_choice(tn_choice *choice, tn_finish_reason reason, int32_t la
     for (size_t i = 0; reason == TN_FINISH_END_ID && i < generation->num_stop_ids; i++)
         if (generation->stop_ids[i] == last_id) choice->stop_id = last_id;
     if (choice->detokenizer != NULL && tn_detokenizer_finish(choice->detokenizer, &text, &size) == TN_OK) push_text(choice, text, size);
-    if (choice->end == TN_CHOICE_RUNS) tn_stop_filter_finish(&choice->filter, &choice->text);
+    if (choice->end == TN_CHOICE_RUNS) {
+        tn_stop_filter_finish(&choice->filter, choice->tools != NULL ? &choice->raw : &choice->text);
+        tell(choice);
+        finish_tools(choice);
+    }
     end_choice(choice, end_of(reason));
 }
 

@@ -17,6 +17,7 @@
 #include "server/stop_filter.h"
 #include "tenon/executor.h"
 #include "tenon/tokenizer.h"
+#include "tokenizer/tool_calls.h"
 
 struct tn_server;
 struct tn_exchange;
@@ -31,13 +32,23 @@ typedef struct tn_token_entry {
     size_t text_offset; /* in code points of the whole text */
 } tn_token_entry;
 
+/* A call of a tool as the model wrote it. */
+typedef struct tn_choice_call {
+    tn_text name, arguments;
+    size_t num_told; /* streaming: bytes of the arguments */
+    bool is_named;   /* streaming: its first event is made */
+} tn_choice_call;
+
 typedef enum tn_choice_end { TN_CHOICE_RUNS, TN_CHOICE_STOP, TN_CHOICE_LENGTH, TN_CHOICE_TIMED_OUT, TN_CHOICE_CANCELLED } tn_choice_end;
 
 typedef struct tn_choice {
     struct tn_job *job;
     tn_detokenizer *detokenizer; /* NULL: no tokenizer */
     tn_stop_filter filter;
-    tn_text text; /* streaming: what was not told yet */
+    tn_text text;          /* streaming: what was not told yet */
+    tn_tool_parser *tools; /* NULL: all text is content */
+    tn_text raw;           /* text on its way to `tools` */
+    TN_ARRAY(tn_choice_call) calls;
     TN_ARRAY(tn_token_entry) entries;
     TN_ARRAY(tn_log_prob) tops;
     size_t num_code_points; /* of all text that tokens made */
@@ -69,7 +80,7 @@ struct tn_generation {
     char id[40];
     const char *model;
     int64_t created_unix_s;
-    bool is_chat, streams, include_usage, continuous_usage, include_stop, skip_special, echo, has_log_probs;
+    bool is_chat, streams, include_usage, continuous_usage, include_stop, skip_special, echo, has_log_probs, one_call;
     int32_t num_top, n, max_tokens; /* num_top: asked for; max_tokens: 0 = only echo */
     tn_stop_strings stops;
     const int32_t *stop_ids;

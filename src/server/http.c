@@ -44,6 +44,12 @@ static void add_headers(const tn_exchange *exchange, struct MHD_Response *respon
         (void)MHD_add_response_header(response, "Retry-After", text);
     }
     if (exchange->status == 405) (void)MHD_add_response_header(response, "Allow", exchange->allowed_methods);
+    if (exchange->etag != NULL) {
+        (void)MHD_add_response_header(response, "ETag", exchange->etag);
+        (void)MHD_add_response_header(response, "Cache-Control", "no-cache");
+        (void)MHD_add_response_header(response, "Content-Security-Policy", exchange->content_policy);
+        (void)MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
+    }
     if (exchange->is_stream) {
         (void)MHD_add_response_header(response, "Cache-Control", "no-store");
         (void)MHD_add_response_header(response, "X-Accel-Buffering", "no"); /* nginx would hold events back */

@@ -63,6 +63,7 @@ void *tn_server_run_pump(void *argument) {
         }
         tn_metrics_unlock(&server->metrics);
         tn_server_wake(server);
+        tn_diag_clear(server->pump_diag);
         for (size_t i = 0; i < count; i++) tn_response_destroy(responses[i]);
     }
 }
@@ -109,9 +110,10 @@ static void look_at_news(tn_server *server) {
 static void note_end(tn_connection *connection) {
     const tn_exchange *exchange = connection->exchange;
     connection->is_leaving = true;
-    /* Between requests and while a body comes libmicrohttpd sees it itself. A reply that is made may still be read. */
-    if (exchange == NULL || exchange->phase == TN_PHASE_READING || exchange->phase == TN_PHASE_REPLY) return;
-    tn_connection_abandon(connection);
+    if (exchange == NULL || exchange->phase == TN_PHASE_READING)
+        tn_connection_set_deadline(connection, TN_DEADLINE_LEAVING); /* a request may still lie in the socket */
+    else if (exchange->phase != TN_PHASE_REPLY)                      /* a reply that is made may still be read */
+        tn_connection_abandon(connection);
 }
 
 static void take_events(tn_server *server, const struct epoll_event *events, int count) {

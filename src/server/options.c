@@ -119,6 +119,7 @@ tn_status tn_server_copy_options(tn_server *server, const tn_server_options *opt
     copy_strings(server, &own->allowed_hosts, own->num_allowed_hosts);
     copy_strings(server, &own->cors_origins, own->num_cors_origins);
     if (server->arena.out_of_memory) return tn_fail_memory(diag, "the server's options", 0);
+    enum { LEAVING_MS = 100 };
     const int64_t times_ms[TN_NUM_DEADLINES] = {
         [TN_DEADLINE_HEAD] = own->head_timeout_ms,   [TN_DEADLINE_BODY] = own->body_timeout_ms,  [TN_DEADLINE_IDLE] = own->idle_timeout_ms,
         [TN_DEADLINE_WRITE] = own->write_timeout_ms, [TN_DEADLINE_PING] = own->ping_interval_ms,

@@ -45,6 +45,25 @@ static bool check_model(const tn_preparation *self, const tn_api_fields *fields)
     return tn_api_fail(self->error, 404, "model_not_found", "model", "this server has the model '%s'", options->model_name);
 }
 
+/* Tools go to the template, and calls are read back; a call that must come would need guided decoding. */
+static bool read_tool_choice(const tn_preparation *self, tn_api_fields *fields) {
+    const char *choice = "auto";
+    const tn_json_value *value = fields->tool_choice;
+    if (fields->tools != NULL && (tn_json_kind_of(fields->tools) != TN_JSON_ARRAY))
+        return tn_api_fail(self->error, 400, "invalid_value", "tools", "'tools' is not a list");
+    if (value != NULL && tn_json_kind_of(value) == TN_JSON_STRING && tn_json_to_string(value, self->diag, &choice, NULL) != TN_OK)
+        return tn_api_fail_from(self->error, TN_INVALID_DATA, self->diag, "tool_choice");
+    if (value != NULL && (tn_json_kind_of(value) != TN_JSON_STRING || strcmp(choice, "required") == 0))
+        return tn_api_fail(self->error, 400, "unsupported", "tool_choice",
+                           "'tool_choice' other than \"none\" and \"auto\" is not supported: guided decoding is not built");
+    if (strcmp(choice, "none") != 0 && strcmp(choice, "auto") != 0)
+        return tn_api_fail(self->error, 400, "invalid_value", "tool_choice", "'tool_choice' is neither \"none\" nor \"auto\"");
+    if (fields->tools != NULL && (strcmp(choice, "none") == 0 || tn_json_count(fields->tools) == 0)) fields->tools = NULL;
+    if (fields->tools == NULL || self->server->tool_form != TN_TOOLS_NONE) return true;
+    return tn_api_fail(self->error, 400, "unsupported", "tools",
+                       "'tools' is not supported: this model's template writes calls in no known form");
+}
+
 /* --- room -------------------------------------------------------------------------------------------------------------------------------- */
 
 static bool refuse_full(const tn_preparation *self, const char *what, long long limit) {
@@ -91,10 +110,14 @@ static int64_t count_logits_bytes(const tn_server *server, const tn_prompt *prom
 
 /* --- the generation ---------------------------------------------------------------------------------------------------------------------- */
 
-static bool make_detokenizers(const tn_preparation *self, tn_generation *generation) {
+static bool make_detokenizers(const tn_preparation *self, tn_generation *generation, bool has_tools) {
     tn_detokenizer_options options;
     tn_detokenizer_options_init(&options);
-    options.skip_special = generation->skip_special;
+    options.skip_special = generation->skip_special && !has_tools; /* markers of calls are special tokens */
+    for (int32_t i = 0; has_tools && i < generation->num_choices; i++)
+        if (tn_tool_parser_create(self->server->tool_form, &self->server->allocator, self->server->pump_diag,
+                                  &generation->choices[i].tools) != TN_OK)
+            return tn_api_fail(self->error, 503, "overloaded", NULL, "out of memory for the request");
     for (int32_t i = 0; self->server->tokenizer != NULL && i < generation->num_choices; i++)
         if (tn_detokenizer_create(self->server->tokenizer, &options, &generation->choices[i].detokenizer) != TN_OK)
             return tn_api_fail(self->error, 503, "overloaded", NULL, "out of memory for the request");
@@ -188,7 +211,8 @@ static bool make_generation(const tn_preparation *self, const tn_api_fields *fie
     request.cache_salt = salt_of(exchange, fields);
     int64_t num_bytes =
         request.return_context_logits ? count_logits_bytes(self->server, prompts, (size_t)generation->num_jobs, generation->n) : 0;
-    return make_detokenizers(self, generation) && enqueue(self, generation, &request, prompts, num_bytes);
+    generation->one_call = !fields->parallel_tool_calls;
+    return make_detokenizers(self, generation, fields->tools != NULL) && enqueue(self, generation, &request, prompts, num_bytes);
 }
 
 static bool prepare(const tn_preparation *self, tn_exchange *exchange, const tn_json_value *body) {
@@ -198,7 +222,7 @@ static bool prepare(const tn_preparation *self, tn_exchange *exchange, const tn_
     size_t num_prompts = 0;
     bool is_chat = exchange->route->fields == TN_FIELDS_CHAT;
     if (!tn_fields_read(body, exchange->route->fields, self->diag, &fields, self->error) || !check_model(self, &fields)) return false;
-    if (!check_response_format(self, &fields)) return false;
+    if (!check_response_format(self, &fields) || !read_tool_choice(self, &fields)) return false;
     if (!read_prompts(self, &fields, is_chat, &prompts, &num_prompts)) return false;
     if (!check_context(self, is_chat ? "messages" : "prompt", prompts, num_prompts)) return false;
     tn_generation *generation = tn_generation_create(server, (int32_t)num_prompts, (int32_t)fields.n);

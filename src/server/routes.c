@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/fields.h"
+#include "server/page/page.h"
 #include "server/prepare.h"
 #include "server/prompt.h"
 #include "server/server_internal.h"
@@ -60,6 +61,20 @@ static void handle_model(tn_exchange *exchange) {
     }
     tn_api_fail(&error, 404, "model_not_found", "model", "this server has the model '%s'", exchange->server->options.model_name);
     tn_exchange_refuse(exchange, &error);
+}
+
+static void handle_page(tn_exchange *exchange) {
+    tn_api_error error;
+    const tn_page_file *file = tn_page_find(exchange->connection->path);
+    if (file == NULL) {
+        tn_api_fail(&error, 404, "not_found", NULL, "there is no such file");
+        tn_exchange_refuse(exchange, &error);
+        return;
+    }
+    tn_text_append(&exchange->reply, file->bytes, file->size_bytes);
+    exchange->etag = file->etag;
+    exchange->content_policy = tn_page_policy;
+    tn_exchange_reply(exchange, 200, file->content_type);
 }
 
 static void handle_metrics(tn_exchange *exchange) {
@@ -251,6 +266,8 @@ static void handle_embeddings(tn_exchange *exchange) {
 
 /* A path that ends in * stands for all that begin so. */
 static const tn_route routes[] = {
+    {"/", TN_METHOD_GET, true, false, 0, handle_page, "The web page."},
+    {"/page/*", TN_METHOD_GET, true, false, 0, handle_page, "Its files."},
     {"/health", TN_METHOD_GET, true, false, 0, handle_health, "200 while the process lives."},
     {"/ready", TN_METHOD_GET, true, false, 0, handle_ready, "503 while it drains, and when requests run but no step ends."},
     {"/version", TN_METHOD_GET, true, false, 0, handle_version, "Version and build."},

@@ -44,6 +44,16 @@ static tn_status load_secrets(tn_server *server, tn_diag *diag) {
     return status;
 }
 
+static void find_tool_form(tn_server *server) {
+    size_t size = 0;
+    const char *text = server->options.chat_template;
+    if (text != NULL)
+        size = strlen(text);
+    else if (server->tokenizer != NULL)
+        text = tn_tokenizer_chat_template(server->tokenizer, &size);
+    server->tool_form = text != NULL ? tn_tool_form_of_template(text, size) : TN_TOOLS_NONE;
+}
+
 static tn_status make_url(tn_server *server, tn_diag *diag) {
     const char *host = server->options.host;
     bool is_v6 = strchr(host, ':') != NULL;
@@ -71,8 +81,10 @@ tn_status tn_server_create(const tn_server_options *options, tn_server **out_ser
     atomic_init(&server->next_id, server->salt >> 16);
     if (status == TN_OK) status = init_locks(server, diag);
     if (status == TN_OK) status = tn_server_copy_options(server, options, diag);
+    if (status == TN_OK) find_tool_form(server);
     if (status == TN_OK) status = tn_diag_create(&server->allocator, &server->loop_diag);
     if (status == TN_OK) status = tn_diag_create(&server->allocator, &server->preparer_diag);
+    if (status == TN_OK) status = tn_diag_create(&server->allocator, &server->pump_diag);
     if (status == TN_OK) status = open_descriptors(server, diag);
     if (status == TN_OK) status = load_secrets(server, diag);
     if (status == TN_OK) status = tn_listeners_open(server, diag);
@@ -181,6 +193,7 @@ void tn_server_destroy(tn_server *server) {
     tn_tls_destroy(server->tls);
     tn_diag_destroy(server->loop_diag);
     tn_diag_destroy(server->preparer_diag);
+    tn_diag_destroy(server->pump_diag);
     pthread_cond_destroy(&server->progress);
     pthread_mutex_destroy(&server->lock);
     pthread_mutex_destroy(&server->log_lock);

@@ -18,6 +18,7 @@
 #include "server/metrics.h"
 #include "server/server.h"
 #include "server/tls.h"
+#include "tokenizer/tool_calls.h"
 
 struct MHD_Daemon;
 
@@ -40,8 +41,9 @@ struct tn_server {
     int64_t created_unix_s;
     uint16_t port;
     char *url;
-    bool is_public; /* reachable from other machines */
-    uint64_t salt;  /* random: of seeds and of ids */
+    bool is_public;         /* reachable from other machines */
+    tn_tool_form tool_form; /* how the model's template has calls written */
+    uint64_t salt;          /* random: of seeds and of ids */
 
     /* the loop's */
     struct MHD_Daemon *daemon;
@@ -74,7 +76,7 @@ struct tn_server {
     atomic_bool is_stopping, is_preparer_stopping, is_pump_stopping; /* the loop's end, then those of the others */
     atomic_uint_fast64_t next_id;
     pthread_t loop, pump, preparer;
-    tn_diag *loop_diag, *preparer_diag; /* scratch of these threads */
+    tn_diag *loop_diag, *preparer_diag, *pump_diag; /* scratch of these threads */
     pthread_mutex_t log_lock;
 };
 
