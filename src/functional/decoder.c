@@ -146,16 +146,15 @@ static tn_tensor *norm_heads(tn_network *network, tn_tensor *x, const tn_weights
     return reshape(network, norm_rows(network, reshape(network, x, size), scale, bias, params, name), columns);
 }
 
-static tn_tensor *rotate(const tn_decoder *decoder, tn_tensor *x, const tn_attention_config *params, const char *name) {
+tn_tensor *tn_fn_rotate(const tn_decoder *decoder, tn_tensor *x, int64_t head_dim, const tn_attention_config *params, const char *name) {
     if (params->rotary_table == NULL) return x;
-    tn_op_params rotary = {.rotary = {.type = (int)params->rotary, .head_dim = decoder->options.k_dim}};
+    tn_op_params rotary = {.rotary = {.type = (int)params->rotary, .head_dim = head_dim}};
     tn_tensor *inputs[] = {x, params->rotary_table};
     return tn_layer_output(tn_network_add_layer(decoder->network, TN_OP_ROTARY, &rotary, inputs, 2, name), 0);
 }
 
-/* Writes k and v, then attends. */
-static tn_tensor *attend(tn_decoder *decoder, tn_tensor *q, tn_tensor *k, tn_tensor *v, const tn_attention_weights *weights,
-                         const tn_attention_config *params, const char *name) {
+tn_tensor *tn_fn_attend(tn_decoder *decoder, tn_tensor *q, tn_tensor *k, tn_tensor *v, const tn_weights *sinks,
+                        const tn_weights *alibi_slopes, const tn_attention_config *params, const char *name) {
     tn_network *network = decoder->network;
     const tn_decoder_options *options = &decoder->options;
     int64_t window = layer_window(options, params->layer);
@@ -191,14 +190,14 @@ static tn_tensor *attend(tn_decoder *decoder, tn_tensor *q, tn_tensor *k, tn_ten
                                             .cache_dtype = cache.cache_dtype}};
     tn_tensor *inputs[7] = {q, decoder->cache[group], decoder->query_start, decoder->kv_length, decoder->block_table[group], NULL, NULL};
     uint32_t num_inputs = 5;
-    if (weights->sinks != NULL) {
+    if (sinks != NULL) {
         snprintf(layer_name, sizeof layer_name, "%s.sinks", name);
-        inputs[5] = tn_network_add_weights(network, weights->sinks, layer_name);
+        inputs[5] = tn_network_add_weights(network, sinks, layer_name);
         num_inputs = 6;
     }
-    if (weights->alibi_slopes != NULL) {
+    if (alibi_slopes != NULL) {
         snprintf(layer_name, sizeof layer_name, "%s.alibi_slopes", name);
-        inputs[6] = tn_network_add_weights(network, weights->alibi_slopes, layer_name);
+        inputs[6] = tn_network_add_weights(network, alibi_slopes, layer_name);
         num_inputs = 7;
     }
     return tn_layer_output(tn_network_add_layer(network, TN_OP_ATTENTION, &attention, inputs, num_inputs, name), 0);
@@ -234,13 +233,13 @@ tn_tensor *tn_fn_attention(tn_decoder *decoder, tn_tensor *x, const tn_attention
     snprintf(part, sizeof part, "%s.k_norm", name);
     k = norm_heads(network, k, weights->k_norm, weights->k_norm_bias, k_columns, params, part);
     snprintf(part, sizeof part, "%s.q_rotary", name);
-    q = rotate(decoder, q, params, part);
+    q = tn_fn_rotate(decoder, q, options->k_dim, params, part);
     snprintf(part, sizeof part, "%s.k_rotary", name);
-    k = rotate(decoder, k, params, part);
+    k = tn_fn_rotate(decoder, k, options->k_dim, params, part);
     tn_fn_record(call, "q", q);
     tn_fn_record(call, "k", k);
     tn_fn_record(call, "v", v);
-    tn_tensor *y = attend(decoder, q, k, v, weights, params, name);
+    tn_tensor *y = tn_fn_attend(decoder, q, k, v, weights->sinks, weights->alibi_slopes, params, name);
     snprintf(part, sizeof part, "%s.o", name);
     y = tn_fn_linear(network, y, weights->o, weights->o_bias, part);
     tn_call_end(call, &y, 1);

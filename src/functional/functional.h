@@ -118,6 +118,18 @@ void tn_alibi_slopes(int64_t num_heads, double max_bias, float *out_slopes);
 tn_tensor *tn_fn_attention(tn_decoder *decoder, tn_tensor *x, const tn_attention_weights *weights, const tn_attention_config *params,
                            const char *name);
 
+/* Keys and values out of one narrow vector (DeepSeek-V2, arXiv 2405.04434): latent = norm(x · latentᵀ); keys of a head are
+ * rotated_dim elements that all heads share, rotated, before those out of the latent; queries have the same order, and may come out
+ * of a narrow vector of their own (q_a). The cache holds whole keys and values. */
+typedef struct tn_latent_weights {
+    const tn_weights *q_a, *q_a_bias, *q_a_norm, *q;                                   /* q_a NULL: q is of x */
+    const tn_weights *latent, *latent_bias, *latent_norm, *k_rotated, *k_rotated_bias; /* [rank, hidden], [rotated_dim, hidden] */
+    const tn_weights *k, *v, *o, *o_bias;                                              /* of the latent: [heads · …, rank] */
+    int64_t rotated_dim;
+} tn_latent_weights;
+tn_tensor *tn_fn_latent_attention(tn_decoder *decoder, tn_tensor *x, const tn_latent_weights *weights, const tn_attention_config *params,
+                                  const char *name);
+
 /* down(activation(gate(x)) · up(x)) */
 tn_tensor *tn_fn_gated_mlp(tn_network *network, tn_tensor *x, const tn_weights *gate, const tn_weights *up, const tn_weights *down,
                            tn_activation_type activation, const char *name);

@@ -15,8 +15,10 @@ tn_mapping tn_mapping_single(void) {
 
 const tn_family *const *tn_families(void) {
     static const tn_family *const families[] = {
-        &tn_family_llama, &tn_family_gpt2,     &tn_family_gpt_bigcode, &tn_family_gemma, &tn_family_gemma2, &tn_family_phi, &tn_family_phi3,
-        &tn_family_gptj,  &tn_family_gpt_neox, &tn_family_falcon,      &tn_family_opt,   &tn_family_bloom,  NULL,
+        &tn_family_llama,    &tn_family_gpt2,       &tn_family_gpt_bigcode, &tn_family_gemma,   &tn_family_gemma2,   &tn_family_phi,
+        &tn_family_phi3,     &tn_family_gptj,       &tn_family_gpt_neox,    &tn_family_falcon,  &tn_family_opt,      &tn_family_bloom,
+        &tn_family_qwen_moe, &tn_family_starcoder2, &tn_family_olmo2,       &tn_family_granite, &tn_family_cohere,   &tn_family_stablelm,
+        &tn_family_smollm3,  &tn_family_nemotron,   &tn_family_mpt,         &tn_family_gpt_oss, &tn_family_deepseek, NULL,
     };
     return families;
 }
@@ -159,45 +161,90 @@ const tn_weights *tn_model_bias(tn_model_builder *builder, const char *pattern, 
     return tn_model_expect(builder, as_float32(builder, bias), TN_DIMS(size));
 }
 
+static bool has_two_numbers(const char *pattern) {
+    const char *first = strstr(pattern, "%d");
+    return first != NULL && strstr(first + 2, "%d") != NULL;
+}
+
+/* `count` tensors of one layer, each of `dims`, as one. */
+static const tn_weights *load_each(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t count, tn_dims dims) {
+    tn_network *network = builder->network;
+    const tn_weights **each = tn_arena_alloc_array(&network->arena, (size_t)count, sizeof *each);
+    if (each == NULL) {
+        network->failed = network->out_of_memory = true;
+        return NULL;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        each[i] = load(builder, pattern, layer, i, "weight", true);
+        each[i] = tn_model_expect(builder, dims.rank == 1 ? as_float32(builder, each[i]) : as_matrix(builder, each[i]), dims);
+    }
+    return tn_weights_stack(&network->arena, each, (uint32_t)count, network->diag);
+}
+
 const tn_weights *tn_model_norm(tn_model_builder *builder, const char *pattern, int64_t layer, tn_dims dims) {
     tn_network *network = builder->network;
-    const tn_weights *scale = as_float32(builder, tn_model_expect(builder, load(builder, pattern, layer, 0, "weight", true), dims));
+    const tn_weights *scale = dims.rank == 2 && has_two_numbers(pattern)
+                                  ? load_each(builder, pattern, layer, dims.d[0], TN_DIMS(dims.d[1]))
+                                  : as_float32(builder, load(builder, pattern, layer, 0, "weight", true));
+    scale = tn_model_expect(builder, scale, dims);
     float offset = (float)builder->config->norm_offset;
     if (scale == NULL || offset == 0.0f) return scale;
     return tn_weights_add(&network->arena, scale, tn_weights_floats(&network->arena, &offset, TN_DIMS(1), network->diag), network->diag);
 }
 
-/* [E, k, n] as E matrices, each transposed, as one [E, n, k]. */
-static const tn_weights *transpose_each(tn_model_builder *builder, const tn_weights *stacked, int64_t rows, int64_t columns,
-                                        const tn_weights **experts) {
+/* Rows of a matrix whose even ones (first 0) or odd ones (first 1) are one weight, the others another. */
+static const tn_weights *every_second_row(tn_model_builder *builder, const tn_weights *x, int64_t first) {
     tn_network *network = builder->network;
-    int64_t count = builder->config->num_experts;
-    const tn_weights *flat = tn_weights_reshape(&network->arena, stacked, TN_DIMS(count * columns, rows), network->diag);
-    for (int64_t i = 0; i < count; i++)
-        experts[i] = as_matrix(
-            builder, tn_weights_transpose(&network->arena, tn_model_rows(builder, flat, i * columns, (i + 1) * columns), network->diag));
-    return tn_weights_stack(&network->arena, experts, (uint32_t)count, network->diag);
+    int64_t rows = x != NULL ? x->desc.dims.d[0] : 0;
+    int64_t *table = tn_arena_alloc_array(&network->arena, (size_t)rows, sizeof *table);
+    if (table == NULL) {
+        network->failed = network->out_of_memory = true;
+        return NULL;
+    }
+    for (int64_t i = 0; i < rows / 2; i++) table[i] = table[rows / 2 + i] = 2 * i + first;
+    return tn_model_rows(builder, tn_weights_permute_rows(&network->arena, x, table, network->diag), 0, rows / 2);
 }
 
-const tn_weights *tn_model_experts(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t rows, int64_t columns) {
+/* [E, k, n] as [E, n, k]; step 2: of n every second from `first` on. */
+static const tn_weights *transpose_experts(tn_model_builder *builder, const tn_weights *stacked, int64_t first, int64_t step) {
     tn_network *network = builder->network;
-    int64_t count = builder->config->num_experts;
+    if (stacked == NULL) return NULL;
+    int64_t count = stacked->desc.dims.d[0], columns = stacked->desc.dims.d[1], rows = stacked->desc.dims.d[2];
+    const tn_weights *flat = tn_weights_reshape(&network->arena, stacked, TN_DIMS(count * columns, rows), network->diag);
     const tn_weights **experts = tn_arena_alloc_array(&network->arena, (size_t)count, sizeof *experts);
     if (experts == NULL) {
         network->failed = network->out_of_memory = true;
         return NULL;
     }
-    const char *first = strstr(pattern, "%d");
-    if (first == NULL || strstr(first + 2, "%d") == NULL) {
-        const tn_weights *stacked = load(builder, pattern, layer, 0, "weight", true);
-        if (!builder->names->experts_are_transposed)
-            return tn_model_expect(builder, as_matrix(builder, stacked), TN_DIMS(count, rows, columns));
-        stacked = tn_model_expect(builder, stacked, TN_DIMS(count, columns, rows));
-        return transpose_each(builder, stacked, rows, columns, experts);
+    for (int64_t i = 0; i < count; i++) {
+        const tn_weights *expert = tn_model_rows(builder, flat, i * columns, (i + 1) * columns);
+        expert = as_matrix(builder, tn_weights_transpose(&network->arena, expert, network->diag));
+        experts[i] = step == 2 ? every_second_row(builder, expert, first) : expert;
     }
-    for (int64_t i = 0; i < count; i++)
-        experts[i] = tn_model_expect(builder, as_matrix(builder, load(builder, pattern, layer, i, "weight", true)), TN_DIMS(rows, columns));
     return tn_weights_stack(&network->arena, experts, (uint32_t)count, network->diag);
+}
+
+const tn_weights *tn_model_experts(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t rows, int64_t columns) {
+    int64_t count = builder->config->num_experts;
+    if (has_two_numbers(pattern)) return load_each(builder, pattern, layer, count, TN_DIMS(rows, columns));
+    const tn_weights *stacked = load(builder, pattern, layer, 0, "weight", true);
+    if (!builder->names->experts_are_transposed)
+        return tn_model_expect(builder, as_matrix(builder, stacked), TN_DIMS(count, rows, columns));
+    return transpose_experts(builder, tn_model_expect(builder, stacked, TN_DIMS(count, columns, rows)), 0, 1);
+}
+
+const tn_weights *tn_model_expert_half(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t first, int64_t rows,
+                                       int64_t columns) {
+    const tn_weights *both = load(builder, pattern, layer, 0, "weight", true);
+    return transpose_experts(builder, tn_model_expect(builder, both, TN_DIMS(builder->config->num_experts, columns, 2 * rows)), first, 2);
+}
+
+const tn_weights *tn_model_expert_half_bias(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t first, int64_t rows) {
+    tn_network *network = builder->network;
+    int64_t count = builder->config->num_experts;
+    const tn_weights *both = tn_model_expect(builder, load(builder, pattern, layer, 0, "bias", true), TN_DIMS(count, 2 * rows));
+    both = tn_weights_reshape(&network->arena, as_float32(builder, both), TN_DIMS(count * 2 * rows), network->diag);
+    return tn_weights_reshape(&network->arena, every_second_row(builder, both, first), TN_DIMS(count, rows), network->diag);
 }
 
 const tn_weights *tn_model_rows(tn_model_builder *builder, const tn_weights *weights, int64_t begin, int64_t end) {

@@ -22,6 +22,7 @@ typedef struct tn_weight_names {
     const char *embedding, *embedding_norm, *positions, *project_in, *project_out, *final_norm, *head;
     const char *attention_norm, *attention_post_norm, *mlp_norm, *mlp_post_norm;
     const char *q, *k, *v, *qkv, *o, *q_norm, *k_norm, *sinks;
+    const char *q_a, *q_a_norm, *q_b, *kv_a, *kv_a_norm, *kv_b; /* of latent attention */
     const char *gate, *up, *gate_up, *down;
     const char *router, *choice_bias;                                   /* choice_bias: a whole name */
     const char *expert_gate, *expert_up, *expert_gate_up, *expert_down; /* with expert number: one tensor an expert; without: stacked */
@@ -56,6 +57,8 @@ typedef struct tn_family {
 
 /* What llama.cpp's converter calls the tensors of nearly every architecture. */
 extern const tn_weight_names tn_gguf_names;
+/* What Hugging Face calls those of Llama, and of families that kept its names. */
+extern const tn_weight_names tn_llama_names;
 /* The same with other names for two norms. */
 #define TN_GGUF_NAMES(attention_norm_name, mlp_norm_name)                                                                          \
     {                                                                                                                              \
@@ -82,10 +85,14 @@ bool tn_model_has_weight(tn_model_builder *builder, const char *pattern, int64_t
 const tn_weights *tn_model_linear(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t rows, int64_t columns);
 /* A linear's bias [size] by the rule; NULL: it has none. */
 const tn_weights *tn_model_bias(tn_model_builder *builder, const char *pattern, int64_t layer, tn_bias_rule rule, int64_t size);
-/* A norm's scales [size], the configuration's norm_offset added. */
+/* A norm's scales, the configuration's norm_offset added; of [heads, size] each head's may be a tensor of its own. */
 const tn_weights *tn_model_norm(tn_model_builder *builder, const char *pattern, int64_t layer, tn_dims dims);
 /* All experts' [n, k] as one [E, n, k]. */
 const tn_weights *tn_model_experts(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t rows, int64_t columns);
+/* The gates (first 0) or ups (first 1) of all experts, where they are alternate columns of one [E, k, 2n]; and their biases. */
+const tn_weights *tn_model_expert_half(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t first, int64_t rows,
+                                       int64_t columns);
+const tn_weights *tn_model_expert_half_bias(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t first, int64_t rows);
 /* Checks a weight's shape against what the config says; reports and returns NULL if it differs. */
 const tn_weights *tn_model_expect(tn_model_builder *builder, const tn_weights *weights, tn_dims dims);
 /* Rows [begin, end) of a matrix or elements of a vector. */
@@ -95,6 +102,8 @@ const tn_weights *tn_model_rows(tn_model_builder *builder, const tn_weights *wei
 void tn_transformer_build(tn_model_builder *builder);
 
 extern const tn_family tn_family_llama, tn_family_gpt2, tn_family_gpt_bigcode, tn_family_gemma, tn_family_gemma2, tn_family_phi,
-    tn_family_phi3, tn_family_gptj, tn_family_gpt_neox, tn_family_falcon, tn_family_opt, tn_family_bloom;
+    tn_family_phi3, tn_family_gptj, tn_family_gpt_neox, tn_family_falcon, tn_family_opt, tn_family_bloom, tn_family_qwen_moe,
+    tn_family_starcoder2, tn_family_olmo2, tn_family_granite, tn_family_cohere, tn_family_stablelm, tn_family_smollm3, tn_family_nemotron,
+    tn_family_mpt, tn_family_gpt_oss, tn_family_deepseek;
 
 #endif

@@ -128,6 +128,10 @@ void tn_hf_fail(tn_hf_reader *reader, const tn_json_value *value, tn_status code
     reader->status = tn_json_fail(value != NULL ? value : reader->json, reader->diag, code, "%s", what);
 }
 
+void tn_hf_fail_memory(tn_hf_reader *reader, size_t bytes) {
+    if (reader->status == TN_OK) reader->status = tn_fail_memory(reader->diag, "the model's configuration", bytes);
+}
+
 static int64_t to_integer(tn_hf_reader *reader, const tn_json_value *member, int64_t min, int64_t max, int64_t fallback) {
     int64_t value = fallback;
     if (reader->status == TN_OK) reader->status = tn_json_to_integer(member, min, max, reader->diag, &value);
@@ -256,7 +260,7 @@ void tn_hf_windows(tn_hf_reader *reader, int64_t window, int64_t first, int64_t 
     }
     int64_t *windows = tn_arena_alloc_array(reader->arena, (size_t)num_layers, sizeof *windows);
     if (windows == NULL) {
-        reader->status = tn_fail_memory(reader->diag, "the model's configuration", (size_t)num_layers * sizeof *windows);
+        tn_hf_fail_memory(reader, (size_t)num_layers * sizeof *windows);
         return;
     }
     for (int64_t layer = 0; layer < num_layers; layer++) {

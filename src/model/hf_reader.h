@@ -42,6 +42,7 @@ void tn_hf_activation(tn_hf_reader *reader, const char *keys, const char *fallba
 /* TN_UNSUPPORTED unless the field is absent, null or has the value. */
 void tn_hf_require_bool(tn_hf_reader *reader, const char *key, bool value, const char *what_else);
 void tn_hf_fail(tn_hf_reader *reader, const tn_json_value *value, tn_status code, const char *what);
+void tn_hf_fail_memory(tn_hf_reader *reader, size_t bytes);
 
 /* The names of the sizes; NULL: as Llama's. kv_heads "": as many as heads. inner of another name: 4 · hidden
  * unless given. positions "": the family's business. */

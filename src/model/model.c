@@ -157,7 +157,7 @@ int64_t tn_model_cache_token_bytes(const tn_model *model, tn_dtype cache_dtype) 
     tn_kv_geometry geometry = {.num_layers = config->num_layers,
                                .num_kv_heads = config->num_kv_heads,
                                .k_dim = config->head_dim,
-                               .v_dim = config->head_dim,
+                               .v_dim = config->v_head_dim > 0 ? config->v_head_dim : config->head_dim,
                                .dtype = cache_dtype != TN_DTYPE_NONE ? cache_dtype : TN_FLOAT32};
     return tn_kv_token_bytes(&geometry);
 }
@@ -190,7 +190,7 @@ static tn_status make_forward(const tn_model *model, const tn_model_options *opt
         .cache_dtype = options->cache_dtype,
         .num_kv_heads = config->num_kv_heads,
         .k_dim = config->head_dim,
-        .v_dim = config->head_dim,
+        .v_dim = config->v_head_dim > 0 ? config->v_head_dim : config->head_dim,
         .layer_windows = config->layer_windows,
         /* What is lost here reaches the answer at once; it is one product, and the last rows' only. */
         .head_activations = options->activations == TN_ACTIVATIONS_INT8 ? TN_ACTIVATIONS_Q15 : TN_ACTIVATIONS_AUTO,

@@ -43,6 +43,7 @@ typedef struct tn_model_config {
     const char *name;         /* for people; may be "" */
     int64_t vocab_size, hidden_size, intermediate_size, num_layers;
     int64_t num_heads, num_kv_heads, head_dim;
+    int64_t v_head_dim;           /* of values; 0: head_dim */
     int64_t embedding_size;       /* where it is projected to hidden_size; 0: it is hidden_size */
     int64_t max_positions;        /* the longest sequence the model was made for */
     int64_t max_scaled_positions; /* and what its rotary scaling stretches that to; at least max_positions */
@@ -82,6 +83,10 @@ typedef struct tn_model_config {
     tn_qk_norm qk_norm;
     bool qk_norm_is_layer_norm;
     bool has_sinks;
+    struct {                     /* keys and values out of one latent vector: DeepSeek; kv_rank 0: not so */
+        int64_t q_rank, kv_rank; /* q_rank 0: queries straight from x */
+        int64_t rope_dim;        /* of head_dim; these keys are shared by all heads */
+    } latent;
 
     /* MLP */
     tn_activation_type activation;

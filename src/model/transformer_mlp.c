@@ -83,25 +83,33 @@ static tn_tensor *add_shared(tn_model_builder *builder, tn_tensor *x, int64_t la
 static const tn_weights *expert_bias(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t columns) {
     const tn_model_config *config = builder->config;
     if (!config->has_expert_bias) return NULL;
-    return tn_model_expect(builder, tn_model_weight(builder, pattern, layer, "bias", true), TN_DIMS(config->num_experts, columns));
+    const tn_weights *bias = tn_model_weight(builder, pattern, layer, "bias", true);
+    bias = tn_weights_decode(&builder->network->arena, bias, TN_FLOAT32, builder->network->diag);
+    return tn_model_expect(builder, bias, TN_DIMS(config->num_experts, columns));
 }
 
 static tn_tensor *add_experts(tn_model_builder *builder, tn_tensor *x, int64_t layer, const char *name) {
     const tn_model_config *config = builder->config;
     const tn_weight_names *names = builder->names;
     int64_t hidden = config->hidden_size, inner = config->expert_size, experts = config->num_experts;
-    tn_moe_weights weights = {
-        .router = tn_model_linear(builder, names->router, layer, experts, hidden),
-        .down = tn_model_experts(builder, names->expert_down, layer, hidden, inner),
-        .down_bias = expert_bias(builder, names->expert_down, layer, hidden),
-        .gate = tn_model_experts(builder, names->expert_gate, layer, inner, hidden),
-        .up = tn_model_experts(builder, names->expert_up, layer, inner, hidden),
-        .gate_bias = expert_bias(builder, names->expert_gate, layer, inner),
-        .up_bias = expert_bias(builder, names->expert_up, layer, inner),
-    };
+    tn_moe_weights weights = {.router = tn_model_linear(builder, names->router, layer, experts, hidden)};
+    if (config->expert_gate_is_interleaved) {
+        weights.gate = tn_model_expert_half(builder, names->expert_gate_up, layer, 0, inner, hidden);
+        weights.up = tn_model_expert_half(builder, names->expert_gate_up, layer, 1, inner, hidden);
+        weights.gate_bias = tn_model_expert_half_bias(builder, names->expert_gate_up, layer, 0, inner);
+        weights.up_bias = tn_model_expert_half_bias(builder, names->expert_gate_up, layer, 1, inner);
+    } else {
+        weights.gate = tn_model_experts(builder, names->expert_gate, layer, inner, hidden);
+        weights.up = tn_model_experts(builder, names->expert_up, layer, inner, hidden);
+        weights.gate_bias = expert_bias(builder, names->expert_gate, layer, inner);
+        weights.up_bias = expert_bias(builder, names->expert_up, layer, inner);
+    }
+    weights.down = tn_model_experts(builder, names->expert_down, layer, hidden, inner);
+    weights.down_bias = expert_bias(builder, names->expert_down, layer, hidden);
     if (config->has_router_bias) weights.router_bias = tn_model_bias(builder, names->router, layer, TN_BIAS_REQUIRED, experts);
     if (config->has_choice_bias)
-        weights.choice_bias = tn_model_expect(builder, tn_model_weight(builder, names->choice_bias, layer, "bias", true), TN_DIMS(experts));
+        weights.choice_bias =
+            tn_model_expect(builder, tn_model_weight(builder, names->choice_bias, layer, "weight", true), TN_DIMS(experts));
     tn_moe_config moe = {.num_experts = experts,
                          .top_k = config->experts_per_token,
                          .route = config->route,

@@ -93,6 +93,10 @@ static bool apply_operand(tn_shape *shape, const tn_epilogue *epilogue, uint32_t
         return tn_shape_fail(shape, "epilogue %s reads %s, it must be float32", tn_epilogue_kind_name(epilogue->kind),
                              tn_shape_describe(shape, operand));
     int rank = epilogue->kind == TN_EPILOGUE_BIAS ? 1 : output->rank;
+    bool is_by_expert = rank == 1 && shape->kind == TN_OP_GROUPED_MATMUL && operand->rank == 2;
+    if (is_by_expert && tn_sym_equal(shape->network->symbols, operand->dims[0], shape->inputs[1]->dims[0]) != TN_NO &&
+        tn_sym_equal(shape->network->symbols, operand->dims[1], output->dims[output->rank - 1]) != TN_NO)
+        return true;
     bool fits = operand->rank == rank;
     for (int i = 0; fits && i < rank; i++)
         fits = tn_sym_equal(shape->network->symbols, operand->dims[i], output->dims[output->rank - rank + i]) != TN_NO;

@@ -28,6 +28,7 @@ static void read_hf(tn_hf_reader *reader) {
         config->scale_by_layer = tn_hf_bool(reader, "scale_attn_by_inverse_layer_idx", false);
         return;
     }
+    (void)tn_hf_has(reader, "num_key_value_heads"); /* follows from multi_query */
     bool shares_heads = tn_hf_bool(reader, "multi_query", true);
     config->qkv_is_by_heads = !shares_heads;
     if (shares_heads) config->num_kv_heads = 1;

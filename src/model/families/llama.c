@@ -61,7 +61,7 @@ static const char *const hf_architectures[] = {
 };
 static const char *const gguf_architectures[] = {"llama", "qwen2", "qwen3", NULL};
 
-static const tn_weight_names hf_names = {
+const tn_weight_names tn_llama_names = {
     .embedding = "model.embed_tokens",
     .final_norm = "model.norm",
     .head = "lm_head",
@@ -86,7 +86,7 @@ const tn_family tn_family_llama = {
     .name = "llama",
     .hf_architectures = hf_architectures,
     .gguf_architectures = gguf_architectures,
-    .hf_names = &hf_names,
+    .hf_names = &tn_llama_names,
     .read_hf = read_hf,
     .read_gguf = read_gguf,
 };
