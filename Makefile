@@ -6,7 +6,7 @@ CCACHE := $(if $(or $(HOME),$(CCACHE_DIR)),$(if $(shell command -v ccache),-DCMA
 CONFIGURE = cmake -S . -G Ninja $(CCACHE) -B
 DEVELOP = -DTN_TESTS=ON -DTN_WERROR=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
 
-.PHONY: all demo check check-gpu check-templates test test-sanitize fuzz-smoke lint format bench install clean
+.PHONY: all demo check check-vocabularies check-gpu check-templates test test-sanitize fuzz-smoke lint format bench install clean
 all: build/build.ninja
 	@ninja -C build
 
@@ -19,6 +19,12 @@ demo:
 check: build-test/build.ninja
 	@ninja -C build-test unit_tests
 	@scripts/run_tests.py build-test -L unit
+
+# Developers only: vocabulary files and small tokenizers against the libraries that they come from (PyPI: tokenizers,
+# sentencepiece, protobuf), which are not needed otherwise
+check-vocabularies: all
+	@scripts/check_vocabularies
+	@scripts/golden/tokenizer_parts.py --check
 
 test:
 	@scripts/install_dependencies.sh build test

@@ -4,8 +4,8 @@
  * tenon/executor.h.
  *
  * A tokenizer gives the ids that the model's own tokenizer gives, one for one; a part that Tenon does not know is refused by
- * its name when the tokenizer is loaded, never skipped. It comes from a tokenizer.json, from a model directory, from a GGUF
- * file, or from the compiled form that tn_tokenizer_save writes and that an engine directory holds.
+ * its name when the tokenizer is loaded, never skipped. It comes from a tokenizer.json, a sentencepiece model, a model
+ * directory or a GGUF file, or from the compiled form that tn_tokenizer_save writes and that an engine directory holds.
  *
  *     tn_tokenizer *tokenizer;
  *     if (tn_tokenizer_load("SmolLM2-135M-Instruct", NULL, &tokenizer) != TN_OK) return 1;  // the reason went to stderr
@@ -20,7 +20,8 @@
  * Special tokens (also: control tokens) have ids that text alone never gives: their strings count only where the caller says
  * so (parse_special, or a segment with is_template). Text from users is encoded without.
  *
- * Text is UTF-8 with its size, no NUL needed. Bytes that are not UTF-8 are read as U+FFFD, one for each maximal bad part.
+ * Text is UTF-8 with its size, no NUL needed. Bytes that are not UTF-8 are read as U+FFFD, one for each maximal bad part (for
+ * each bad byte where sentencepiece's normalizer reads them).
  * Ids are int32_t and ≥ 0; -1 means none.
  *
  * Threads: a tokenizer never changes after loading, any number of threads may use it. A tn_detokenizer belongs to one thread
@@ -53,7 +54,8 @@ typedef struct tn_tokenizer_options {
 TN_API void tn_tokenizer_options_init(tn_tokenizer_options *options);
 
 /* Loads by what `path` is: a directory with tokenizer.bin or with tokenizer.json (and, where present, tokenizer_config.json,
- * special_tokens_map.json, generation_config.json, chat_template.jinja), a tokenizer.json, a compiled form, a GGUF file.
+ * special_tokens_map.json, generation_config.json, chat_template.jinja), a tokenizer.json, a sentencepiece model (by the end of
+ * its name, .model), a compiled form, a GGUF file.
  * TN_NOT_FOUND     no such file, or the directory has no tokenizer
  * TN_INVALID_DATA  damaged, or contradicts itself: the diagnostic says what and where
  * TN_UNSUPPORTED   uses a part that Tenon does not have: the diagnostic names it

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Writes the seed corpora tests/fuzz/tokenizer_*_fuzz: small inputs that together reach each part of the parsers.
 
-The compiled images are made by the tokenizer itself: pass a program that reads tokenizer.json and writes its compiled form
-(a few lines around tn_tokenizer_get_compiled) to make them again; without one they stay.
+The compiled images are made by Tenon itself where TN_LIBRARY names its library (tenon_tokenizer.py); else they stay.
 """
+import base64
 import json
+import os
 import pathlib
-import subprocess
-import sys
+import struct
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FUZZ = ROOT / "tests" / "fuzz"
@@ -58,6 +59,40 @@ DOCUMENTS = {
             split("b", "MergedWithNext"), split("b", "Contiguous", True), BYTE_LEVEL]},
         "post_processor": {"type": "Sequence", "processors": [{"type": "ByteLevel"}, {"type": "RobertaProcessing", "sep": ["<s>", 0], "cls": ["<s>", 0]}]}},
 }
+
+
+def charsmap(rules):
+    """Rules for single bytes: a double array whose root has its children at 256 ^ byte, and their values at 512 + 2 * byte."""
+    units, strings = [0] * 2048, b"\0"
+    units[0] = 256 << 10
+    for byte, target in rules.items():
+        node = 256 ^ byte
+        leaf = 1024 + 2 * byte
+        units[node] = byte | 1 << 8 | (node ^ leaf) << 10
+        units[leaf] = 1 << 31 | len(strings)
+        strings += target.encode() + b"\0"
+    return struct.pack("<I", 4 * len(units)) + struct.pack("<2048I", *units) + strings
+
+
+RULES = charsmap({ord("A"): "a", ord("c"): "b b", 9: " "})
+UNIGRAM = {"type": "Unigram", "unk_id": 0, "byte_fallback": True, "vocab": [["<s>", 0], ["a", -1], ["b", -2.5], ["ab", -3], ["▁", -1.5], ["▁a", -2],
+                                                                            ["<0x31>", -9], ["é", -4]]}
+PIECES = {"type": "WordPiece", "unk_token": "<s>", "continuing_subword_prefix": "##", "max_input_chars_per_word": 5,
+          "vocab": {"<s>": 0, "a": 1, "##b": 2, "##bc": 3, "1": 4, "é": 5}}
+METASPACE = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": True}
+DOCUMENTS |= {
+    "unigram": {"model": UNIGRAM, "added_tokens": [SPECIAL[0]], "pre_tokenizer": METASPACE, "post_processor": TEMPLATE, "normalizer": {
+        "type": "Sequence", "normalizers": [{"type": "Nmt"}, {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(RULES).decode()}]},
+        "decoder": {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, METASPACE, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 1}]}},
+    "word_piece": {"model": PIECES, "added_tokens": [SPECIAL[0]], "normalizer": {"type": "BertNormalizer", "clean_text": True, "strip_accents": None},
+                   "pre_tokenizer": {"type": "BertPreTokenizer"}, "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+                   "post_processor": {"type": "BertProcessing", "sep": ["<s>", 0], "cls": ["<s>", 0]}},
+    "word_level": {"model": {"type": "WordLevel", "unk_token": "<s>", "vocab": VOCAB}, "normalizer": {"type": "StripAccents"},
+                   "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "CharDelimiterSplit", "delimiter": "b"}, {"type": "FixedLength", "length": 2}]},
+                   "decoder": {"type": "CTC", "pad_token": "<s>", "word_delimiter_token": "1", "cleanup": True}},
+    "affixes": {"model": MODEL | {"merges": [], "continuing_subword_prefix": "Ã", "end_of_word_suffix": "c"}, "normalizer": {"type": "ByteLevel"},
+                "pre_tokenizer": {"type": "Sequence", "pretokenizers": [BYTE_LEVEL, {"type": "Digits"}]}, "decoder": {"type": "BPEDecoder", "suffix": "c"}},
+}
 for number, pattern in enumerate(SPLITS):
     DOCUMENTS[f"split{number}"] = {"model": MODEL, "pre_tokenizer": split(pattern)}
 
@@ -84,11 +119,85 @@ TEMPLATES = {
 
 TEXTS = ["Hello world", " don't I'LL 1234567 <0><16>\n\n\r\n  <21> <31>x", "naïve é e\u0301 ſ İ 你好 🙂\u200d", "aaaaaaaaaaaaaaaaaaaabcabc the", "\u3000\u00a0\u2028 \t"]
 
+
+
+def protobuf(*fields):
+    """(number, int), (number, float) or (number, bytes), in their order; numbers up to 127 bits of a varint."""
+    def varint(value):
+        return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
+    out = b""
+    for number, value in fields:
+        if isinstance(value, int):
+            out += varint(number << 3) + varint(value)
+        elif isinstance(value, float):
+            out += varint(number << 3 | 5) + struct.pack("<f", value)
+        else:
+            out += varint(number << 3 | 2) + varint(len(value)) + value
+    return out
+
+
+def sentencepiece(model_type, trainer=(), normalizer=()):
+    pieces = [("<unk>", 0.0, 2), ("<s>", 0.0, 3), ("ab", -1.0, 1), ("a", -2.0, 1), ("b", -3.0, 1), ("▁", -1.5, 1), ("▁a", -2.5, 1), ("<0x31>", 0.0, 6),
+              ("x y", 0.0, 4), ("zz", -4.0, 5), ("é", -5.0, 1)]
+    return protobuf(*((1, protobuf((1, text.encode()), (2, score), (3, kind))) for text, score, kind in pieces),
+                    (2, protobuf((3, model_type), *trainer)), (3, protobuf(*normalizer)))
+
+
+def gguf(values):
+    """A file without tensors; values are strings, ints (uint32), bools, bytes, or lists of one kind."""
+    def string(value):
+        return struct.pack("<Q", len(value.encode())) + value.encode()
+
+    def scalar(value):
+        if isinstance(value, bool):
+            return 7, bytes([value])
+        if isinstance(value, int):
+            return 4, struct.pack("<I", value)
+        if isinstance(value, float):
+            return 6, struct.pack("<f", value)
+        return 8, string(value)
+
+    out = b"GGUF" + struct.pack("<IQQ", 3, 0, len(values))
+    for key, value in values.items():
+        if isinstance(value, bytes):
+            out += string(key) + struct.pack("<IIQ", 9, 0, len(value)) + value
+        elif isinstance(value, list):
+            items = [scalar(item) for item in value]
+            out += string(key) + struct.pack("<IIQ", 9, items[0][0] if items else 8, len(items)) + b"".join(item[1] for item in items)
+        else:
+            out += string(key) + struct.pack("<I", scalar(value)[0]) + scalar(value)[1]
+    return out + bytes(-len(out) % 32)
+
+
+TOKENS = ["<unk>", "<s>", "</s>", "a", "b", "ab", "Ġ", "▁", "▁a", "\n", "<0x31>", "c"]
+TYPES = [2, 3, 3, 1, 1, 1, 1, 4, 1, 1, 6, 5]
+COMMON = {"tokenizer.ggml.tokens": TOKENS, "tokenizer.ggml.token_type": TYPES, "tokenizer.ggml.scores": [-float(i) for i in range(len(TOKENS))]}
+GGUF = {
+    "gpt2": {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "llama-bpe", "tokenizer.ggml.merges": ["a b"], "tokenizer.ggml.add_eos_token": True,
+             "tokenizer.ggml.bos_token_id": 1, "tokenizer.ggml.eos_token_id": 2, "tokenizer.ggml.add_space_prefix": True, "tokenizer.chat_template": "x"},
+    "qwen2": {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "qwen2", "tokenizer.ggml.merges": []},
+    "gemma4": {"tokenizer.ggml.model": "gemma4", "tokenizer.ggml.merges": ["a b"]},
+    "whitespace": {"tokenizer.ggml.model": "whitespace", "tokenizer.ggml.merges": ["a b"], "tokenizer.ggml.normalizer.lowercase": True},
+    "llama": {"tokenizer.ggml.model": "llama", "tokenizer.ggml.add_space_prefix": True},
+    "t5": {"tokenizer.ggml.model": "t5", "tokenizer.ggml.remove_extra_whitespaces": True, "tokenizer.ggml.add_space_prefix": True,
+           "tokenizer.ggml.precompiled_charsmap": RULES},
+    "bert": {"tokenizer.ggml.model": "bert", "tokenizer.ggml.cls_token_id": 1, "tokenizer.ggml.seperator_token_id": 2},
+}
+
 for name, document in DOCUMENTS.items():
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     write("load_json", name, text)
-    if len(sys.argv) > 1:
-        write("image", name, subprocess.run([sys.argv[1]], input=text.encode(), stdout=subprocess.PIPE, check=True).stdout)
+    if "TN_LIBRARY" in os.environ:
+        from tenon_tokenizer import Tokenizer
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "tokenizer.json").write_text(text)
+            Tokenizer(folder + "/tokenizer.json").save(folder + "/image")
+            write("image", name, pathlib.Path(folder, "image").read_bytes())
+for name, values in GGUF.items():
+    write("load_gguf", name, gguf(COMMON | values))
+write("load_sentencepiece", "unigram", sentencepiece(1, [(35, 1)], [(2, RULES)]))
+write("load_sentencepiece", "bpe", sentencepiece(2, [(24, 1), (35, 1), (44, b"?")], [(3, 1), (4, 0), (5, 0)]))
+write("load_sentencepiece", "word", sentencepiece(3))
 for name, text in TEMPLATES.items():
     write("chat", name, text)
 for number, text in enumerate(TEXTS):

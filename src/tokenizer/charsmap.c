@@ -85,7 +85,7 @@ static bool find_rule(const tn_charsmap *charsmap, tn_bytes text, bool longest, 
         uint32_t unit = unit_at(charsmap, node);
         if ((unit & (1u << 31 | 0xFF)) != byte) break;
         node ^= offset_of(unit);
-        if (!(unit & 1u << 8) || node >= charsmap->num_units || !is_boundary(text, i + 1)) continue;
+        if (!(unit & 1u << 8) || node >= charsmap->num_units || !tn_utf8_is_valid(text.data, i + 1)) continue;
         uint32_t place = unit_at(charsmap, node) & 0x7FFFFFFFu;
         if (place >= charsmap->strings.size || !is_boundary(charsmap->strings, place)) continue;
         const char *string = charsmap->strings.data + place;
@@ -152,7 +152,15 @@ static tn_bytes next_string(const tn_charsmap *charsmap, tn_bytes text, size_t *
         *out_size = size;
         return string;
     }
-    if (size == 0) (void)tn_next_code_point(text, &size);
+    if (size == 0) {
+        uint32_t code_point;
+        int length = tn_utf8_decode(text.data, text.size, &code_point);
+        if (length <= 0) { /* an ill-formed byte, which no rule is for */
+            *out_size = 1;
+            return tn_bytes_of("\xEF\xBF\xBD");
+        }
+        size = (size_t)length;
+    }
     *out_size = size;
     return (tn_bytes){text.data, size};
 }

@@ -31,7 +31,8 @@ void tn_charsmap_destroy(tn_charsmap *charsmap); /* accepts NULL */
  * characters so. Text is valid UTF-8. */
 void tn_charsmap_apply(const tn_charsmap *charsmap, tn_bytes text, tn_text *out);
 
-/* As sentencepiece: at each place the longest rule; then spaces as `flags` (TN_PART_DUMMY_PREFIX …) say. */
+/* As sentencepiece: at each place the longest rule; then spaces as `flags` (TN_PART_DUMMY_PREFIX …) say. Text may be any bytes:
+ * each ill-formed one becomes U+FFFD. */
 void tn_charsmap_normalize(const tn_charsmap *charsmap, uint32_t flags, tn_bytes text, tn_text *out);
 
 #endif

@@ -51,12 +51,14 @@ static tn_status hold_token(tn_detokenizer *d, int32_t id) {
     const tn_pipeline *decoder = &d->tokenizer->decoder;
     if (id < 0 || (uint32_t)id >= image->num_tokens) return TN_OK;
     const tn_token_entry *token = &image->tokens[id];
-    if (!(token->flags & TN_TOKEN_USED) || (d->skip_special && (token->flags & TN_TOKEN_SPECIAL))) return TN_OK;
+    if (!(token->flags & TN_TOKEN_USED)) return TN_OK;
+    bool has_pieces = decoder->count > 0 && decoder->stages[0].part.kind == TN_PART_PIECES;
+    if (d->skip_special && (token->flags & TN_TOKEN_SPECIAL)) /* sentencepiece's ends a run of byte tokens all the same */
+        return has_pieces ? tn_decoder_push(&d->decoder, (tn_bytes){"", 0}) : TN_OK;
     tn_bytes piece = tn_image_bytes(image, token->piece);
     if (decoder->count == 0 && !d->is_first) tn_text_append_char(&d->held, ' '); /* pieces joined by a space */
     d->is_first = false;
-    bool has_stand_in = decoder->count > 0 && decoder->stages[0].part.kind == TN_PART_PIECES && decoder->stages[0].part.b.size > 0;
-    if (has_stand_in && id == image->header->unk_id) piece = decoder->stages[0].part.b;
+    if (has_pieces && decoder->stages[0].part.b.size > 0 && id == image->header->unk_id) piece = decoder->stages[0].part.b;
     return tn_decoder_push(&d->decoder, piece);
 }
 

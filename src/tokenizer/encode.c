@@ -34,7 +34,7 @@ typedef struct encoder {
     const tn_tokenizer *tokenizer;
     const tn_allocator *allocator;
     tn_diag *diag;
-    tn_bytes text; /* valid UTF-8 */
+    tn_bytes text; /* valid UTF-8 where the normalizer needs it */
     char *owned_text;
     TN_ARRAY(stretch) stretches; /* cover the text */
     tn_id_list ids;
@@ -54,8 +54,8 @@ void tn_encode_options_init(tn_encode_options *options) {
 
 /* ---- the text and which of it is template ---- */
 
-/* Copies with U+FFFD for each maximal ill-formed part, or for each byte of one. */
-static void append_repaired(tn_text *out, const char *bytes, size_t size, bool each_byte) {
+/* Copies with U+FFFD for each maximal ill-formed part. */
+static void append_repaired(tn_text *out, const char *bytes, size_t size) {
     size_t copied = 0;
     for (size_t at = 0; at < size;) {
         uint32_t code_point;
@@ -66,23 +66,25 @@ static void append_repaired(tn_text *out, const char *bytes, size_t size, bool e
         }
         tn_text_append(out, bytes + copied, at - copied);
         tn_text_append(out, "\xEF\xBF\xBD", 3);
-        at += each_byte ? 1 : tn_utf8_bad_size(bytes + at, size - at);
+        at += tn_utf8_bad_size(bytes + at, size - at);
         copied = at;
     }
     tn_text_append(out, bytes + copied, size - copied);
 }
 
+/* sentencepiece's normalizer reads any bytes; what reads UTF-8 only gets it. */
 static tn_status take_text(encoder *e, const tn_text_segment *segments, size_t num_segments) {
     size_t size = 0;
     for (size_t i = 0; i < num_segments; i++)
         if (!tn_add_size(size, segments[i].size_bytes, &size) || size > INT32_MAX / 3)
             return tn_fail(e->diag, TN_INVALID_ARGUMENT, "cannot encode a text of more than %d bytes", INT32_MAX / 3);
-    bool is_whole = num_segments == 1 && tn_utf8_is_valid(segments[0].text, segments[0].size_bytes);
-    tn_text joined = {.allocator = e->allocator};
     const tn_pipeline *normalizer = &e->tokenizer->normalizer;
-    bool each_byte = normalizer->count > 0 && normalizer->stages[0].part.kind == TN_PART_SENTENCEPIECE; /* as sentencepiece does */
+    bool takes_bytes = normalizer->count > 0 && normalizer->stages[0].part.kind == TN_PART_SENTENCEPIECE;
+    bool is_whole = num_segments == 1 && (takes_bytes || tn_utf8_is_valid(segments[0].text, segments[0].size_bytes));
+    tn_text joined = {.allocator = e->allocator};
     for (size_t i = 0; i < num_segments; i++) {
-        if (!is_whole && segments[i].size_bytes) append_repaired(&joined, segments[i].text, segments[i].size_bytes, each_byte);
+        if (!is_whole && takes_bytes) tn_text_append(&joined, segments[i].text, segments[i].size_bytes);
+        if (!is_whole && !takes_bytes && segments[i].size_bytes) append_repaired(&joined, segments[i].text, segments[i].size_bytes);
         stretch s = {is_whole ? size : joined.size, segments[i].is_template};
         if (!tn_array_push(e->allocator, &e->stretches, s)) joined.failed = true;
     }

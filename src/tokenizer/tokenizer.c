@@ -173,12 +173,15 @@ static tn_status read_gguf_file(tn_spec *spec, const char *path) {
     return status;
 }
 
-static tn_status read_json_file(tn_spec *spec, const char *path) {
-    char *json = NULL;
+/* A tokenizer.json, or a sentencepiece model by its name. */
+static tn_status read_other_file(tn_spec *spec, const char *path) {
+    char *data = NULL;
     size_t size;
-    tn_status status = tn_file_read_all(path, (size_t)1 << 30, spec->allocator, spec->diag, &json, &size);
-    if (status == TN_OK) status = tn_spec_read_json(spec, path, json, size);
-    tn_free(spec->allocator, json);
+    tn_status status = tn_file_read_all(path, (size_t)1 << 30, spec->allocator, spec->diag, &data, &size);
+    if (status == TN_OK)
+        status = tn_string_ends_with(path, ".model") ? tn_spec_read_sentencepiece(spec, path, data, size)
+                                                     : tn_spec_read_json(spec, path, data, size);
+    tn_free(spec->allocator, data);
     return status;
 }
 
@@ -217,7 +220,7 @@ tn_status tn_tokenizer_load(const char *path, const tn_tokenizer_options *given,
     else if (memcmp(magic, "GGUF", 4) == 0)
         status = read_gguf_file(&spec, path);
     else
-        status = read_json_file(&spec, path);
+        status = read_other_file(&spec, path);
     if (status == TN_OK) status = tn_tokenizer_create_from_spec(&spec, out_tokenizer);
     tn_spec_deinit(&spec);
     return status;

@@ -37,6 +37,7 @@ TN_MUST_CHECK tn_status tn_tokenizer_open_unsealed(const void *data, size_t size
 
 /* The loaders; `name` stands in messages. */
 TN_MUST_CHECK tn_status tn_spec_read_json(tn_spec *spec, const char *name, const char *json, size_t size_bytes);
+TN_MUST_CHECK tn_status tn_spec_read_sentencepiece(tn_spec *spec, const char *name, const void *data, size_t size_bytes);
 TN_MUST_CHECK tn_status tn_spec_read_directory(tn_spec *spec, const char *directory);
 TN_MUST_CHECK tn_status tn_spec_read_gguf(tn_spec *spec, const tn_gguf *gguf);
 

@@ -38,8 +38,8 @@ static uint32_t lower_bound(const tn_image *image, uint32_t low, uint32_t high, 
 
 static void consider(const tn_unigram *unigram, tn_unigram_node *nodes, uint32_t from, size_t to, double score, int32_t id) {
     double sum = nodes[from].score + score;
-    if (nodes[to].from != UINT32_MAX && !(sum > nodes[to].score)) return;
     if (unigram->image->header->model_flags & TN_MODEL_FLOAT_SCORES) sum = (double)(float)sum;
+    if (nodes[to].from != UINT32_MAX && !(sum > nodes[to].score)) return;
     nodes[to] = (tn_unigram_node){sum, from, id};
 }
 
@@ -71,7 +71,7 @@ static bool push_bytes(const tn_unigram *unigram, tn_bytes unknown, int32_t *ids
     return true;
 }
 
-/* Walks back from the end. Neighbouring unknown characters are one: a piece by chance, else its bytes, else the unknown token. */
+/* Walks back from the end. Neighbouring unknown characters are one: its bytes, else the unknown token. */
 static size_t collect(const tn_unigram *unigram, const tn_unigram_node *nodes, tn_bytes word, int32_t *ids) {
     size_t count = 0, end = word.size;
     int32_t unk_id = unigram->image->header->unk_id;
@@ -81,12 +81,7 @@ static size_t collect(const tn_unigram *unigram, const tn_unigram_node *nodes, t
             ids[count++] = nodes[end].id;
         } else {
             while (begin > 0 && nodes[begin].id < 0) begin = nodes[begin].from;
-            tn_bytes unknown = {word.data + begin, end - begin};
-            int32_t id = tn_image_find_model_piece(unigram->image, unknown.data, unknown.size);
-            if (id >= 0)
-                ids[count++] = id;
-            else if (!push_bytes(unigram, unknown, ids, &count) && unk_id >= 0)
-                ids[count++] = unk_id;
+            if (!push_bytes(unigram, (tn_bytes){word.data + begin, end - begin}, ids, &count) && unk_id >= 0) ids[count++] = unk_id;
         }
         end = begin;
     }
