@@ -10,6 +10,7 @@
 
 static bool is_stored_as_integers(const tn_encoding *encoding) {
     if (encoding->kind == TN_ENCODING_GGUF) return true;
+    if (encoding->kind == TN_ENCODING_MX && encoding->storage == TN_FLOAT4_E2M1) return true; /* twice its values are integers */
     return encoding->kind == TN_ENCODING_AFFINE && tn_dtype_get_info(encoding->storage)->is_integer;
 }
 

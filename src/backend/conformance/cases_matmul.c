@@ -229,20 +229,38 @@ static void add_pairs(tn_case_list *list, const tn_encoding *encoding) {
         }
 }
 
-/* GGUF's other types: sums alone, as epilogues do not know where sums come from. */
-static void add_other_types(tn_case_list *list, tn_dtype activations) {
+/* Sums alone, as epilogues do not know where sums come from. `unit`: the columns of a shape are multiples of it. */
+static void add_sums(tn_case_list *list, tn_dtype activations, const tn_encoding *encoding, int64_t unit) {
     static const int64_t shapes[][3] = {{1, 80, 3}, {2, 40, 1}, {3, 36, 2}, {6, 50, 5}, {9, 130, 1}, {33, 34, 2}};
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
+        add_linear(list, activations, encoding, 0, false, shapes[s][0], shapes[s][1], shapes[s][2] * unit);
+    if (encoding->kind == TN_ENCODING_AFFINE && encoding->block_rows != 1) return;
+    add_linear(list, activations, encoding, 0, true, 22, 32, unit);
+    list->data[list->count - 1].option = 1;
+    add_linear(list, activations, encoding, 0, true, 22, 24, 5 * unit);
+}
+
+/* Encodings that are only read: GGUF's other types, and what Hugging Face checkpoints bring. */
+static void add_other_encodings(tn_case_list *list, tn_dtype activations) {
+    static const char *const names[] = {"affine_int4_b1x32_sf16",
+                                        "affine_int4_b1x128_sbf16",
+                                        "affine_uint4_b1x128_sf16_zuint8",
+                                        "affine_uint4_b1x64_sf16_zuint8",
+                                        "affine_int8_b1x0",
+                                        "affine_uint8_b1x128_sf16_zuint8",
+                                        "affine_int8_b1x32",
+                                        "affine_e4m3fn_b128x128",
+                                        "affine_e4m3fn_b1x0_sbf16",
+                                        "affine_e4m3fn_b0x0",
+                                        "mx_e2m1"};
+    tn_encoding encoding;
     for (size_t i = 0; i < tn_gguf_num_block_types(); i++) {
         const tn_gguf_block_type *type = tn_gguf_block_type_at(i);
-        tn_encoding encoding;
         if (tn_gguf_encoder_of(type) != NULL || tn_encoding_from_gguf(type->number, &encoding) != TN_OK) continue;
-        int64_t unit = type->values > 32 ? type->values : 7 * 32; /* of columns: sums of more than one block of columns */
-        for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
-            add_linear(list, activations, &encoding, 0, false, shapes[s][0], shapes[s][1], shapes[s][2] * unit);
-        add_linear(list, activations, &encoding, 0, true, 22, 32, type->values);
-        list->data[list->count - 1].option = 1;
-        add_linear(list, activations, &encoding, 0, true, 22, 24, 5 * unit);
+        add_sums(list, activations, &encoding, type->values > 32 ? type->values : 7 * 32);
     }
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (tn_encoding_parse(names[i], &encoding)) add_sums(list, activations, &encoding, encoding.block_cols == 0 ? 7 * 32 : 256);
 }
 
 void tn_cases_add_matmul(tn_case_list *list) {
@@ -273,7 +291,7 @@ void tn_cases_add_matmul(tn_case_list *list) {
                 list->data[list->count - 1].variant = variant;
             }
         }
-    for (size_t a = 0; a < 3; a++) add_other_types(list, activations[a]);
+    for (size_t a = 0; a < 3; a++) add_other_encodings(list, activations[a]);
     for (int variant = 0; variant < 4; variant++)
         for (int option = 0; option < 4; option++) {
             if ((option == 1 && (variant & 1) != 0) || (option == 2 && (variant & 2) != 0)) continue;

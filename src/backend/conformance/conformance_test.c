@@ -11,12 +11,18 @@
 #define MAX_DEVICES   12
 #define MAX_FAILURES  60
 #define MAX_REF_CASES 32 /* of an operation */
+#define MAX_ENCODINGS 64
 
 typedef struct tested_device {
     tn_device *device;
     char label[64];
     size_t num_compared;
     size_t num_by_op[TN_NUM_OP_KINDS];
+    struct {
+        tn_encoding encoding; /* of weights that were multiplied with */
+        tn_op_kind op;
+    } multiplied[MAX_ENCODINGS];
+    size_t num_multiplied;
 } tested_device;
 
 typedef struct suite {
@@ -94,6 +100,30 @@ static void clear_rest(tn_problem_builder *builder, tn_case_result *result) {
     size_t element = tn_dtype_get_info(builder->operands[1].dtype)->bits / 8;
     size_t used = (size_t)(n * builder->symbols[builder->operands[1].dims[0]]) * element, size = tn_case_output_bytes(builder, 1);
     if (used < size) memset((char *)result->outputs[1] + used, 0, size - used);
+}
+
+/* For the table of docs/models.md. */
+static void note_weights(tested_device *d, const tn_problem *problem) {
+    if (problem->op != TN_OP_MATRIX_MULTIPLY && problem->op != TN_OP_GROUPED_MATMUL) return;
+    for (uint32_t i = 0; i < problem->num_inputs; i++) {
+        const tn_operand *operand = &problem->operands[i];
+        size_t known = 0;
+        if (operand->role != TN_ROLE_WEIGHT || operand->rank < 2) continue;
+        while (known < d->num_multiplied &&
+               (d->multiplied[known].op != problem->op || !tn_encoding_equal(&d->multiplied[known].encoding, &operand->encoding)))
+            known++;
+        if (known < d->num_multiplied || known == MAX_ENCODINGS) continue;
+        d->multiplied[known].encoding = operand->encoding;
+        d->multiplied[known].op = problem->op;
+        d->num_multiplied++;
+    }
+}
+
+static void print_weights(const tested_device *d) {
+    char name[64];
+    for (size_t i = 0; i < d->num_multiplied; i++)
+        printf("RAN %s %s on %s\n", d->multiplied[i].op == TN_OP_GROUPED_MATMUL ? "experts" : "matrices",
+               tn_encoding_name(&d->multiplied[i].encoding, name), d->device->backend->name);
 }
 
 /* What earlier runs of a numerics gave for this case. */
@@ -178,6 +208,7 @@ static void compare_one(suite *s, tested_device *d, const tn_tactic *tactic, con
         }
     if (result.state != NULL && memcmp(result.state, expected->state, build->state_bytes) != 0)
         fail(s, d->label, tactic, layout, c, "the state has other bytes than ref's");
+    note_weights(d, tn_build_problem(b));
     bool is_shared = tn_numerics_is_shared(tactic->numerics);
     if (!is_shared) compare_again(s, d, tactic, layout, c, build, &result);
     seen_result *earlier = &seen[tactic->numerics];
@@ -239,6 +270,8 @@ static void run_case(suite *s, const tn_case *c) {
                     return;
                 }
                 if (!has_expected) clear_rest(b, &expected);
+                if (!has_expected && strcmp(s->devices[0].device->backend->name, "ref") == 0)
+                    note_weights(&s->devices[0], tn_build_problem(b));
                 has_expected = true;
                 tn_case_set_layout(b, *layout);
                 compare_one(s, d, tactic, *layout, c, &build, &expected, seen);
@@ -306,6 +339,7 @@ int main(int argc, char **argv) {
     walk_coverage(&s, &list);
     for (size_t i = 0; i < s.num_devices; i++) {
         printf("%-24s %zu comparisons\n", s.devices[i].label, s.devices[i].num_compared);
+        print_weights(&s.devices[i]);
         if (s.devices[i].num_compared == 0 && s.filter == NULL)
             printf("FAIL %s was compared with nothing\n", s.devices[i].label), s.num_failed++;
         tn_device_destroy(s.devices[i].device);

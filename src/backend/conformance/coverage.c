@@ -193,7 +193,8 @@ static void vary_types(walk *w, const tn_problem_builder *base) {
                 .kind = TN_ENCODING_AFFINE, .storage = TN_INT4, .scale_dtype = TN_FLOAT16, .bits = 4, .block_rows = 1, .block_cols = 32};
             b.operands[i].encoding = affine;
             const tn_gguf_block_type *blocks = type >= 3 && type < num_types ? tn_gguf_block_type_at(type - 3) : NULL;
-            if (blocks != NULL && tn_gguf_encoder_of(blocks) == NULL && base->problem.num_epilogues > 0) continue;
+            bool is_written = type < 3 || (blocks != NULL && tn_gguf_encoder_of(blocks) != NULL);
+            if (!is_written && base->problem.num_epilogues > 0) continue;
             if (type < num_types) (void)tn_encoding_from_gguf(blocks != NULL ? blocks->number : floats[type], &b.operands[i].encoding);
             for (const char *const *layout = w->tactic->layouts; layout != NULL && *layout != NULL; layout++) {
                 b.operands[i].layout = *layout;

@@ -153,14 +153,12 @@ void tn_case_weight(tn_case_build *build, const tn_encoding *encoding, tn_dims d
         parts.part[part] = made[part];
     }
     float *values = allocate(build, (size_t)(rows * columns) * sizeof *values);
-    size_t data_bytes = 0;
-    (void)tn_encoding_part_bytes(encoding, TN_PART_DATA, rows, columns, &data_bytes);
     build->num_operands_made++;
     for (int64_t i = 0; i < rows * columns && values != NULL; i++)
         values[i] = tn_case_float(build, build->num_operands_made, i / columns, i % columns);
     bool is_made = values != NULL && made[TN_PART_DATA] != NULL;
     if (is_made && tn_encoding_encode(encoding, values, rows, columns, made) != TN_OK) /* types that are only read */
-        tn_test_fill_blocks(encoding, tn_case_random(build, build->num_operands_made, 0, 0), data_bytes, made[TN_PART_DATA]);
+        tn_test_fill_weight(encoding, tn_case_random(build, build->num_operands_made, 0, 0), rows, columns, made);
     tn_build_weight(current(build), encoding, &parts, dims);
 }
 

@@ -14,9 +14,9 @@ typedef void (*row_function)(tn_strip_type type, uint8_t *strip, int lane, uint8
 
 typedef struct packing {
     tn_layout layout;
-    tn_dtype plain; /* of PLAIN encodings; NONE: a GGUF type */
-    uint32_t gguf_type;
-    row_function pack, unpack;
+    tn_dtype plain;            /* of PLAIN encodings; else NONE */
+    uint32_t gguf_type;        /* of GGUF encodings; else 0 */
+    row_function pack, unpack; /* NULL: of several parts */
 } packing;
 
 static const packing packings[TN_NUM_STRIP_TYPES];
@@ -204,6 +204,119 @@ static void unpack_gguf(tn_strip_type type, uint8_t *strip, int lane, uint8_t *r
                      (int)(k % from->values / TN_GGUF_PIECE));
 }
 
+/* --- weights of several parts: AFFINE and MX ------------------------------------------------------------------------------ */
+
+/* A row, its scales and zeros; other rows may share those. */
+typedef struct scaled_row {
+    const tn_encoding *encoding;
+    uint8_t *data;
+    void *scale, *zero;
+    int64_t columns;
+} scaled_row;
+
+static bool has_nibbles(const tn_encoding *encoding) {
+    return tn_dtype_get_info(encoding->storage)->bits == 4;
+}
+
+/* Codes are unsigned: a signed number's is so much above it. */
+static int bias_of(const tn_encoding *encoding) {
+    return encoding->storage == TN_INT4 ? 8 : encoding->storage == TN_INT8 ? 128 : 0;
+}
+
+static void load_scaled_codes(const scaled_row *row, int64_t k, uint8_t codes[TN_GGUF_PIECE]) {
+    const uint8_t *data = row->data + (has_nibbles(row->encoding) ? k / 2 : k);
+    for (int i = 0; i < TN_GGUF_PIECE; i++) {
+        int stored = has_nibbles(row->encoding) ? data[i / 2] >> 4 * (i % 2) & 15 : data[i];
+        codes[i] = (uint8_t)(stored ^ bias_of(row->encoding));
+    }
+}
+
+static void store_scaled_codes(const scaled_row *row, int64_t k, const uint8_t codes[TN_GGUF_PIECE]) {
+    uint8_t *data = row->data + (has_nibbles(row->encoding) ? k / 2 : k);
+    int bias = bias_of(row->encoding);
+    for (int i = 0; i < TN_GGUF_PIECE && !has_nibbles(row->encoding); i++) data[i] = (uint8_t)(codes[i] ^ bias);
+    for (int i = 0; i < TN_GGUF_PIECE && has_nibbles(row->encoding); i += 2)
+        data[i / 2] = (uint8_t)((codes[i] ^ bias) | (codes[i + 1] ^ bias) << 4);
+}
+
+static int64_t grid_column(const scaled_row *row, int64_t k) {
+    return row->encoding->block_cols > 0 ? k / row->encoding->block_cols : 0;
+}
+
+/* Where the unit of column k has its scales, and a block of it its codes. */
+static uint8_t *scaled_unit(tn_strip_type type, uint8_t *strip, const scaled_row *row, int64_t k, uint8_t **out_codes) {
+    const tn_strip_form *form = &tn_strip_forms[type];
+    int64_t block_bytes = has_nibbles(row->encoding) ? 256 : 512;
+    uint8_t *unit = strip + k / form->unit_columns * form->unit_bytes;
+    *out_codes = unit + k % form->unit_columns / 32 * block_bytes;
+    return unit + form->unit_columns / 32 * block_bytes;
+}
+
+/* row->data NULL: zeros */
+static void pack_scaled(tn_strip_type type, uint8_t *strip, int lane, const scaled_row *row) {
+    const tn_strip_form *form = &tn_strip_forms[type];
+    const tn_encoding *encoding = row->encoding;
+    int64_t padded = tn_round_up(row->columns, form->unit_columns);
+    for (int64_t k = 0; k < padded; k += TN_GGUF_PIECE) {
+        bool is_there = row->data != NULL && k < row->columns;
+        uint8_t codes[TN_GGUF_PIECE] = {0}, *packed, *scales = scaled_unit(type, strip, row, k, &packed);
+        if (is_there) load_scaled_codes(row, k, codes);
+        pack_codes(has_nibbles(encoding) ? 4 : 8, packed, lane, codes);
+        if (!form->is_affine) {
+            scales[k % form->unit_columns / 32 * 16 + lane] = is_there ? ((const uint8_t *)row->scale)[k / 32] : 0;
+        } else if (k % form->unit_columns == 0) {
+            float scale = 0.0f, zero = 0.0f;
+            if (is_there) {
+                scale = (float)tn_dtype_load(encoding->scale_dtype, row->scale, grid_column(row, k));
+                zero = (float)bias_of(encoding);
+                if (encoding->has_zero) zero += (float)tn_dtype_load(encoding->zero_dtype, row->zero, grid_column(row, k));
+            }
+            memcpy(scales + 4 * lane, &scale, 4);
+            memcpy(scales + 64 + 4 * lane, &zero, 4);
+        }
+    }
+}
+
+static void unpack_scaled(tn_strip_type type, uint8_t *strip, int lane, const scaled_row *row) {
+    const tn_strip_form *form = &tn_strip_forms[type];
+    const tn_encoding *encoding = row->encoding;
+    for (int64_t k = 0; k < row->columns; k += TN_GGUF_PIECE) {
+        uint8_t codes[TN_GGUF_PIECE], *packed, *scales = scaled_unit(type, strip, row, k, &packed);
+        unpack_codes(has_nibbles(encoding) ? 4 : 8, packed, lane, codes);
+        store_scaled_codes(row, k, codes);
+        if (!form->is_affine) {
+            ((uint8_t *)row->scale)[k / 32] = scales[k % form->unit_columns / 32 * 16 + lane];
+            continue;
+        }
+        float scale, zero;
+        memcpy(&scale, scales + 4 * lane, 4);
+        memcpy(&zero, scales + 64 + 4 * lane, 4);
+        tn_dtype_store(encoding->scale_dtype, row->scale, grid_column(row, k), (double)scale);
+        if (encoding->has_zero) tn_dtype_store(encoding->zero_dtype, row->zero, grid_column(row, k), (double)zero - bias_of(encoding));
+    }
+}
+
+/* The form of an encoding of several parts. */
+static bool scaled_type_of(const tn_encoding *encoding, tn_strip_type *out_type) {
+    if (encoding->kind == TN_ENCODING_MX) {
+        *out_type = TN_STRIP_MX_E2M1;
+        return encoding->storage == TN_FLOAT4_E2M1;
+    }
+    tn_dtype scale = encoding->scale_dtype, zero = encoding->zero_dtype;
+    if (encoding->has_perm || encoding->has_scale2 || encoding->block_cols % 32 != 0) return false;
+    if (scale != TN_FLOAT32 && scale != TN_FLOAT16 && scale != TN_BFLOAT16) return false;
+    if (encoding->has_zero && zero != TN_UINT8 && zero != TN_INT8) return false;
+    bool is_wide = encoding->block_cols % 128 == 0;
+    switch (encoding->storage) {
+    case TN_INT4:
+    case TN_UINT4: *out_type = is_wide ? TN_STRIP_A4X128 : TN_STRIP_A4X32; return true;
+    case TN_INT8:
+    case TN_UINT8: *out_type = is_wide ? TN_STRIP_A8X128 : TN_STRIP_A8X32; return true;
+    case TN_FLOAT8_E4M3FN: *out_type = TN_STRIP_E4M3; return is_wide && !encoding->has_zero;
+    default: return false;
+    }
+}
+
 /* --- shared ----------------------------------------------------------------------------------------------------------- */
 
 static bool accepts(tn_strip_type type, const tn_weight_desc *desc) {
@@ -254,10 +367,49 @@ static void clear_lane(tn_strip_type type, uint8_t *strip, int lane, int64_t fir
     }
 }
 
+/* Row r of the parts that begin with row `begin`. */
+static scaled_row scaled_row_at(const tn_weight_desc *desc, void *const parts[TN_NUM_WEIGHT_PARTS], int64_t begin, int64_t r) {
+    const tn_encoding *encoding = &desc->encoding;
+    scaled_row row = {.encoding = encoding, .columns = tn_weight_num_columns(desc)};
+    int64_t height = encoding->kind == TN_ENCODING_MX ? 1 : encoding->block_rows, grid_row = height > 0 ? r / height - begin / height : 0;
+    size_t bytes = 0;
+    if (tn_encoding_part_bytes(encoding, TN_PART_DATA, 1, row.columns, &bytes))
+        row.data = (uint8_t *)parts[TN_PART_DATA] + (size_t)(r - begin) * bytes;
+    if (tn_encoding_part_bytes(encoding, TN_PART_SCALE, 1, row.columns, &bytes))
+        row.scale = (char *)parts[TN_PART_SCALE] + (size_t)grid_row * bytes;
+    if (encoding->has_zero && tn_encoding_part_bytes(encoding, TN_PART_ZERO, 1, row.columns, &bytes))
+        row.zero = (char *)parts[TN_PART_ZERO] + (size_t)grid_row * bytes;
+    return row;
+}
+
+/* Rows of several parts, either way. */
+static void move_scaled_rows(tn_strip_type type, const tn_weight_desc *desc, void *const parts[TN_NUM_WEIGHT_PARTS], int64_t begin,
+                             int64_t end, const void *strips, bool packs) {
+    for (int64_t r = begin; r < end; r++) {
+        int lane;
+        bool last;
+        uint8_t *strip = strip_of(type, desc, strips, r, &lane, &last);
+        scaled_row row = scaled_row_at(desc, parts, begin, r);
+        if (!packs) {
+            unpack_scaled(type, strip, lane, &row);
+            continue;
+        }
+        pack_scaled(type, strip, lane, &row);
+        row.data = NULL;
+        for (int n = lane + 1; n < LANES && last; n++) pack_scaled(type, strip, n, &row);
+    }
+}
+
 static tn_status pack(tn_strip_type type, const tn_weight_desc *desc, const tn_weight_parts *src, int64_t begin, int64_t end, void *dst) {
     int64_t columns = tn_weight_num_columns(desc);
     size_t row_bytes;
     if (!accepts(type, desc) || !tn_encoding_part_bytes(&desc->encoding, TN_PART_DATA, 1, columns, &row_bytes)) return TN_UNSUPPORTED;
+    if (packings[type].pack == NULL) {
+        void *parts[TN_NUM_WEIGHT_PARTS]; /* only read from */
+        for (int part = 0; part < TN_NUM_WEIGHT_PARTS; part++) parts[part] = (void *)(uintptr_t)src->part[part];
+        move_scaled_rows(type, desc, parts, begin, end, dst, true);
+        return TN_OK;
+    }
     const uint8_t *row = src->part[TN_PART_DATA];
     for (int64_t r = begin; r < end; r++, row += row_bytes) {
         int lane;
@@ -275,6 +427,10 @@ static tn_status unpack(tn_strip_type type, const tn_weight_desc *desc, const vo
     int64_t columns = tn_weight_num_columns(desc);
     size_t row_bytes;
     if (!accepts(type, desc) || !tn_encoding_part_bytes(&desc->encoding, TN_PART_DATA, 1, columns, &row_bytes)) return TN_UNSUPPORTED;
+    if (packings[type].unpack == NULL) {
+        move_scaled_rows(type, desc, dst_parts, begin, end, src, false);
+        return TN_OK;
+    }
     uint8_t *row = dst_parts[TN_PART_DATA];
     for (int64_t r = begin; r < end; r++, row += row_bytes) {
         int lane;
@@ -285,7 +441,7 @@ static tn_status unpack(tn_strip_type type, const tn_weight_desc *desc, const vo
     return TN_OK;
 }
 
-#define ALL_FORMS(X) X(F32, f32) X(F16, f16) X(BF16, bf16) TN_STRIP_CODE_FORMS(X)
+#define ALL_FORMS(X) X(F32, f32) X(F16, f16) X(BF16, bf16) X(E4M3, e4m3) TN_STRIP_CODE_FORMS(X)
 
 /* tn_layout's functions have no argument for the layout itself: one set a form. */
 #define STRIP_FUNCTIONS(form, member)                                                                                               \
@@ -307,10 +463,16 @@ ALL_FORMS(STRIP_FUNCTIONS)
 #define STRIP_LAYOUT(member) \
     { "strip16_" #member, 1, LANES, member##_accepts, member##_size, member##_pack, member##_unpack }
 #define CODE_PACKING(form, member) [TN_STRIP_##form] = {STRIP_LAYOUT(member), TN_DTYPE_NONE, TN_GGUF_##form, pack_gguf, unpack_gguf},
-static const packing packings[TN_NUM_STRIP_TYPES] = {[TN_STRIP_F32] = {STRIP_LAYOUT(f32), TN_FLOAT32, 0, pack_f32, unpack_f32},
-                                                     [TN_STRIP_F16] = {STRIP_LAYOUT(f16), TN_FLOAT16, 0, pack_f16, unpack_f16},
-                                                     [TN_STRIP_BF16] = {STRIP_LAYOUT(bf16), TN_BFLOAT16, 0, pack_bf16, unpack_bf16},
-                                                     TN_STRIP_CODE_FORMS(CODE_PACKING)};
+static const packing packings[TN_NUM_STRIP_TYPES] = {
+    [TN_STRIP_F32] = {STRIP_LAYOUT(f32), TN_FLOAT32, 0, pack_f32, unpack_f32},
+    [TN_STRIP_F16] = {STRIP_LAYOUT(f16), TN_FLOAT16, 0, pack_f16, unpack_f16},
+    [TN_STRIP_BF16] = {STRIP_LAYOUT(bf16), TN_BFLOAT16, 0, pack_bf16, unpack_bf16},
+    TN_STRIP_GGUF_FORMS(CODE_PACKING)[TN_STRIP_E4M3] = {STRIP_LAYOUT(e4m3), TN_DTYPE_NONE, 0, NULL, NULL},
+    [TN_STRIP_MX_E2M1] = {STRIP_LAYOUT(mx_e2m1), TN_DTYPE_NONE, 0, NULL, NULL},
+    [TN_STRIP_A4X32] = {STRIP_LAYOUT(a4x32), TN_DTYPE_NONE, 0, NULL, NULL},
+    [TN_STRIP_A4X128] = {STRIP_LAYOUT(a4x128), TN_DTYPE_NONE, 0, NULL, NULL},
+    [TN_STRIP_A8X32] = {STRIP_LAYOUT(a8x32), TN_DTYPE_NONE, 0, NULL, NULL},
+    [TN_STRIP_A8X128] = {STRIP_LAYOUT(a8x128), TN_DTYPE_NONE, 0, NULL, NULL}};
 
 #define LAYOUT_ADDRESS(form, member) [TN_STRIP_##form] = &packings[TN_STRIP_##form].layout,
 const tn_layout *const tn_cpu_layouts[TN_NUM_STRIP_TYPES] = {ALL_FORMS(LAYOUT_ADDRESS)};
@@ -323,8 +485,10 @@ const char *tn_strip_layout_name(tn_strip_type type) {
 }
 
 bool tn_strip_type_of(const tn_encoding *encoding, tn_strip_type *out_type) {
-    for (int i = 0; i < TN_NUM_STRIP_TYPES; i++) {
+    if (encoding->kind == TN_ENCODING_AFFINE || encoding->kind == TN_ENCODING_MX) return scaled_type_of(encoding, out_type);
+    for (int i = 0; i < TN_STRIP_MX_E2M1; i++) {
         const packing *form = &packings[i];
+        if (form->pack == NULL) continue;
         bool matches = form->plain != TN_DTYPE_NONE ? encoding->kind == TN_ENCODING_PLAIN && encoding->storage == form->plain
                                                     : encoding->kind == TN_ENCODING_GGUF && encoding->gguf_type == form->gguf_type;
         if (matches) {

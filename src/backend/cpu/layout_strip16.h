@@ -9,6 +9,7 @@
  *     strip16_f32    k 1     16 float32
  *     strip16_f16    k 2     16 float16 of the even k, then 16 of the odd
  *     strip16_bf16   k 2     byte pairs [16 rows][2]: a 32-bit lane holds the even k in its low half
+ *     strip16_e4m3   k 128   AFFINE of fp8: 32 vectors, byte 4n+j of vector g is column 4g + j; then scales and zeros as a8x128
  *
  * All other forms hold codes of 2, 3, 4, 5, 6 or 8 bits (op/gguf_blocks.h), as many vectors of 64 bytes a block of 32 columns as a
  * code has bits. Column k of the block is byte j = k % 4 of a lane in group g = k / 4:
@@ -21,6 +22,7 @@
  * in this order, the blocks of a unit one after another; then the unit's scales:
  *
  *     without integers  for each block 16 float16 scales [, 16 float16 minima] (mxfp4: 16 bytes)
+ *     a4…, a8…          AFFINE: 16 float32 scales, 16 float32 zeros of the unit (whatever types the file has; nothing is rounded)
  *     with integers     for each 16 or 32 columns 16 int8 scales [, 16 uint8 minima]; then 16 float16 scales of the unit and
  *                       16 float16 minima or zeros
  *
@@ -40,6 +42,7 @@ typedef enum tn_strip_type {
     TN_STRIP_F32 = 0,
     TN_STRIP_F16,
     TN_STRIP_BF16,
+    TN_STRIP_E4M3,
     TN_STRIP_Q4_0, /* the first of codes */
     TN_STRIP_Q4_1,
     TN_STRIP_Q5_0,
@@ -53,11 +56,16 @@ typedef enum tn_strip_type {
     TN_STRIP_IQ4_NL,
     TN_STRIP_IQ4_XS,
     TN_STRIP_MXFP4,
+    TN_STRIP_MX_E2M1, /* the first that are not GGUF's */
+    TN_STRIP_A4X32,
+    TN_STRIP_A4X128,
+    TN_STRIP_A8X32,
+    TN_STRIP_A8X128,
     TN_NUM_STRIP_TYPES
 } tn_strip_type;
 
-/* X(form, name): forms of codes are those of GGUF types of the same name. */
-#define TN_STRIP_CODE_FORMS(X) \
+/* X(form, name): forms of codes. The first are those of GGUF types of the same name. */
+#define TN_STRIP_GGUF_FORMS(X) \
     X(Q4_0, q4_0)              \
     X(Q4_1, q4_1)              \
     X(Q5_0, q5_0)              \
@@ -71,6 +79,13 @@ typedef enum tn_strip_type {
     X(IQ4_NL, iq4_nl)          \
     X(IQ4_XS, iq4_xs)          \
     X(MXFP4, mxfp4)
+#define TN_STRIP_CODE_FORMS(X) \
+    TN_STRIP_GGUF_FORMS(X)     \
+    X(MX_E2M1, mx_e2m1)        \
+    X(A4X32, a4x32)            \
+    X(A4X128, a4x128)          \
+    X(A8X32, a8x32)            \
+    X(A8X128, a8x128)
 
 /* What kernels must know of a form; all constants, so that they fold into the code. */
 typedef struct tn_strip_form {
@@ -80,18 +95,32 @@ typedef struct tn_strip_form {
     bool has_integers;     /* a scale is a small integer times the unit's */
     bool has_minimum;
     int16_t offset; /* that codes (with a table: what kernels look up) are above the numbers they stand for */
-    bool has_table;
+    bool has_table, is_affine;
 } tn_strip_form;
 
 static const tn_strip_form tn_strip_forms[TN_NUM_STRIP_TYPES] = {
-    [TN_STRIP_F32] = {1, 64, 0, 0, false, false, 0, false},         [TN_STRIP_F16] = {2, 64, 0, 0, false, false, 0, false},
-    [TN_STRIP_BF16] = {2, 64, 0, 0, false, false, 0, false},        [TN_STRIP_Q4_0] = {64, 576, 4, 32, false, false, 8, false},
-    [TN_STRIP_Q4_1] = {32, 320, 4, 32, false, true, 0, false},      [TN_STRIP_Q5_0] = {64, 704, 5, 32, false, false, 16, false},
-    [TN_STRIP_Q5_1] = {32, 384, 5, 32, false, true, 0, false},      [TN_STRIP_Q8_0] = {64, 1088, 8, 32, false, false, 128, false},
-    [TN_STRIP_Q2_K] = {256, 1600, 2, 16, true, true, 0, false},     [TN_STRIP_Q3_K] = {256, 1856, 3, 16, true, false, 4, false},
-    [TN_STRIP_Q4_K] = {256, 2368, 4, 32, true, true, 0, false},     [TN_STRIP_Q5_K] = {256, 2880, 5, 32, true, true, 0, false},
-    [TN_STRIP_Q6_K] = {256, 3392, 6, 16, true, false, 32, false},   [TN_STRIP_IQ4_NL] = {64, 576, 4, 32, false, false, 127, true},
-    [TN_STRIP_IQ4_XS] = {256, 2240, 4, 32, true, false, 127, true}, [TN_STRIP_MXFP4] = {128, 1088, 4, 32, false, false, 12, true},
+    [TN_STRIP_F32] = {1, 64, 0, 0, false, false, 0, false, false},
+    [TN_STRIP_F16] = {2, 64, 0, 0, false, false, 0, false, false},
+    [TN_STRIP_BF16] = {2, 64, 0, 0, false, false, 0, false, false},
+    [TN_STRIP_Q4_0] = {64, 576, 4, 32, false, false, 8, false, false},
+    [TN_STRIP_Q4_1] = {32, 320, 4, 32, false, true, 0, false, false},
+    [TN_STRIP_Q5_0] = {64, 704, 5, 32, false, false, 16, false, false},
+    [TN_STRIP_Q5_1] = {32, 384, 5, 32, false, true, 0, false, false},
+    [TN_STRIP_Q8_0] = {64, 1088, 8, 32, false, false, 128, false, false},
+    [TN_STRIP_Q2_K] = {256, 1600, 2, 16, true, true, 0, false, false},
+    [TN_STRIP_Q3_K] = {256, 1856, 3, 16, true, false, 4, false, false},
+    [TN_STRIP_Q4_K] = {256, 2368, 4, 32, true, true, 0, false, false},
+    [TN_STRIP_Q5_K] = {256, 2880, 5, 32, true, true, 0, false, false},
+    [TN_STRIP_Q6_K] = {256, 3392, 6, 16, true, false, 32, false, false},
+    [TN_STRIP_IQ4_NL] = {64, 576, 4, 32, false, false, 127, true, false},
+    [TN_STRIP_IQ4_XS] = {256, 2240, 4, 32, true, false, 127, true, false},
+    [TN_STRIP_MXFP4] = {128, 1088, 4, 32, false, false, 12, true, false},
+    [TN_STRIP_E4M3] = {128, 2176, 0, 0, false, false, 0, false, true},
+    [TN_STRIP_MX_E2M1] = {128, 1088, 4, 32, false, false, 12, true, false},
+    [TN_STRIP_A4X32] = {32, 384, 4, 32, false, true, 0, false, true},
+    [TN_STRIP_A4X128] = {128, 1152, 4, 32, false, true, 0, false, true},
+    [TN_STRIP_A8X32] = {32, 640, 8, 32, false, true, 0, false, true},
+    [TN_STRIP_A8X128] = {128, 2176, 8, 32, false, true, 0, false, true},
 };
 
 /* Entries of the tables, `offset` above the numbers. */
@@ -119,15 +148,20 @@ static inline const uint8_t *tn_strip_unit_scales(tn_strip_type type, const uint
     int64_t blocks = form->unit_columns / 32;
     return strip + b / blocks * form->unit_bytes + blocks * form->code_bits * 64;
 }
-/* Bytes of the scales (and minima) of `columns` columns in a unit, but for the unit's own. */
+/* Bytes of the scales (and minima) of `columns` columns in a unit, but for those of the whole unit. */
 static inline int64_t tn_strip_scale_bytes(tn_strip_type type, int64_t columns) {
     const tn_strip_form *form = &tn_strip_forms[type];
-    int64_t each = form->has_integers || type == TN_STRIP_MXFP4 ? 16 : 32;
+    if (form->is_affine) return 0;
+    int64_t each = form->has_integers || type == TN_STRIP_MXFP4 || type == TN_STRIP_MX_E2M1 ? 16 : 32;
     return columns / form->scale_columns * each * (form->has_minimum ? 2 : 1);
 }
 /* Bytes of one row of activations in a tile's block: its planes, scale, and the sums of its halves (kernels/matmul_integer.h). */
 static inline int64_t tn_strip_tile_row_bytes(int halves, bool two_planes) {
     return (two_planes ? 64 : 32) + 4 + 4 * halves;
+}
+/* Are there codes above 127 (or table entries)? */
+static inline bool tn_strip_is_wide(tn_strip_type type) {
+    return tn_strip_forms[type].code_bits == 8 || tn_strip_forms[type].offset > 126;
 }
 /* Scales of a block of 32 columns. */
 static inline int tn_strip_halves(tn_strip_type type) {

@@ -11,13 +11,22 @@
 
 #include <cmocka.h>
 
-#include "op/gguf_blocks.h"
+#include "op/testing.h"
 
 static tn_encoding encoding_of(tn_strip_type type) {
-    tn_encoding encoding = {0};
-    assert_true(tn_encoding_parse(tn_strip_layout_name(type) + strlen("strip16_"), &encoding) || type <= TN_STRIP_BF16);
-    static const tn_dtype plain[] = {TN_FLOAT32, TN_FLOAT16, TN_BFLOAT16};
-    return type <= TN_STRIP_BF16 ? tn_encoding_plain(plain[type]) : encoding;
+    static const char *const names[TN_NUM_STRIP_TYPES] = {
+        [TN_STRIP_F32] = "float32",
+        [TN_STRIP_F16] = "float16",
+        [TN_STRIP_BF16] = "bfloat16",
+        [TN_STRIP_E4M3] = "affine_e4m3fn_b1x128",
+        [TN_STRIP_A4X32] = "affine_uint4_b1x32_sf16_zuint8",
+        [TN_STRIP_A4X128] = "affine_int4_b1x128_sbf16",
+        [TN_STRIP_A8X32] = "affine_int8_b1x64_sf16_zint8",
+        [TN_STRIP_A8X128] = "affine_uint8_b1x128_zuint8",
+    };
+    tn_encoding encoding;
+    assert_true(tn_encoding_parse(names[type] != NULL ? names[type] : tn_strip_layout_name(type) + strlen("strip16_"), &encoding));
+    return encoding;
 }
 
 /* The least number of columns that a row can be cut to. */
@@ -34,30 +43,84 @@ static uint8_t *random_bytes(size_t count, unsigned seed) {
     return bytes;
 }
 
+static size_t part_bytes(const tn_encoding *encoding, int part, int64_t rows, int64_t columns) {
+    size_t bytes;
+    assert_true(tn_encoding_part_bytes(encoding, (tn_weight_part)part, rows, columns, &bytes));
+    return bytes;
+}
+
+/* Random bytes; scales must be numbers that round trip as numbers do. */
+static void make_parts(const tn_encoding *encoding, int64_t rows, int64_t columns, unsigned seed, void *out_parts[TN_NUM_WEIGHT_PARTS]) {
+    for (int part = 0; part < TN_NUM_WEIGHT_PARTS; part++)
+        out_parts[part] = tn_encoding_has_part(encoding, (tn_weight_part)part)
+                              ? random_bytes(part_bytes(encoding, part, rows, columns), seed + (unsigned)part)
+                              : NULL;
+    if (encoding->kind == TN_ENCODING_AFFINE) tn_test_fill_weight(encoding, seed, rows, columns, out_parts);
+}
+
 /* Packs in ranges of 16 rows from the last to the first, unpacks at once. */
 static void check(tn_strip_type type, tn_dims dims) {
     tn_weight_desc desc = {TN_FLOAT32, encoding_of(type), dims};
     const tn_layout *layout = tn_cpu_layouts[type];
     int64_t rows = tn_weight_num_rows(&desc), columns = tn_weight_num_columns(&desc);
-    size_t data_bytes, packed_bytes, row_bytes;
+    size_t packed_bytes;
+    void *data[TN_NUM_WEIGHT_PARTS], *back[TN_NUM_WEIGHT_PARTS];
+    tn_strip_type found;
+    assert_true(tn_strip_type_of(&desc.encoding, &found));
+    assert_int_equal(found, type);
     assert_true(layout->accepts(&desc));
-    assert_true(tn_encoding_part_bytes(&desc.encoding, TN_PART_DATA, rows, columns, &data_bytes));
-    assert_true(tn_encoding_part_bytes(&desc.encoding, TN_PART_DATA, 1, columns, &row_bytes));
     assert_int_equal(layout->size(&desc, &packed_bytes), TN_OK);
     assert_int_equal(packed_bytes % 64, 0);
-    uint8_t *data = random_bytes(data_bytes, 7), *back = random_bytes(data_bytes, 8);
+    make_parts(&desc.encoding, rows, columns, 7, data);
+    make_parts(&desc.encoding, rows, columns, 19, back);
     uint8_t *packed = random_bytes(packed_bytes, 9), *again = random_bytes(packed_bytes, 10);
     for (int64_t begin = (rows - 1) / 16 * 16; begin >= 0; begin -= 16) {
-        tn_weight_parts parts = {.part = {[TN_PART_DATA] = data + (size_t)begin * row_bytes}};
+        tn_weight_parts parts = {.part = {NULL}};
+        for (int part = 0; part < TN_NUM_WEIGHT_PARTS; part++)
+            if (data[part] != NULL) parts.part[part] = (char *)data[part] + (size_t)begin * part_bytes(&desc.encoding, part, 1, columns);
         assert_int_equal(layout->pack_rows(&desc, &parts, begin, begin + 16 < rows ? begin + 16 : rows, packed), TN_OK);
     }
-    tn_weight_parts whole = {.part = {[TN_PART_DATA] = data}};
+    tn_weight_parts whole = {.part = {NULL}};
+    for (int part = 0; part < TN_NUM_WEIGHT_PARTS; part++) whole.part[part] = data[part];
     assert_int_equal(layout->pack_rows(&desc, &whole, 0, rows, again), TN_OK);
     assert_memory_equal(packed, again, packed_bytes); /* every byte is written, padding too */
-    void *parts[TN_NUM_WEIGHT_PARTS] = {[TN_PART_DATA] = back};
-    assert_int_equal(layout->unpack_rows(&desc, packed, 0, rows, parts), TN_OK);
-    assert_memory_equal(back, data, data_bytes);
-    free(data), free(back), free(packed), free(again);
+    assert_int_equal(layout->unpack_rows(&desc, packed, 0, rows, back), TN_OK);
+    for (int part = 0; part < TN_NUM_WEIGHT_PARTS; part++) {
+        if (data[part] != NULL) assert_memory_equal(back[part], data[part], part_bytes(&desc.encoding, part, rows, columns));
+        free(data[part]), free(back[part]);
+    }
+    free(packed), free(again);
+}
+
+static void scales_that_rows_share_come_back(void **state) {
+    (void)state;
+    static const char *const names[] = {"affine_e4m3fn_b128x128", "affine_e4m3fn_b0x0", "affine_int8_b1x0_sbf16", "affine_int4_b0x0"};
+    enum { ROWS = 300, COLUMNS = 384 };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        tn_weight_desc desc = {.dtype = TN_FLOAT32, .dims = TN_DIMS(ROWS, COLUMNS)};
+        tn_strip_type type;
+        size_t packed_bytes;
+        void *data[TN_NUM_WEIGHT_PARTS], *back[TN_NUM_WEIGHT_PARTS];
+        assert_true(tn_encoding_parse(names[i], &desc.encoding));
+        assert_true(tn_strip_type_of(&desc.encoding, &type));
+        assert_int_equal(tn_cpu_layouts[type]->size(&desc, &packed_bytes), TN_OK);
+        uint8_t *packed = random_bytes(packed_bytes, 9);
+        make_parts(&desc.encoding, ROWS, COLUMNS, 7, data);
+        make_parts(&desc.encoding, ROWS, COLUMNS, 19, back);
+        for (int64_t begin = 0; begin < ROWS; begin += 128) {
+            tn_weight_parts parts = {
+                .part = {(char *)data[TN_PART_DATA] + (size_t)begin * part_bytes(&desc.encoding, TN_PART_DATA, 1, COLUMNS)}};
+            int64_t height = desc.encoding.block_rows;
+            parts.part[TN_PART_SCALE] = (char *)data[TN_PART_SCALE] +
+                                        (height > 0 ? (size_t)(begin / height) * part_bytes(&desc.encoding, TN_PART_SCALE, 1, COLUMNS) : 0);
+            assert_int_equal(tn_cpu_layouts[type]->pack_rows(&desc, &parts, begin, begin + 128 < ROWS ? begin + 128 : ROWS, packed), TN_OK);
+        }
+        assert_int_equal(tn_cpu_layouts[type]->unpack_rows(&desc, packed, 0, ROWS, back), TN_OK);
+        for (int part = 0; part <= TN_PART_SCALE; part++)
+            assert_memory_equal(back[part], data[part], part_bytes(&desc.encoding, part, ROWS, COLUMNS));
+        for (int part = 0; part < TN_NUM_WEIGHT_PARTS; part++) free(data[part]), free(back[part]);
+        free(packed);
+    }
 }
 
 static void packing_and_unpacking_are_inverse(void **state) {
@@ -68,7 +131,7 @@ static void packing_and_unpacking_are_inverse(void **state) {
         check((tn_strip_type)type, TN_DIMS(37, 3 * columns));
         check((tn_strip_type)type, TN_DIMS(1, columns));
         check((tn_strip_type)type, TN_DIMS(48, 33 * columns));
-        if (type < TN_STRIP_Q4_0) check((tn_strip_type)type, TN_DIMS(19, 7));
+        if (type <= TN_STRIP_BF16) check((tn_strip_type)type, TN_DIMS(19, 7));
     }
 }
 
@@ -89,7 +152,8 @@ static void each_expert_begins_at_a_strip(void **state) {
 static void a_row_of_a_strip_decodes_as_its_encoding_does(void **state) {
     (void)state;
     enum { ROWS = 21, COLUMNS = 768 };
-    for (int type = 0; type < TN_NUM_STRIP_TYPES; type++) {
+    for (int type = 0; type <= TN_STRIP_MXFP4; type++) {
+        if (type == TN_STRIP_E4M3) continue;
         tn_weight_desc desc = {TN_FLOAT32, encoding_of((tn_strip_type)type), TN_DIMS(ROWS, COLUMNS)};
         size_t data_bytes, packed_bytes;
         assert_true(tn_encoding_part_bytes(&desc.encoding, TN_PART_DATA, ROWS, COLUMNS, &data_bytes));
@@ -111,7 +175,7 @@ static void a_row_of_a_strip_decodes_as_its_encoding_does(void **state) {
 
 static void forms_are_as_large_as_their_vectors_and_scales(void **state) {
     (void)state;
-    for (int type = TN_STRIP_Q4_0; type < TN_NUM_STRIP_TYPES; type++) {
+    for (int type = TN_STRIP_Q4_0; type <= TN_STRIP_MXFP4; type++) {
         const tn_strip_form *form = &tn_strip_forms[type];
         tn_encoding encoding = encoding_of((tn_strip_type)type);
         const tn_gguf_block_type *from = tn_gguf_block_type_find(encoding.gguf_type);
@@ -147,6 +211,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(packing_and_unpacking_are_inverse),
         cmocka_unit_test(each_expert_begins_at_a_strip),
+        cmocka_unit_test(scales_that_rows_share_come_back),
         cmocka_unit_test(a_row_of_a_strip_decodes_as_its_encoding_does),
         cmocka_unit_test(forms_are_as_large_as_their_vectors_and_scales),
         cmocka_unit_test(a_weight_that_does_not_fit_is_refused),

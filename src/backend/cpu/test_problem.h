@@ -153,7 +153,7 @@ static inline void *test_pack_weight(const tn_encoding *encoding, int64_t expert
     tn_weight_parts source = {.part = {[TN_PART_DATA] = data}};
     test_fill(seed, values, all * columns);
     memset(packed, 0xa5, packed_bytes);
-    if (tn_encoding_encode(encoding, values, all, columns, parts) != TN_OK) tn_test_fill_blocks(encoding, seed, data_bytes, data);
+    if (tn_encoding_encode(encoding, values, all, columns, parts) != TN_OK) tn_test_fill_weight(encoding, seed, all, columns, parts);
     bool ok = layout->pack_rows(&desc, &source, 0, all, packed) == TN_OK;
     if (ok && decoded != NULL) tn_encoding_decode(encoding, &source, all, columns, decoded);
     free(values);

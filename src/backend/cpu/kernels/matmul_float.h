@@ -36,6 +36,21 @@ V_INLINE void decode_block(const tn_strip_form *form, const uint8_t *block, floa
     }
 }
 
+/* Four columns of fp8 with their scale. A byte's seven bits under float32's sign are the value, 2^120 too small. */
+V_INLINE void decode_e4m3(const uint8_t *strip, int64_t column, float *out) {
+    const tn_strip_form *form = &tn_strip_forms[TN_STRIP_E4M3];
+    const uint8_t *unit = strip + column / form->unit_columns * form->unit_bytes;
+    vf scale = v_load((const float *)(const void *)(unit + form->unit_columns * LANES));
+    vi lanes = vi_load((const int32_t *)(const void *)(unit + column % form->unit_columns * LANES));
+    for (int j = 0; j < 4; j++) {
+        vi byte = j == 0 ? lanes : j == 1 ? vi_shr(lanes, 8) : j == 2 ? vi_shr(lanes, 16) : vi_shr(lanes, 24);
+        vi magnitude = vi_and(byte, vi_set1(127)), sign = vi_shl(vi_and(byte, vi_set1(128)), 24);
+        vf value = v_mul(v_as_float(vi_or(sign, vi_shl(magnitude, 20))), v_set1(0x1p120f));
+        value = v_select(v_equal(v_from_int(magnitude), v_set1(127.0f)), v_set1(NAN), value);
+        v_store(out + j * LANES, v_mul(value, scale));
+    }
+}
+
 /* Columns [first, first + count) of a strip as float32 [count][16]; first a multiple of DECODE_COLUMNS. */
 static void decode_strip(tn_strip_type type, const uint8_t *strip, int64_t first, int64_t count, float *out) {
     const uint16_t *halves = (const uint16_t *)(const void *)strip;
@@ -49,6 +64,9 @@ static void decode_strip(tn_strip_type type, const uint8_t *strip, int64_t first
             vi bits = k % 2 == 0 ? vi_shl(pairs, 16) : vi_and(pairs, vi_set1((int32_t)0xffff0000u));
             v_store(out + k * LANES, v_as_float(bits));
         }
+        break;
+    case TN_STRIP_E4M3:
+        for (int64_t k = 0; k < count; k += 4) decode_e4m3(strip, first + k, out + k * LANES);
         break;
     case TN_STRIP_F32: break;
     default: {

@@ -116,8 +116,7 @@ typedef struct weight_form {
     bool is_expanded, has_minimum, is_wide;
     int halves;
 } weight_form;
-#define NATIVE_FORM(type) \
-    ((weight_form){(type), false, tn_strip_forms[type].has_minimum, tn_strip_forms[type].offset > 126, tn_strip_halves(type)})
+#define NATIVE_FORM(type) ((weight_form){(type), false, tn_strip_forms[type].has_minimum, tn_strip_is_wide(type), tn_strip_halves(type)})
 
 /* One tile against blocks [first, end) of shape.strips strips that stand strip_bytes apart; adds to y. The first three
  * arguments are constants; tile is the tile's block `first`, and so is an expanded strip. */
@@ -267,6 +266,7 @@ V_INLINE integer_row_function row_function_for(tn_strip_type type, bool two_plan
 EXPANDED_FUNCTIONS(offset, false, false, 1)
 EXPANDED_FUNCTIONS(wide_offset, false, true, 1)
 EXPANDED_FUNCTIONS(minimum, true, false, 1)
+EXPANDED_FUNCTIONS(wide_minimum, true, true, 1)
 EXPANDED_FUNCTIONS(half_offsets, false, false, 2)
 EXPANDED_FUNCTIONS(half_minima, true, false, 2)
 
@@ -274,8 +274,9 @@ V_INLINE integer_strip_function expanded_function_for(tn_strip_type type, bool t
     const tn_strip_form *form = &tn_strip_forms[type];
     if (form->scale_columns == 16)
         return form->has_minimum ? (two_planes ? q15_half_minima : q8_half_minima) : (two_planes ? q15_half_offsets : q8_half_offsets);
+    if (form->has_minimum && tn_strip_is_wide(type)) return two_planes ? q15_wide_minimum : q8_wide_minimum;
     if (form->has_minimum) return two_planes ? q15_minimum : q8_minimum;
-    if (form->offset > 126) return two_planes ? q15_wide_offset : q8_wide_offset;
+    if (tn_strip_is_wide(type)) return two_planes ? q15_wide_offset : q8_wide_offset;
     return two_planes ? q15_offset : q8_offset;
 }
 

@@ -27,7 +27,7 @@ V_INLINE vb group_codes(const tn_strip_type type, const uint8_t *vectors, const 
     if (bits < 4) codes = vb_bits(codes, 2 * (g % 4), 3);
     if (bits >= 4) codes = g % 2 == 0 ? vb_low_nibbles(codes) : vb_high_nibbles(codes);
     if (type == TN_STRIP_IQ4_NL || type == TN_STRIP_IQ4_XS) codes = vb_lookup(tn_strip_iq4_table, codes);
-    if (type == TN_STRIP_MXFP4) codes = vb_lookup(tn_strip_mxfp4_table, codes);
+    if (type == TN_STRIP_MXFP4 || type == TN_STRIP_MX_E2M1) codes = vb_lookup(tn_strip_mxfp4_table, codes);
     if (bits == 6) codes = vb_or(codes, vb_bits(vb_load(vectors + 256 + 64 * (g / 4)), 2 * (g % 4) - 4, 3 << 4));
     if (bits == 5) codes = vb_or(codes, vb_bits(vb_load(vectors + 256), g - 4, 1 << 4));
     if (bits == 3) codes = vb_or(codes, vb_bits(vb_load(vectors + 128), g - 2, 1 << 2));
@@ -52,12 +52,17 @@ V_INLINE vf unit_scale(const tn_strip_type type, const uint8_t *strip, int64_t b
 }
 V_INLINE vf block_scale(const tn_strip_type type, const uint8_t *strip, int64_t b, const int h) {
     const uint8_t *own = own_scales(type, strip, b, h);
-    if (type == TN_STRIP_MXFP4) return load_halved_powers(own);
+    if (type == TN_STRIP_MXFP4 || type == TN_STRIP_MX_E2M1) return load_halved_powers(own);
+    if (tn_strip_forms[type].is_affine) return v_load((const float *)(const void *)own);
     if (!tn_strip_forms[type].has_integers) return v_load_f16((const uint16_t *)(const void *)own);
     return v_mul(unit_scale(type, strip, b, 0), v_from_int(vi_load_i8((const int8_t *)own)));
 }
 V_INLINE vf block_minimum(const tn_strip_type type, const uint8_t *strip, int64_t b, const int h) {
     const uint8_t *own = own_scales(type, strip, b, h);
+    if (tn_strip_forms[type].is_affine) { /* scale · (code − zero) */
+        const float *scales = (const float *)(const void *)own;
+        return v_negate(v_mul(v_load(scales + LANES), v_load(scales)));
+    }
     if (!tn_strip_forms[type].has_integers) return v_load_f16((const uint16_t *)(const void *)own + LANES);
     return v_negate(v_mul(unit_scale(type, strip, b, 1), v_from_int(vi_load_i8((const int8_t *)own + LANES))));
 }

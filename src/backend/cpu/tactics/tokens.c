@@ -101,7 +101,7 @@ static bool gather_supports(const tn_device_info *device, const tn_problem *prob
     if (indices->dtype != TN_INT32 && indices->dtype != TN_INT64) return tn_refuse(reason, reason_size, "int32 and int64 indices only");
     if (data->role != TN_ROLE_WEIGHT) return true;
     if (indices->dtype != TN_INT32) return tn_refuse(reason, reason_size, "int32 indices into weights only");
-    if (!tn_strip_type_of(&data->encoding, &type))
+    if (!tn_strip_type_of(&data->encoding, &type) || type == TN_STRIP_E4M3 || type >= TN_STRIP_MX_E2M1) /* rows of several parts */
         return tn_refuse(reason, reason_size, "no weights in %s", tn_encoding_name(&data->encoding, name));
     if (data->layout != NULL && strcmp(data->layout, TN_LAYOUT_PLAIN) != 0 && strcmp(data->layout, tn_strip_layout_name(type)) != 0)
         return tn_refuse(reason, reason_size, "reads layouts plain and %s, not %s", tn_strip_layout_name(type), data->layout);
