@@ -60,6 +60,17 @@ static tn_status read_generation_config(const char *directory, const tn_allocato
     return status;
 }
 
+/* false, {} and [] say that there is none. */
+static void read_quantization(tn_hf_reader *reader) {
+    const tn_json_value *value = tn_hf_find(reader, "quantization_config|compression_config");
+    if (value == NULL || reader->status != TN_OK) return;
+    tn_json_kind kind = tn_json_kind_of(value);
+    bool is_true = false;
+    if (kind == TN_JSON_BOOL && tn_json_to_bool(value, NULL, &is_true) == TN_OK && !is_true) return;
+    if ((kind == TN_JSON_OBJECT || kind == TN_JSON_ARRAY) && tn_json_count(value) == 0) return;
+    reader->status = tn_quantization_from_json(value, reader->diag, &reader->config->quantization);
+}
+
 tn_status tn_model_config_from_json(const tn_json *json, const char *file, tn_arena *arena, tn_diag *diag, tn_model_config *out_config,
                                     const tn_family **out_family) {
     *out_config = (tn_model_config){.bos_id = -1, .name = "", .head_bias = TN_BIAS_NONE};
@@ -75,6 +86,7 @@ tn_status tn_model_config_from_json(const tn_json *json, const char *file, tn_ar
     (void)tn_hf_has(&reader, "eos_token_id");
     out_config->vocab_size = tn_hf_integer(&reader, "vocab_size", 1, TN_HF_MAX_SIZE);
     (*out_family)->read_hf(&reader);
+    read_quantization(&reader);
     out_config->bos_id = (int32_t)tn_hf_integer_or(&reader, "bos_token_id", 0, out_config->vocab_size - 1, -1);
     status = tn_hf_finish(&reader);
     if (status == TN_OK) status = read_end_ids(root, diag, out_config);

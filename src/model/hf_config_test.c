@@ -413,8 +413,8 @@ static void end_ids_outside_the_vocabulary_and_too_many_are_refused(void **state
 }
 
 static void unknown_fields_that_change_results_are_refused_by_name(void **state) {
-    static const char *const fields[] = {"\"attn_logit_softcapping\": 50.0", "\"quantization_config\": {\"bits\": 4}",
-                                         "\"use_mrope\": true", "\"is_encoder_decoder\": true", "\"embedding_multiplier\": 12.0"};
+    static const char *const fields[] = {"\"attn_logit_softcapping\": 50.0", "\"use_mrope\": true", "\"is_encoder_decoder\": true",
+                                         "\"embedding_multiplier\": 12.0"};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         char to[128];
         snprintf(to, sizeof to, "%s, \"vocab_size\"", fields[i]);
@@ -432,6 +432,36 @@ static void fields_of_other_architectures_are_refused(void **state) {
                "'attention_bias' is a field that Tenon does not know of MistralForCausalLM");
     refused_in(*state, "gpt2", "\"add_cross_attention\": false", "\"add_cross_attention\": true", TN_UNSUPPORTED,
                "'add_cross_attention' is true: cross attention is not built");
+}
+
+static void what_a_family_cannot_build_is_refused_by_name(void **state) {
+    static const struct {
+        const char *model, *from, *to;
+        const char *message;
+    } cases[] = {
+        {"gemma2", "\"use_bidirectional_attention\": null", "\"use_bidirectional_attention\": true",
+         "attention to later tokens is not built"},
+        {"gemma2", "\"vocab_size\"", "\"partial_rotation\": 0.5, \"vocab_size\"", "a field that Tenon does not know of Gemma2ForCausalLM"},
+        {"opt", "\"layer_norm_elementwise_affine\": true", "\"layer_norm_elementwise_affine\": false",
+         "norms without weights are not built"},
+        {"mpt", "\"qk_ln\": false", "\"qk_ln\": true", "has qk_ln true, which is not built"},
+        {"mpt", "\"alibi\": true", "\"alibi\": false", "has alibi false, which is not built"},
+        {"mpt", "\"no_bias\": true", "\"no_bias\": false", "biases are not built for MPT"},
+        {"gpt_oss", "\"swiglu_alpha\": 1.702", "\"swiglu_alpha\": 1.5", "another factor than 1.702"},
+        {"deepseek_v3", "\"n_group\": 1", "\"n_group\": 4", "choosing groups of experts is not built"},
+        {"deepseek_v3", "\"hidden_act\"", "\"moe_layer_freq\": 2, \"hidden_act\"", "'moe_layer_freq' is above 1"},
+        {"gpt_neox", "\"is_decoder\": false", "\"is_decoder\": true", "cross attention is not built"},
+        {"nemotron", "\"relu2\"", "\"relu3\"", "'hidden_act' is 'relu3', an activation that Tenon does not know"},
+        {"smollm3-windows", "\"layer_types\"", "\"_layer_types\"", "is true without layer_types, which is not built"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        refused_in(*state, cases[i].model, cases[i].from, cases[i].to, TN_UNSUPPORTED, cases[i].message);
+    refused_in(*state, "phi3-longrope", "\"long_factor\": [", "\"long_factor\": [2.0,", TN_INVALID_DATA,
+               "has 5 factors, the rotated part of a head needs 4");
+    refused_in(*state, "phi3-longrope", "\"long_factor\"", "\"_long_factor\"", TN_UNSUPPORTED, "is a field that Tenon does not know");
+    refused_in(*state, "qwen2_moe", "\"mlp_only_layers\": [", "\"mlp_only_layers\": [-1,", TN_INVALID_DATA, "'mlp_only_layers[0]' is -1");
+    refused_in(*state, "smollm3", "\"no_rope_layers\": [", "\"no_rope_layers\": [1,", TN_INVALID_DATA,
+               "must have one entry for each layer");
 }
 
 static void layer_types_that_do_not_fit_are_refused(void **state) {
@@ -515,6 +545,7 @@ int main(void) {
         TEST(end_ids_outside_the_vocabulary_and_too_many_are_refused),
         TEST(unknown_fields_that_change_results_are_refused_by_name),
         TEST(fields_of_other_architectures_are_refused),
+        TEST(what_a_family_cannot_build_is_refused_by_name),
         TEST(layer_types_that_do_not_fit_are_refused),
         TEST(config_json_truncated_at_any_byte_is_refused),
         TEST(a_directory_without_config_json_is_refused_with_the_path),

@@ -40,7 +40,8 @@ static tn_status open_gguf(tn_model *model, const char *path, tn_diag *diag) {
 static tn_status open_directory(tn_model *model, const char *path, tn_diag *diag) {
     tn_status status = tn_model_config_from_hf(path, &model->arena, diag, &model->config, &model->family);
     if (status == TN_OK) status = tn_safetensors_open(path, &model->allocator, diag, &model->safetensors);
-    if (status == TN_OK) status = tn_safetensors_source_create(model->safetensors, &model->allocator, diag, &model->source);
+    if (status == TN_OK)
+        status = tn_safetensors_source_create(model->safetensors, &model->config.quantization, &model->allocator, diag, &model->source);
     if (status != TN_OK) return status;
     char *tokenizer = tn_path_join(&model->allocator, path, "tokenizer.json");
     if (tokenizer == NULL) return tn_fail_memory(diag, "a path", strlen(path));

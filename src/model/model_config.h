@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "functional/functional.h"
+#include "model/quantization.h"
 
 #define TN_MAX_END_IDS 16
 
@@ -101,6 +102,7 @@ typedef struct tn_model_config {
     bool expert_gate_is_interleaved; /* gate and up are alternate columns of one [experts, in, out]: gpt-oss */
     double expert_scale;             /* of the scores; 0: 1 */
     double expert_limit;             /* gpt-oss: inputs of the activation are clamped to it; 0: none */
+    tn_quantization quantization;    /* of a Hugging Face directory; NONE: each tensor is what it says */
 } tn_model_config;
 
 struct tn_json;

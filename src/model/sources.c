@@ -4,6 +4,9 @@
  */
 #include "model/sources.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "base/memory.h"
 #include "base/text.h"
 #include "op/gguf_blocks.h"
@@ -12,10 +15,16 @@ typedef struct safetensors_source {
     tn_weight_source base;
     const tn_allocator *allocator;
     tn_safetensors *files;
+    tn_quantization quantization;
 } safetensors_source;
 
 static bool is_float_type(tn_dtype dtype) {
     return dtype == TN_FLOAT32 || dtype == TN_FLOAT16 || dtype == TN_BFLOAT16;
+}
+
+/* What quantised weights are made of. */
+static bool is_packed_type(tn_dtype dtype) {
+    return dtype == TN_INT32 || dtype == TN_INT8 || dtype == TN_FLOAT8_E4M3FN;
 }
 
 /* Masks and position ids, which no network reads. */
@@ -24,7 +33,13 @@ static bool is_table_type(tn_dtype dtype) {
 }
 
 static tn_status safetensors_find(tn_weight_source *source, const char *name, tn_weight_desc *out_desc) {
-    const tn_safetensors_tensor *tensor = tn_safetensors_find(((safetensors_source *)source)->files, name);
+    const safetensors_source *self = (safetensors_source *)source;
+    tn_quantized_weight weight;
+    const char *problem;
+    tn_status status = tn_quantized_find(self->files, &self->quantization, name, &weight, &problem);
+    *out_desc = weight.desc;
+    if (status != TN_NOT_FOUND) return status;
+    const tn_safetensors_tensor *tensor = tn_safetensors_find(self->files, name);
     if (tensor == NULL) return TN_NOT_FOUND;
     if (!is_float_type(tensor->dtype)) return TN_UNSUPPORTED;
     *out_desc = (tn_weight_desc){
@@ -38,6 +53,10 @@ static tn_status safetensors_find(tn_weight_source *source, const char *name, tn
 static tn_status safetensors_read(tn_weight_source *source, const char *name, tn_weight_part part, uint64_t offset, size_t size_bytes,
                                   void *dst, tn_diag *diag) {
     safetensors_source *self = (safetensors_source *)source;
+    tn_quantized_weight weight;
+    const char *problem;
+    if (tn_quantized_find(self->files, &self->quantization, name, &weight, &problem) == TN_OK)
+        return tn_quantized_read(self->files, &self->quantization, &weight, part, offset, size_bytes, dst, diag);
     const tn_safetensors_tensor *tensor = tn_safetensors_find(self->files, name);
     if (tensor == NULL || part != TN_PART_DATA)
         return tn_fail(diag, TN_NOT_FOUND, "cannot read weight '%s': the file has no such tensor", name);
@@ -48,7 +67,7 @@ static tn_status safetensors_locate(tn_weight_source *source, const char *name, 
                                     uint64_t *out_offset) {
     safetensors_source *self = (safetensors_source *)source;
     const tn_safetensors_tensor *tensor = tn_safetensors_find(self->files, name);
-    if (tensor == NULL || part != TN_PART_DATA) return TN_NOT_FOUND;
+    if (tensor == NULL || part != TN_PART_DATA || !is_float_type(tensor->dtype)) return TN_NOT_FOUND;
     *out_path = tn_safetensors_file_path(self->files, tensor->file);
     *out_offset = tensor->offset;
     return TN_OK;
@@ -59,21 +78,58 @@ static void safetensors_destroy(tn_weight_source *source) {
     tn_free(self->allocator, self);
 }
 
-tn_status tn_safetensors_source_create(tn_safetensors *files, const tn_allocator *allocator, tn_diag *diag, tn_weight_source **out_source) {
+/* "X.weight" of a tensor that is the main one of a quantised weight, in a name of its own; false: it is not. */
+static bool quantized_name(const char *tensor, char *out_name, size_t size) {
+    static const char *const suffixes[] = {".qweight", ".weight_packed", "_blocks"};
+    size_t length = strlen(tensor);
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        size_t tail = strlen(suffixes[i]);
+        if (length <= tail || strcmp(tensor + length - tail, suffixes[i]) != 0) continue;
+        return snprintf(out_name, size, "%.*s.weight", (int)(length - tail), tensor) < (int)size;
+    }
+    return snprintf(out_name, size, "%s", tensor) < (int)size;
+}
+
+/* Everything a network could ask for must be readable: what is not is named now. */
+static tn_status check_tensor(const tn_safetensors *files, const tn_quantization *quantization, const tn_safetensors_tensor *tensor,
+                              tn_diag *diag) {
+    tn_where where = {.subject = tensor->name, .file = tn_safetensors_file_path(files, tensor->file)};
+    tn_quantized_weight weight;
+    const char *problem;
+    char name[600];
+    if (quantized_name(tensor->name, name, sizeof name)) {
+        tn_status status = tn_quantized_find(files, quantization, name, &weight, &problem);
+        if (status == TN_OK) return TN_OK;
+        if (status != TN_NOT_FOUND)
+            return tn_fail_at(diag, status, &where, "cannot use %s: tensor '%s' is no quantised weight: %s", where.file, tensor->name,
+                              problem);
+    }
+    if (tensor->dims.rank < 2 || is_float_type(tensor->dtype) || is_table_type(tensor->dtype)) return TN_OK;
+    /* zeros, orders and the like; a weight that they belong to was checked by itself */
+    bool is_part = quantization->method != TN_QUANTIZATION_NONE && is_packed_type(tensor->dtype) && strcmp(name, tensor->name) == 0;
+    size_t length = strlen(tensor->name);
+    if (is_part && (length < 7 || strcmp(tensor->name + length - 7, ".weight") != 0)) return TN_OK;
+    return tn_fail_at(diag, TN_UNSUPPORTED, &where, "cannot use %s: tensor '%s' is %s; float32, float16 and bfloat16 weights are supported",
+                      where.file, tensor->name, tn_dtype_name(tensor->dtype));
+}
+
+tn_status tn_safetensors_source_create(tn_safetensors *files, const tn_quantization *quantization, const tn_allocator *allocator,
+                                       tn_diag *diag, tn_weight_source **out_source) {
     *out_source = NULL;
     for (size_t i = 0; i < tn_safetensors_num_tensors(files); i++) {
-        const tn_safetensors_tensor *tensor = tn_safetensors_at(files, i);
-        if (tensor->dims.rank < 2 || is_float_type(tensor->dtype) || is_table_type(tensor->dtype)) continue;
-        tn_where where = {.subject = tensor->name, .file = tn_safetensors_file_path(files, tensor->file)};
-        return tn_fail_at(diag, TN_UNSUPPORTED, &where,
-                          "cannot use %s: tensor '%s' is %s; float32, float16 and bfloat16 weights are supported", where.file, tensor->name,
-                          tn_dtype_name(tensor->dtype));
+        tn_status status = check_tensor(files, quantization, tn_safetensors_at(files, i), diag);
+        if (status != TN_OK) return status;
+    }
+    if (quantization->method == TN_QUANTIZATION_AWQ || quantization->method == TN_QUANTIZATION_GPTQ) {
+        tn_status status = tn_safetensors_map(files, diag);
+        if (status != TN_OK) return status;
     }
     safetensors_source *self = tn_alloc_zero(allocator, sizeof *self);
     if (self == NULL) return tn_fail_memory(diag, "a weight source", sizeof *self);
     self->base = (tn_weight_source){safetensors_find, safetensors_read, safetensors_locate, safetensors_destroy};
     self->allocator = allocator;
     self->files = files;
+    self->quantization = *quantization;
     *out_source = &self->base;
     return TN_OK;
 }
