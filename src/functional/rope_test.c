@@ -110,11 +110,46 @@ static void dynamic_scaling_depends_on_the_engines_length_only(void **state) {
     assert_true(beyond[0] == plain[0]);
 }
 
+static void long_rope_divides_by_one_list_up_to_the_original_length_and_by_another_beyond(void **state) {
+    (void)state;
+    static const float shorter[] = {1.0f, 2.0f}, longer[] = {4.0f, 8.0f};
+    tn_rope rope = {.scaling = TN_ROPE_LONG,
+                    .dim = 4,
+                    .theta = 10000.0,
+                    .factor = 4.0,
+                    .original_max_positions = 64,
+                    .short_factors = shorter,
+                    .long_factors = longer};
+    float frequencies[2];
+    double scale;
+    tn_rope_frequencies(&rope, 64, frequencies, &scale);
+    assert_true(frequencies[0] == 1.0f && fabs((double)frequencies[1] - 0.005) < 1e-9);
+    assert_true(fabs(scale - sqrt(1.0 + log(4.0) / log(64.0))) < 1e-12);
+    tn_rope_frequencies(&rope, 65, frequencies, &scale);
+    assert_true(frequencies[0] == 0.25f && fabs((double)frequencies[1] - 0.00125) < 1e-9);
+    rope.attention_factor = 1.5;
+    tn_rope_frequencies(&rope, 65, frequencies, &scale);
+    assert_true(scale == 1.5);
+}
+
+static void alibi_slopes_fall_by_powers_of_two_and_odd_ones_follow(void **state) {
+    (void)state;
+    static const float of_four[] = {0.25f, 0.0625f, 0.015625f, 0.00390625f};
+    float slopes[6];
+    tn_alibi_slopes(4, 8.0, slopes);
+    for (int i = 0; i < 4; i++) assert_true(slopes[i] == of_four[i]);
+    tn_alibi_slopes(6, 8.0, slopes); /* then 2^(−1), 2^(−3) of the slopes of eight */
+    for (int i = 0; i < 4; i++) assert_true(slopes[i] == of_four[i]);
+    assert_true(slopes[4] == 0.5f && slopes[5] == 0.125f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frequencies_of_all_scalings_equal_hugging_faces),
         cmocka_unit_test(frequency_factors_divide_each_frequency),
         cmocka_unit_test(dynamic_scaling_depends_on_the_engines_length_only),
+        cmocka_unit_test(long_rope_divides_by_one_list_up_to_the_original_length_and_by_another_beyond),
+        cmocka_unit_test(alibi_slopes_fall_by_powers_of_two_and_odd_ones_follow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -167,6 +167,32 @@ static void a_missing_tensor_is_named_once(void **state) {
             "tensor 'model.layers.0.self_attn.q_proj.bias' is missing");
 }
 
+static void a_missing_tensor_of_any_family_is_named_once(void **state) {
+    static const struct {
+        const char *model, *tensor, *other; /* of equal length, so that the file's offsets stay */
+    } cases[] = {
+        {"gemma2", "model.layers.0.pre_feedforward_layernorm.weight", "model.layers.0.pre_feedforward_layernorm.Weight"},
+        {"phi3", "model.layers.1.self_attn.qkv_proj.weight", "model.layers.1.self_attn.qkv_proj.Weight"},
+        {"phi", "lm_head.bias", "lm_head.Bias"},
+        {"gptj", "transformer.h.2.attn.v_proj.weight", "transformer.h.2.attn.v_proj.Weight"},
+        {"falcon-mqa", "transformer.h.1.self_attention.query_key_value.weight", "transformer.h.1.self_attention.query_key_value.Weight"},
+        {"opt", "model.decoder.embed_positions.weight", "model.decoder.embed_positions.Weight"},
+        {"bloom", "transformer.word_embeddings_layernorm.bias", "transformer.word_embeddings_layernorm.Bias"},
+        {"qwen2_moe", "model.layers.2.mlp.shared_expert_gate.weight", "model.layers.2.mlp.shared_expert_gate.Weight"},
+        {"qwen3_moe", "model.layers.0.mlp.experts.3.up_proj.weight", "model.layers.0.mlp.experts.3.up_proj.Weight"},
+        {"stablelm-parallel", "model.layers.1.self_attn.q_layernorm.norms.2.weight", "model.layers.1.self_attn.q_layernorm.norms.2.Weight"},
+        {"gpt_oss", "model.layers.2.self_attn.sinks", "model.layers.2.self_attn.Sinks"},
+        {"gpt_oss", "model.layers.0.mlp.experts.down_proj_bias", "model.layers.0.mlp.experts.down_proj_Bias"},
+        {"deepseek_v3", "model.layers.1.mlp.gate.e_score_correction_bias", "model.layers.1.mlp.gate.e_score_correction_Bias"},
+        {"deepseek_v2", "model.layers.0.self_attn.kv_b_proj.weight", "model.layers.0.self_attn.kv_b_proj.Weight"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char message[128];
+        snprintf(message, sizeof message, "tensor '%s' is missing", cases[i].tensor);
+        refused(*state, cases[i].model, NULL, NULL, cases[i].tensor, cases[i].other, TN_INVALID_DATA, message);
+    }
+}
+
 static void untied_embeddings_without_a_head_are_refused(void **state) {
     refused(*state, "llama-tied-mha", "\"tie_word_embeddings\": true", "\"tie_word_embeddings\": false", NULL, NULL, TN_INVALID_DATA,
             "tensor 'lm_head.weight' is missing");
@@ -194,6 +220,10 @@ static void a_tensor_of_another_shape_is_named_with_both_shapes(void **state) {
             "tensor 'model.embed_tokens.weight' has shape [320, 64], the configuration needs [319, 64]");
     refused(*state, "gpt2", "\"n_positions\": 512", "\"n_positions\": 500", NULL, NULL, TN_INVALID_DATA,
             "tensor 'transformer.wpe.weight' has shape [512, 64], the configuration needs [500, 64]");
+    refused(*state, "opt", "\"max_position_embeddings\": 512", "\"max_position_embeddings\": 511", NULL, NULL, TN_INVALID_DATA,
+            "tensor 'model.decoder.embed_positions.weight' has shape [514, 64], the configuration needs [513, 64]");
+    refused(*state, "falcon-mqa", "\"vocab_size\": 320", "\"vocab_size\": 321", NULL, NULL, TN_INVALID_DATA,
+            "tensor 'transformer.word_embeddings.weight' has shape [320, 64], the configuration needs [321, 64]");
 }
 
 static void options_out_of_range_are_refused_by_name(void **state) {
@@ -275,6 +305,7 @@ int main(void) {
         TEST(the_cache_is_float32_where_the_weights_are),
         TEST(the_info_tells_the_executor_what_it_needs),
         TEST(a_missing_tensor_is_named_once),
+        TEST(a_missing_tensor_of_any_family_is_named_once),
         TEST(untied_embeddings_without_a_head_are_refused),
         TEST(tied_embeddings_beside_a_head_use_the_embeddings),
         TEST(a_tensor_of_another_shape_is_named_with_both_shapes),

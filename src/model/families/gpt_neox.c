@@ -32,6 +32,7 @@ static void read_hf(tn_hf_reader *reader) {
 static void read_gguf(tn_gguf_reader *reader) {
     tn_model_config *config = reader->config;
     set_form(config);
+    config->qkv_bias = config->o_bias = TN_BIAS_AS_STORED;
     tn_gguf_norm(reader, true);
     config->activation = TN_ACTIVATION_GELU_ERF;
     if (tn_gguf_bool_key(reader, "use_parallel_residual", true)) config->residual = TN_RESIDUAL_PARALLEL;

@@ -4,7 +4,6 @@
  * MLP and the head only.
  */
 #include "model/family.h"
-#include "model/gguf_reader.h"
 #include "model/hf_reader.h"
 
 static void set_form(tn_model_config *config) {
@@ -26,15 +25,8 @@ static void read_hf(tn_hf_reader *reader) {
     config->rope.dim = tn_hf_integer_or(reader, "rotary_dim", 2, TN_HF_MAX_SIZE, config->head_dim);
 }
 
-static void read_gguf(tn_gguf_reader *reader) {
-    set_form(reader->config);
-    tn_gguf_norm(reader, true);
-    reader->config->activation = TN_ACTIVATION_GELU_TANH;
-    tn_gguf_rope(reader, TN_ROTARY_INTERLEAVED);
-}
-
 static const char *const hf_architectures[] = {"GPTJForCausalLM", NULL};
-static const char *const gguf_architectures[] = {"gptj", NULL};
+static const char *const gguf_architectures[] = {NULL}; /* llama.cpp has a name for it, and no more */
 
 static const tn_weight_names hf_names = {
     .embedding = "transformer.wte",
@@ -55,5 +47,4 @@ const tn_family tn_family_gptj = {
     .gguf_architectures = gguf_architectures,
     .hf_names = &hf_names,
     .read_hf = read_hf,
-    .read_gguf = read_gguf,
 };
