@@ -215,7 +215,7 @@ static bool take_tokens(tn_choice *choice, const tn_response *response, int32_t 
 /* --- prompts that are echoed --------------------------------------------------------------------------------------------------------- */
 
 /* The `count` largest of a row as log-probabilities, the largest first. Of equal ones the first. */
-static void find_tops(const float *row, size_t size, float offset, tn_log_prob *out, size_t count) {
+static void find_tops(const float *row, size_t size, double offset, tn_log_prob *out, size_t count) {
     size_t num_found = 0;
     for (size_t i = 0; i < size; i++) {
         if (num_found == count && !(row[i] > out[count - 1].value)) continue;
@@ -223,7 +223,7 @@ static void find_tops(const float *row, size_t size, float offset, tn_log_prob *
         for (; place > 0 && row[i] > out[place - 1].value; place--) out[place] = out[place - 1];
         out[place] = (tn_log_prob){(int32_t)i, row[i]};
     }
-    for (size_t i = 0; i < num_found; i++) out[i].value -= offset;
+    for (size_t i = 0; i < num_found; i++) out[i].value = (float)((double)out[i].value - offset);
 }
 
 static bool push_prompt_token(tn_choice *choice, size_t index, const tn_response *response, tn_detokenizer *detokenizer) {
@@ -241,7 +241,10 @@ static bool push_prompt_token(tn_choice *choice, size_t index, const tn_response
         const float *row = logits + (index - 1) * vocab;
         entry.num_top = (size_t)generation->num_top < vocab ? (size_t)generation->num_top : vocab;
         if (!tn_array_reserve(&server->allocator, &choice->tops, entry.num_top)) return false;
-        find_tops(row, vocab, row[ids[index]] - entry.log_prob, &choice->tops.data[choice->tops.count], entry.num_top);
+        tn_log_prob *tops = &choice->tops.data[choice->tops.count];
+        find_tops(row, vocab, (double)row[ids[index]] - (double)entry.log_prob, tops, entry.num_top);
+        for (size_t i = 0; i < entry.num_top; i++) /* lm-eval compares the token's own value with the largest, bit for bit */
+            if (tops[i].id == ids[index]) tops[i].value = entry.log_prob;
         choice->tops.count += entry.num_top;
     }
     const char *text;
@@ -372,5 +375,8 @@ void tn_job_take(tn_job *job, const tn_response *response) {
     if (is_final) job->is_live = false;
     pthread_mutex_unlock(&self->lock);
     if (must_tell) tn_server_mark_dirty(self->server, self);
-    if (is_final) tn_generation_release(self);
+    if (!is_final) return;
+    tn_server *server = self->server;
+    tn_generation_release(self);
+    atomic_fetch_sub(&server->num_live_jobs, 1);
 }

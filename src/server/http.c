@@ -252,8 +252,8 @@ static void note_connection(void *cls, struct MHD_Connection *mhd, void **contex
 
 tn_status tn_http_start(tn_server *server, tn_diag *diag) {
     const tn_server_options *options = &server->options;
-    /* Half of a connection's memory may hold its head; a head beyond our own limit is answered by us where it fits. */
-    size_t memory = 2 * options->max_head_bytes + 16384;
+    /* For the head and the answer's head. Of up to 32 KiB libmicrohttpd asks malloc, of more the kernel, each time. */
+    size_t memory = options->max_head_bytes + 16384;
     unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME;
     struct MHD_OptionItem items[] = {
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)memory, NULL},

@@ -43,7 +43,7 @@ void tn_server_mark_dirty(tn_server *server, tn_generation *generation) {
 /* A job without its last response keeps the pump alive. */
 static bool is_pump_done(tn_server *server, tn_status status) {
     if (status == TN_UNAVAILABLE) return true; /* the executor was shut down, nothing is left */
-    return atomic_load(&server->is_pump_stopping) && atomic_load(&server->num_generations) == 0;
+    return atomic_load(&server->is_pump_stopping) && atomic_load(&server->num_live_jobs) == 0;
 }
 
 void *tn_server_run_pump(void *argument) {

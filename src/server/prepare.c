@@ -155,12 +155,14 @@ static bool enqueue(const tn_preparation *self, tn_generation *generation, const
     if (!reserve(self, (int64_t)count, num_tokens, num_logits_bytes)) return false;
     generation->prompt_logits_bytes = num_logits_bytes;
     atomic_fetch_add(&generation->num_holders, (int)count);
+    atomic_fetch_add(&self->server->num_live_jobs, (int)count);
     pthread_mutex_lock(&generation->lock); /* ids are known before the pump looks at a response */
     tn_status status = tn_executor_enqueue_many(self->server->executor, requests, count, self->diag, ids);
     for (size_t i = 0; i < count; i++) generation->jobs[i].id = status == TN_OK ? ids[i] : 0;
     pthread_mutex_unlock(&generation->lock);
     if (status == TN_OK) return true;
     atomic_fetch_sub(&generation->num_holders, (int)count);
+    atomic_fetch_sub(&self->server->num_live_jobs, (int)count);
     atomic_fetch_sub(&self->server->num_queued_requests, (int64_t)count);
     atomic_fetch_sub(&self->server->num_queued_tokens, num_tokens);
     if (status == TN_UNAVAILABLE) return refuse_full(self, "requests", self->server->options.max_queued_requests);

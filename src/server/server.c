@@ -154,22 +154,6 @@ tn_status tn_server_wait(tn_server *server, int64_t timeout_ms) {
     return status;
 }
 
-void tn_server_stop(tn_server *server) {
-    tn_server_drain(server);
-    if (!server->is_started) return;
-    server->is_started = false;
-    atomic_store(&server->is_stopping, true);
-    tn_server_wake(server);
-    pthread_join(server->loop, NULL);
-    pthread_mutex_lock(&server->lock);
-    atomic_store(&server->is_preparer_stopping, true);
-    pthread_cond_broadcast(&server->progress);
-    pthread_mutex_unlock(&server->lock);
-    pthread_join(server->preparer, NULL);
-    atomic_store(&server->is_pump_stopping, true);
-    pthread_join(server->pump, NULL);
-}
-
 /* Generations that the loop had still to look at hold themselves. */
 static void release_dirty(tn_server *server) {
     for (tn_generation *generation = server->first_dirty, *next; generation != NULL; generation = next) {
@@ -179,10 +163,27 @@ static void release_dirty(tn_server *server) {
     server->first_dirty = NULL;
 }
 
+void tn_server_stop(tn_server *server) {
+    tn_server_drain(server);
+    if (!server->is_started) return;
+    server->is_started = false;
+    atomic_store(&server->is_stopping, true);
+    tn_server_wake(server);
+    pthread_join(server->loop, NULL);
+    tn_listeners_close(server); /* who waited there is told */
+    pthread_mutex_lock(&server->lock);
+    atomic_store(&server->is_preparer_stopping, true);
+    pthread_cond_broadcast(&server->progress);
+    pthread_mutex_unlock(&server->lock);
+    pthread_join(server->preparer, NULL);
+    atomic_store(&server->is_pump_stopping, true);
+    pthread_join(server->pump, NULL);
+    release_dirty(server);
+}
+
 void tn_server_destroy(tn_server *server) {
     if (server == NULL) return;
     tn_server_stop(server);
-    release_dirty(server);
     tn_http_stop(server);
     tn_listeners_close(server);
     tn_peers_deinit(server);

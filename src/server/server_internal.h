@@ -69,7 +69,7 @@ struct tn_server {
     tn_exchange *first_unprepared, *last_unprepared, *first_prepared;
     bool is_started;
 
-    atomic_int num_connections, num_exchanges, num_generations;
+    atomic_int num_connections, num_exchanges, num_generations, num_live_jobs;
     atomic_int_fast64_t num_requests, num_queued_requests, num_queued_tokens, num_prompt_logits_bytes;
     atomic_int_fast64_t heartbeat_ns;
     atomic_bool is_draining, is_stalled;

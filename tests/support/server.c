@@ -95,12 +95,3 @@ int tn_test_num_descriptors(void) {
     closedir(folder);
     return count;
 }
-
-size_t tn_test_resident_bytes(void) {
-    unsigned long total, resident;
-    FILE *file = fopen("/proc/self/statm", "r");
-    assert_non_null(file);
-    assert_int_equal(fscanf(file, "%lu %lu", &total, &resident), 2);
-    fclose(file);
-    return (size_t)resident * (size_t)sysconf(_SC_PAGESIZE);
-}

@@ -31,7 +31,5 @@ void tn_test_server_close(tn_test_server *self);
 /* Waits until nothing is under way in server and executor; fails after 20 s. */
 void tn_test_server_settle(tn_test_server *self);
 int tn_test_num_descriptors(void);
-/* Resident memory of this process. */
-size_t tn_test_resident_bytes(void);
 
 #endif
