@@ -23,6 +23,7 @@ enum {
     first_read_bytes = 1 << 16, /* doubled until the header is in */
     default_alignment = 32,
     min_value_bytes = 8 + 1 + 4 + 1,          /* key size, key, type, value */
+    MAX_PARTS = 4096,                         /* of a split model */
     min_tensor_bytes = 8 + 1 + 4 + 8 + 4 + 8, /* name size, name, rank, one dimension, type, offset */
 };
 
@@ -49,6 +50,8 @@ struct tn_gguf {
     TN_ARRAY(tn_gguf_tensor) tensors;
     const tn_gguf_value **values_by_key;
     const tn_gguf_tensor **tensors_by_name;
+    int64_t split_no, split_count; /* of split files; else 0, 0 or 1 */
+    TN_ARRAY(tn_gguf *) parts;     /* the second and later files; their tensors stand in `tensors` too */
 };
 
 /* Reads the header front to back. `part` says where we are, for messages. */
@@ -266,12 +269,12 @@ static tn_status apply_metadata(reader *r) {
             return refuse(r, TN_INVALID_DATA, NULL, "'general.alignment' is %" PRIu64 ", must be a power of two up to %d", gguf->alignment,
                           TN_GGUF_MAX_ALIGNMENT);
     }
-    const tn_gguf_value *split = tn_gguf_find(gguf, "split.count");
-    int64_t num_parts;
-    if (split != NULL && !split->is_array && tn_gguf_type_is_integer(split->type) && tn_gguf_integer(split, 0, &num_parts) && num_parts > 1)
-        return refuse(r, TN_UNSUPPORTED, "join the parts first: llama-gguf-split --merge <first part> <joined file>",
-                      "it is one of %" PRId64 " parts of a split model, and split GGUF files are not supported", num_parts);
-    return TN_OK;
+    tn_status status = tn_gguf_get_integer_or(gguf, "split.count", 0, MAX_PARTS, 0, r->diag, &gguf->split_count);
+    if (status == TN_OK) status = tn_gguf_get_integer_or(gguf, "split.no", 0, MAX_PARTS - 1, 0, r->diag, &gguf->split_no);
+    if (status == TN_OK && gguf->split_count > 1 && gguf->in_memory)
+        return refuse(r, TN_UNSUPPORTED, "open the first part by its path", "it is one of %" PRId64 " parts of a split model, in memory",
+                      gguf->split_count);
+    return status;
 }
 
 static const char *removed_type_name(uint32_t type) {
@@ -440,7 +443,7 @@ static tn_status create(const char *name, const tn_allocator *allocator, tn_diag
     return TN_OK;
 }
 
-tn_status tn_gguf_open(const char *path, const tn_allocator *allocator, tn_diag *diag, tn_gguf **out_gguf) {
+static tn_status open_file(const char *path, const tn_allocator *allocator, tn_diag *diag, tn_gguf **out_gguf) {
     *out_gguf = NULL;
     tn_gguf *gguf = NULL;
     tn_status status = create(path, allocator, diag, &gguf);
@@ -453,6 +456,65 @@ tn_status tn_gguf_open(const char *path, const tn_allocator *allocator, tn_diag 
         *out_gguf = gguf;
     else
         tn_gguf_close(gguf);
+    return status;
+}
+
+/* Opens part `no` and appends its tensors. */
+static tn_status add_part(reader *r, const char *path, int64_t no) {
+    tn_gguf *gguf = r->gguf, *part;
+    tn_status status = open_file(path, gguf->allocator, r->diag, &part);
+    if (status != TN_OK) return status;
+    if (!tn_array_push(gguf->allocator, &gguf->parts, part)) {
+        tn_gguf_close(part);
+        return tn_fail_memory(r->diag, "GGUF parts", sizeof part);
+    }
+    if (part->split_no != no || part->split_count != gguf->split_count) {
+        reader other = {.gguf = part, .diag = r->diag};
+        return refuse(&other, TN_INVALID_DATA, "the parts are of different models, or renamed",
+                      "it says that it is part %" PRId64 " of %" PRId64 ", wanted is part %" PRId64 " of %" PRId64, part->split_no + 1,
+                      part->split_count, no + 1, gguf->split_count);
+    }
+    for (size_t i = 0; i < part->tensors.count; i++) {
+        tn_gguf_tensor tensor = part->tensors.data[i];
+        tensor.part = (uint32_t)no;
+        if (!tn_array_push(gguf->allocator, &gguf->tensors, tensor)) return tn_fail_memory(r->diag, "GGUF tensor table", sizeof tensor);
+    }
+    return TN_OK;
+}
+
+/* The other parts of a split model, which stand beside the first as "<stem>-00002-of-00003.gguf". */
+static tn_status open_parts(tn_gguf *gguf, tn_diag *diag) {
+    reader r = {.gguf = gguf, .diag = diag};
+    char suffix[48];
+    snprintf(suffix, sizeof suffix, "-00001-of-%05" PRId64 ".gguf", gguf->split_count);
+    size_t length = strlen(gguf->name), tail = strlen(suffix);
+    if (gguf->split_no != 0)
+        return refuse(&r, TN_INVALID_ARGUMENT, "open the first part; it finds the others",
+                      "it is part %" PRId64 " of %" PRId64 " of a split model", gguf->split_no + 1, gguf->split_count);
+    if (length < tail || strcmp(gguf->name + length - tail, suffix) != 0)
+        return refuse(&r, TN_INVALID_DATA, "give the parts their names back",
+                      "it is the first of %" PRId64 " parts of a split model, but its name does not end in '%s'", gguf->split_count,
+                      suffix);
+    tn_status status = TN_OK;
+    for (int64_t no = 1; status == TN_OK && no < gguf->split_count; no++) {
+        tn_text path = {.allocator = gguf->allocator};
+        tn_text_append(&path, gguf->name, length - tail);
+        tn_text_append_format(&path, "-%05" PRId64 "-of-%05" PRId64 ".gguf", no + 1, gguf->split_count);
+        status = path.failed ? tn_fail_memory(diag, "a path", length) : add_part(&r, path.data, no);
+        tn_text_deinit(&path);
+    }
+    if (status != TN_OK) return status;
+    tn_free(gguf->allocator, gguf->tensors_by_name);
+    gguf->tensors_by_name = NULL;
+    return index_tensors(&r);
+}
+
+tn_status tn_gguf_open(const char *path, const tn_allocator *allocator, tn_diag *diag, tn_gguf **out_gguf) {
+    tn_status status = open_file(path, allocator, diag, out_gguf);
+    if (status == TN_OK && (*out_gguf)->split_count > 1) status = open_parts(*out_gguf, diag);
+    if (status == TN_OK) return TN_OK;
+    tn_gguf_close(*out_gguf);
+    *out_gguf = NULL;
     return status;
 }
 
@@ -477,6 +539,8 @@ void tn_gguf_close(tn_gguf *gguf) {
     if (gguf == NULL) return;
     const tn_allocator copy = gguf->allocator_copy;
     const tn_allocator *allocator = gguf->allocator != NULL ? &copy : NULL;
+    for (size_t i = 0; i < gguf->parts.count; i++) tn_gguf_close(gguf->parts.data[i]);
+    tn_array_deinit(allocator, &gguf->parts);
     tn_file_close(&gguf->file);
     tn_arena_deinit(&gguf->arena);
     tn_array_deinit(allocator, &gguf->values);
@@ -533,7 +597,16 @@ const tn_gguf_tensor *tn_gguf_find_tensor(const tn_gguf *gguf, const char *name)
     return found != NULL ? *found : NULL;
 }
 
+static const tn_gguf *owner_of(const tn_gguf *gguf, const tn_gguf_tensor *tensor) {
+    return tensor->part == 0 ? gguf : gguf->parts.data[tensor->part - 1];
+}
+
+const char *tn_gguf_tensor_path(const tn_gguf *gguf, const tn_gguf_tensor *tensor) {
+    return owner_of(gguf, tensor)->name;
+}
+
 tn_status tn_gguf_read(const tn_gguf *gguf, const tn_gguf_tensor *tensor, uint64_t offset, void *dst, size_t size_bytes, tn_diag *diag) {
+    gguf = owner_of(gguf, tensor);
     if (offset > tensor->size_bytes || size_bytes > tensor->size_bytes - offset)
         return tn_fail(diag, TN_INVALID_ARGUMENT, "cannot read %zu bytes at %" PRIu64 " of tensor '%s': it has %" PRIu64, size_bytes,
                        offset, tensor->name, tensor->size_bytes);
@@ -543,10 +616,13 @@ tn_status tn_gguf_read(const tn_gguf *gguf, const tn_gguf_tensor *tensor, uint64
 }
 
 tn_status tn_gguf_map(tn_gguf *gguf, tn_diag *diag) {
-    return gguf->in_memory || gguf->file.data != NULL ? TN_OK : tn_file_map(&gguf->file, diag);
+    tn_status status = gguf->in_memory || gguf->file.data != NULL ? TN_OK : tn_file_map(&gguf->file, diag);
+    for (size_t i = 0; status == TN_OK && i < gguf->parts.count; i++) status = tn_gguf_map(gguf->parts.data[i], diag);
+    return status;
 }
 
 const uint8_t *tn_gguf_data(const tn_gguf *gguf, const tn_gguf_tensor *tensor) {
+    gguf = owner_of(gguf, tensor);
     const uint8_t *start = gguf->in_memory ? gguf->bytes : gguf->file.data;
     return start != NULL ? start + tensor->offset : NULL;
 }

@@ -21,7 +21,10 @@
  * tn_gguf_open checks everything before it returns: each count and size against the bytes that remain before anything is
  * allocated for it, each tensor's size by checked arithmetic, its place in the file, no overlap, no gap, no bytes after the
  * last tensor's padding. So whoever holds a tn_gguf_tensor may read its bytes without another check. Refused by name:
- * version 1, big endian, split files, arrays of arrays, types that the format has dropped.
+ * version 1, big endian, arrays of arrays, types that the format has dropped.
+ *
+ * A split model ("model-00001-of-00003.gguf") is opened by its first part, which has the metadata: the others are found beside it and
+ * their tensors stand in one table.
  *
  * Header and tables are copied from the file (a file that shrinks later cannot hurt), tensor data are read on demand or
  * mapped. Threads: immutable after open (and tn_gguf_map), so any number may read. Strings, values and tensors live until
@@ -121,8 +124,9 @@ typedef struct tn_gguf_tensor {
     tn_ggml_type type;
     tn_dims dims;                 /* row-major: the last dimension is the fastest, as everywhere in Tenon; each ≥ 1 */
     int64_t ne[TN_GGUF_MAX_RANK]; /* as in the file: ne[0] is the fastest, 1 beyond the rank */
-    uint64_t offset;              /* of the first byte, from the start of the file */
+    uint64_t offset;              /* of the first byte, from the start of its file */
     uint64_t size_bytes;
+    uint32_t part; /* which file of a split model, from 0 */
 } tn_gguf_tensor;
 
 typedef struct tn_gguf tn_gguf;
@@ -139,7 +143,8 @@ void tn_gguf_close(tn_gguf *gguf); /* accepts NULL */
 
 uint32_t tn_gguf_version(const tn_gguf *gguf); /* 2 or 3 */
 uint64_t tn_gguf_alignment(const tn_gguf *gguf);
-const char *tn_gguf_name(const tn_gguf *gguf); /* the path, or the name given */
+const char *tn_gguf_name(const tn_gguf *gguf);                                      /* the path (of the first part), or the name given */
+const char *tn_gguf_tensor_path(const tn_gguf *gguf, const tn_gguf_tensor *tensor); /* of the tensor's file */
 
 /* Metadata: in the order of the file, or by key in O(log n); NULL if absent. */
 size_t tn_gguf_num_values(const tn_gguf *gguf);

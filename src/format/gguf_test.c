@@ -550,12 +550,16 @@ static void alignment_that_contradicts_the_offsets_is_refused(void **state) {
     assert_refused(*state, &file, TN_INVALID_DATA, "tensor 'b' starts at offset 32, which is not a multiple of the alignment 64");
 }
 
-static void split_files_are_refused_by_name(void **state) {
+static void parts_of_a_split_model_in_memory_are_refused(void **state) {
     tn_text file = {0};
     put_header(&file, 3, 0, 2);
     put_key(&file, "split.no", TN_GGUF_UINT16), put_le(&file, 2, 0);
     put_key(&file, "split.count", TN_GGUF_UINT16), put_le(&file, 2, 3);
-    assert_refused(*state, &file, TN_UNSUPPORTED, "it is one of 3 parts of a split model, and split GGUF files are not supported");
+    tn_gguf *gguf;
+    assert_failed(*state, tn_gguf_open_memory("part", file.data, file.size, NULL, *state, &gguf), TN_UNSUPPORTED,
+                  "it is one of 3 parts of a split model, in memory");
+    tn_text_deinit(&file);
+    file = (tn_text){0};
     put_header(&file, 3, 0, 1);
     put_key(&file, "split.count", TN_GGUF_UINT16), put_le(&file, 2, 1);
     tn_gguf_close(open_bytes(*state, &file));
@@ -897,7 +901,7 @@ int main(void) {
         TEST(alignment_of_another_type_is_refused),
         TEST(alignment_from_1_to_64k_is_obeyed),
         TEST(alignment_that_contradicts_the_offsets_is_refused),
-        TEST(split_files_are_refused_by_name),
+        TEST(parts_of_a_split_model_in_memory_are_refused),
         TEST(tensor_name_empty_too_long_or_bad_is_refused),
         TEST(duplicate_tensor_is_refused),
         TEST(rank_beyond_1_to_4_is_refused),

@@ -167,6 +167,71 @@ static void each_allocation_failing_in_turn_is_reported_and_leaves_no_file(void 
     remove_it(&f);
 }
 
+/* Part `no` of `count` with one tensor of that value. */
+static void write_part(const folder *f, const char *name, int64_t no, int64_t count, const char *tensor, float value, tn_diag *diag) {
+    char path[160];
+    tn_gguf_writer *writer;
+    size_t index;
+    snprintf(path, sizeof path, "%s/%s", f->path, name);
+    assert_ok(diag, tn_gguf_writer_create(path, 32, NULL, diag, &writer));
+    if (no == 0) tn_gguf_writer_add_string(writer, "general.architecture", "llama", 5);
+    tn_gguf_writer_add_integer(writer, "split.no", TN_GGUF_UINT16, no);
+    tn_gguf_writer_add_integer(writer, "split.count", TN_GGUF_UINT16, count);
+    tn_gguf_writer_add_tensor(writer, tensor, TN_GGML_F32, TN_DIMS(1), &index);
+    assert_ok(diag, tn_gguf_writer_write(writer, index, 0, &value, sizeof value));
+    assert_ok(diag, tn_gguf_writer_commit(writer));
+    tn_gguf_writer_destroy(writer);
+}
+
+static const char *const part_names[] = {"m-00001-of-00003.gguf", "m-00002-of-00003.gguf", "m-00003-of-00003.gguf", "m.gguf"};
+
+static tn_status open_part(const folder *f, int part, tn_diag *diag, tn_gguf **out_gguf) {
+    char path[160];
+    snprintf(path, sizeof path, "%s/%s", f->path, part_names[part]);
+    return tn_gguf_open(path, NULL, diag, out_gguf);
+}
+
+static void the_parts_of_a_split_model_are_one_table(void **state) {
+    folder f;
+    tn_gguf *gguf;
+    make_folder(&f);
+    static const char *const tensors[] = {"c", "a", "b"};
+    for (int i = 0; i < 3; i++) write_part(&f, part_names[i], i, 3, tensors[i], (float)i, *state);
+    assert_ok(*state, open_part(&f, 0, *state, &gguf));
+    assert_int_equal(tn_gguf_num_tensors(gguf), 3);
+    assert_non_null(tn_gguf_find(gguf, "general.architecture"));
+    for (int i = 0; i < 3; i++) {
+        float value = -1.0f;
+        const tn_gguf_tensor *tensor = tn_gguf_find_tensor(gguf, tensors[i]);
+        assert_non_null(tensor);
+        assert_ok(*state, tn_gguf_read(gguf, tensor, 0, &value, sizeof value, *state));
+        assert_true(value == (float)i);
+        assert_non_null(strstr(tn_gguf_tensor_path(gguf, tensor), part_names[i]));
+    }
+    assert_ok(*state, tn_gguf_map(gguf, *state));
+    assert_non_null(tn_gguf_data(gguf, tn_gguf_find_tensor(gguf, "b")));
+    tn_gguf_close(gguf);
+    remove_folder(f.path, part_names, 3);
+}
+
+static void parts_that_do_not_belong_together_are_refused(void **state) {
+    folder f;
+    tn_gguf *gguf;
+    make_folder(&f);
+    write_part(&f, part_names[0], 0, 3, "a", 0.0f, *state);
+    assert_failed(*state, open_part(&f, 0, *state, &gguf), TN_NOT_FOUND, part_names[1]);
+    write_part(&f, part_names[1], 2, 3, "b", 0.0f, *state);
+    assert_failed(*state, open_part(&f, 0, *state, &gguf), TN_INVALID_DATA, "it says that it is part 3 of 3, wanted is part 2 of 3");
+    assert_failed(*state, open_part(&f, 1, *state, &gguf), TN_INVALID_ARGUMENT, "it is part 3 of 3 of a split model");
+    write_part(&f, part_names[1], 1, 3, "b", 0.0f, *state);
+    write_part(&f, part_names[2], 2, 3, "a", 0.0f, *state);
+    assert_failed(*state, open_part(&f, 0, *state, &gguf), TN_INVALID_DATA, "the tensor name 'a' stands twice");
+    write_part(&f, part_names[3], 0, 3, "a", 0.0f, *state);
+    assert_failed(*state, open_part(&f, 3, *state, &gguf), TN_INVALID_DATA, "its name does not end in '-00001-of-00003.gguf'");
+    assert_null(gguf);
+    remove_folder(f.path, part_names, 4);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(the_reader_reads_what_the_writer_wrote),
@@ -174,6 +239,8 @@ int main(void) {
         TEST(a_write_beyond_the_tensor_is_refused),
         TEST(a_shape_or_alignment_that_gguf_lacks_is_refused),
         TEST(each_allocation_failing_in_turn_is_reported_and_leaves_no_file),
+        TEST(the_parts_of_a_split_model_are_one_table),
+        TEST(parts_that_do_not_belong_together_are_refused),
     };
     return cmocka_run_group_tests_name("gguf_writer", tests, NULL, NULL);
 }

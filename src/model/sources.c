@@ -169,7 +169,7 @@ static tn_status gguf_locate(tn_weight_source *source, const char *name, tn_weig
     gguf_source *self = (gguf_source *)source;
     const tn_gguf_tensor *tensor = tn_gguf_find_tensor(self->gguf, name);
     if (tensor == NULL || part != TN_PART_DATA) return TN_NOT_FOUND;
-    *out_path = tn_gguf_name(self->gguf);
+    *out_path = tn_gguf_tensor_path(self->gguf, tensor);
     *out_offset = tensor->offset;
     return TN_OK;
 }
