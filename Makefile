@@ -6,7 +6,7 @@ CCACHE := $(if $(or $(HOME),$(CCACHE_DIR)),$(if $(shell command -v ccache),-DCMA
 CONFIGURE = cmake -S . -G Ninja $(CCACHE) -B
 DEVELOP = -DTN_TESTS=ON -DTN_WERROR=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
 
-.PHONY: all demo check check-vocabularies check-gpu check-templates test test-sanitize fuzz-smoke lint format bench install clean
+.PHONY: all demo check check-vocabularies check-gpu check-templates test test-serve test-sanitize fuzz-smoke lint format bench install clean
 all: build/build.ninja
 	@ninja -C build
 
@@ -31,8 +31,17 @@ test:
 	@$(MAKE) --no-print-directory build-test/build.ninja
 	@ninja -C build-test
 	@scripts/fetch_model.sh >/dev/null || echo "tenon: the tests that need the model are skipped"
-	@TN_TEST_NAMES=build-test/tests.txt scripts/run_tests.py build-test
+	@TN_TEST_NAMES=build-test/tests.txt scripts/run_tests.py build-test -LE serve
 	@scripts/check_docs_table.py build-test/tests.txt
+
+# The server as its clients meet it: OpenAI's client, lm-eval, curl, promtool, the page in Chromium
+test-serve:
+	@scripts/install_dependencies.sh build test serve
+	@$(MAKE) --no-print-directory build-test/build.ninja
+	@ninja -C build-test serve_tests
+	@scripts/fetch_model.sh >/dev/null || echo "tenon: the tests that need the model are skipped"
+	@scripts/make_venv.sh build-test/serve-venv tests/serve/requirements.txt || echo "tenon: the tests that need the clients are skipped"
+	@scripts/run_tests.py build-test -L serve
 
 # Everything with AddressSanitizer and UndefinedBehaviorSanitizer, then what shares memory between threads with ThreadSanitizer
 test-sanitize:

@@ -11,33 +11,6 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 
 
-class Tap:
-    """One line a test; a failure in its set-up or tear-down is a failure."""
-
-    def __init__(self):
-        self.number = 0
-        self.results = {}
-
-    def pytest_runtest_logreport(self, report):
-        outcome = self.results.setdefault(report.nodeid, ["passed", ""])
-        if report.failed:
-            outcome[0] = "failed"
-        elif report.skipped and outcome[0] == "passed":
-            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(getattr(report, "wasxfail", ""))
-            outcome[:] = ["skipped", reason.replace("Skipped: ", "")]
-        if report.when == "teardown":
-            self.number += 1
-            state, reason = self.results.pop(report.nodeid)
-            name = report.nodeid.split("/")[-1].replace("#", " ")
-            bad = "not " if state == "failed" else ""
-            print(f"\n{bad}ok {self.number} - {name}" + (f" # SKIP {reason}" if state == "skipped" else ""), flush=True)
-
-    def pytest_collectreport(self, report):
-        if report.failed:  # a module that cannot be imported has no tests to count
-            self.number += 1
-            print(f"\nnot ok {self.number} - {report.nodeid}", flush=True)
-
-
 def main():
     arguments = sys.argv[1:]
     if arguments and arguments[0].startswith("--skip="):
@@ -55,7 +28,10 @@ def main():
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     sys.dont_write_bytecode = True
 
+    sys.path.insert(0, str(HERE.parents[2] / "scripts"))
+
     import pytest
+    from pytest_tap import Tap
 
     options = arguments[1:] or [str(HERE)]
     code = pytest.main(["-q", "--no-header", "-p", "no:cacheprovider", "--rootdir", str(HERE), *options],

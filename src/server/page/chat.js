@@ -6,7 +6,7 @@
 
 import { $, el, icon, iconButton, store } from "./dom.js";
 import { updateMarkdown } from "./markdown.js";
-import { chat as complete } from "./server.js";
+import { ServerError, chat as complete } from "./server.js";
 import { sampling } from "./settings.js";
 
 const MAX_CHATS = 200;
@@ -244,7 +244,7 @@ async function answer() {
     }
   } catch (error) {
     if (abort.signal.aborted) version.stopped = "Stopped.";
-    else { version.problem = error.message || "The server cannot be reached."; hooks.failed(error); }
+    else { version.problem = error instanceof ServerError ? error.message : `The connection to the server was lost (${error.message}).`; hooks.failed(error); }
   }
   if (frame !== 0) cancelAnimationFrame(frame);
   if (version.tokens === undefined) version.tokens = times.chunks;

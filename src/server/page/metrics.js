@@ -5,7 +5,7 @@
 export function parseMetrics(text) {
   const metrics = new Map();
   for (const line of text.split("\n")) {
-    const match = /^([A-Za-z_:][\w:]*)(?:\{(.*)\})? (\S+)/.exec(line);
+    const match = /^([A-Za-z_:][\w:]*)(?:\{(.*)\})? ([-+]?(?:\d\S*|Inf|NaN))(?: |$)/.exec(line);
     if (!match) continue;
     const labels = {};
     for (const [, name, value] of (match[2] || "").matchAll(/([A-Za-z_]\w*)="((?:\\.|[^"\\])*)"/g)) labels[name] = value.replace(/\\(.)/g, (_, c) => c === "n" ? "\n" : c);
