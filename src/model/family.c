@@ -205,6 +205,11 @@ static const tn_weights *every_second_row(tn_model_builder *builder, const tn_we
     return tn_model_rows(builder, tn_weights_permute_rows(&network->arena, x, table, network->diag), 0, rows / 2);
 }
 
+/* Quantised checkpoints keep each expert as [out, in]. */
+static bool is_quantized(const tn_weights *weights) {
+    return weights != NULL && weights->desc.encoding.kind != TN_ENCODING_PLAIN;
+}
+
 /* [E, k, n] as [E, n, k]; step 2: of n every second from `first` on. */
 static const tn_weights *transpose_experts(tn_model_builder *builder, const tn_weights *stacked, int64_t first, int64_t step) {
     tn_network *network = builder->network;
@@ -228,7 +233,7 @@ const tn_weights *tn_model_experts(tn_model_builder *builder, const char *patter
     int64_t count = builder->config->num_experts;
     if (has_two_numbers(pattern)) return load_each(builder, pattern, layer, count, TN_DIMS(rows, columns));
     const tn_weights *stacked = load(builder, pattern, layer, 0, "weight", true);
-    if (!builder->names->experts_are_transposed)
+    if (!builder->names->experts_are_transposed || is_quantized(stacked))
         return tn_model_expect(builder, as_matrix(builder, stacked), TN_DIMS(count, rows, columns));
     return transpose_experts(builder, tn_model_expect(builder, stacked, TN_DIMS(count, columns, rows)), 0, 1);
 }
@@ -236,6 +241,13 @@ const tn_weights *tn_model_experts(tn_model_builder *builder, const char *patter
 const tn_weights *tn_model_expert_half(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t first, int64_t rows,
                                        int64_t columns) {
     const tn_weights *both = load(builder, pattern, layer, 0, "weight", true);
+    if (is_quantized(both)) {
+        tn_network *network = builder->network;
+        int64_t count = builder->config->num_experts;
+        both = tn_model_expect(builder, both, TN_DIMS(count, 2 * rows, columns));
+        both = tn_weights_reshape(&network->arena, both, TN_DIMS(count * 2 * rows, columns), network->diag);
+        return tn_weights_reshape(&network->arena, every_second_row(builder, both, first), TN_DIMS(count, rows, columns), network->diag);
+    }
     return transpose_experts(builder, tn_model_expect(builder, both, TN_DIMS(builder->config->num_experts, columns, 2 * rows)), first, 2);
 }
 

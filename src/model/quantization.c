@@ -313,8 +313,9 @@ tn_status tn_quantized_find(const tn_safetensors *files, const tn_quantization *
     *out_weight = (tn_quantized_weight){0};
     *out_problem = "";
     size_t size = strlen(name), tail = sizeof suffix - 1;
-    if (size < tail || size >= sizeof f.base || strcmp(name + size - tail, suffix) != 0) return TN_NOT_FOUND;
-    memcpy(f.base, name, size - tail);
+    bool has_suffix = size > tail && strcmp(name + size - tail, suffix) == 0;
+    if (size >= sizeof f.base || (!has_suffix && quantization->method != TN_QUANTIZATION_MXFP4)) return TN_NOT_FOUND;
+    memcpy(f.base, name, has_suffix ? size - tail : size); /* stacked experts of gpt-oss have no ".weight" in their names */
     tn_status status = TN_NOT_FOUND;
     const tn_safetensors_tensor *packed = part_of(&f, ".weight_packed");
     switch (quantization->method) {
