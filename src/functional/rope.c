@@ -67,7 +67,7 @@ void tn_rope_frequencies(const tn_rope *rope, int64_t max_seq_len, float *out_in
     if (rope->scaling != TN_ROPE_YARN && rope->scaling != TN_ROPE_LONG) return;
     double derived = 1.0;
     if (rope->factor > 1.0 && rope->scaling == TN_ROPE_YARN) derived = 0.1 * log(rope->factor) + 1.0;
-    if (rope->factor > 1.0 && rope->scaling == TN_ROPE_LONG)
+    if (rope->factor > 1.0 && rope->scaling == TN_ROPE_LONG && rope->original_max_positions > 1)
         derived = sqrt(1.0 + log(rope->factor) / log((double)rope->original_max_positions));
     *out_scale = rope->attention_factor > 0.0 ? rope->attention_factor : derived;
 }

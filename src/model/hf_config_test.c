@@ -446,6 +446,8 @@ static void what_a_family_cannot_build_is_refused_by_name(void **state) {
          "norms without weights are not built"},
         {"mpt", "\"qk_ln\": false", "\"qk_ln\": true", "has qk_ln true, which is not built"},
         {"mpt", "\"alibi\": true", "\"alibi\": false", "has alibi false, which is not built"},
+        {"mpt", "\"multihead_attention\"", "\"multiquery_attention\"", "another attn_type than multihead_attention"},
+        {"mpt", "\"qk_ln\": false", "\"rope\": true", "'attn_config.rope' is a field that Tenon does not know"},
         {"mpt", "\"no_bias\": true", "\"no_bias\": false", "biases are not built for MPT"},
         {"gpt_oss", "\"swiglu_alpha\": 1.702", "\"swiglu_alpha\": 1.5", "another factor than 1.702"},
         {"deepseek_v3", "\"n_group\": 1", "\"n_group\": 4", "choosing groups of experts is not built"},

@@ -81,6 +81,11 @@ static bool says_off(const tn_json_value *value) {
     }
 }
 
+bool tn_hf_is_harmless(const tn_json_value *member) {
+    const char *key = tn_json_key(member, NULL);
+    return key[0] == '_' || contains(ignored_keys, sizeof ignored_keys / sizeof *ignored_keys, key) || says_off(member);
+}
+
 static bool key_is(const char *key, const char *name, size_t name_size) {
     return strncmp(key, name, name_size) == 0 && key[name_size] == '\0';
 }
@@ -273,10 +278,7 @@ void tn_hf_windows(tn_hf_reader *reader, int64_t window, int64_t first, int64_t 
 tn_status tn_hf_finish(tn_hf_reader *reader) {
     for (size_t i = 0; reader->status == TN_OK && i < tn_json_count(reader->json); i++) {
         const tn_json_value *member = tn_json_at(reader->json, i);
-        const char *key = tn_json_key(member, NULL);
-        if (reader->is_asked[i] || key[0] == '_' || contains(ignored_keys, sizeof ignored_keys / sizeof *ignored_keys, key) ||
-            says_off(member))
-            continue;
+        if (reader->is_asked[i] || tn_hf_is_harmless(member)) continue;
         reader->status =
             tn_json_fail(member, reader->diag, TN_UNSUPPORTED, "is a field that Tenon does not know of %s; it could change the results",
                          reader->config->architecture);

@@ -39,6 +39,8 @@ bool tn_hf_bool(tn_hf_reader *reader, const char *keys, bool fallback);
 tn_bias_rule tn_hf_bias(tn_hf_reader *reader, const char *keys, bool fallback);
 /* Fills activation and squares_activation. fallback NULL: must be there. */
 void tn_hf_activation(tn_hf_reader *reader, const char *keys, const char *fallback);
+/* Of training or bookkeeping, or its value says "off" (null, false, empty): it cannot change results. */
+bool tn_hf_is_harmless(const tn_json_value *member);
 /* TN_UNSUPPORTED unless the field is absent, null or has the value. */
 void tn_hf_require_bool(tn_hf_reader *reader, const char *key, bool value, const char *what_else);
 void tn_hf_fail(tn_hf_reader *reader, const tn_json_value *value, tn_status code, const char *what);

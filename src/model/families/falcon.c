@@ -58,7 +58,7 @@ static void read_gguf(tn_gguf_reader *reader) {
     tn_gguf_rope(reader, TN_ROTARY_HALVES);
 }
 
-static const char *const hf_architectures[] = {"FalconForCausalLM", "RWForCausalLM", NULL};
+static const char *const hf_architectures[] = {"FalconForCausalLM", NULL};
 static const char *const gguf_architectures[] = {"falcon", NULL};
 
 static const tn_weight_names hf_names = {

@@ -2,6 +2,8 @@
  *
  * mpt.c: MPT: ALiBi, LayerNorm without biases, q, k and v in one weight, plain MLP, no biases.
  */
+#include <string.h>
+
 #include "model/family.h"
 #include "model/gguf_reader.h"
 #include "model/hf_reader.h"
@@ -14,7 +16,19 @@ static void set_form(tn_model_config *config) {
     config->activation = TN_ACTIVATION_GELU_ERF;
 }
 
-/* attn_config: what is not in this list is of other programs, or says what is always so. */
+static tn_status check_attention_keys(const tn_json_value *attention, tn_diag *diag) {
+    static const char *const known[] = {"alibi",    "alibi_bias_max", "attn_impl", "attn_pdrop",    "attn_type",
+                                        "clip_qkv", "prefix_lm",      "qk_ln",     "softmax_scale", NULL};
+    for (size_t i = 0; i < tn_json_count(attention); i++) {
+        const tn_json_value *member = tn_json_at(attention, i);
+        const char *const *key = known;
+        while (*key != NULL && strcmp(*key, tn_json_key(member, NULL)) != 0) key++;
+        if (*key == NULL && !tn_hf_is_harmless(member))
+            return tn_json_fail(member, diag, TN_UNSUPPORTED, "is a field that Tenon does not know; it could change the results");
+    }
+    return TN_OK;
+}
+
 static void read_attention(tn_hf_reader *reader) {
     tn_model_config *config = reader->config;
     const tn_json_value *attention = tn_hf_find(reader, "attn_config");
@@ -30,8 +44,12 @@ static void read_attention(tn_hf_reader *reader) {
     if (status == TN_OK) status = tn_json_get_bool_or(attention, "alibi", true, diag, &has_alibi);
     if (status == TN_OK) status = tn_json_get_bool_or(attention, "qk_ln", false, diag, &norms_qk);
     if (status == TN_OK) status = tn_json_get_bool_or(attention, "prefix_lm", false, diag, &is_prefix);
+    const char *type = "";
+    if (status == TN_OK) status = check_attention_keys(attention, diag);
+    if (status == TN_OK) status = tn_json_get_string_or(attention, "attn_type", "multihead_attention", diag, &type);
     const char *other = !has_alibi ? "alibi false" : norms_qk ? "qk_ln true" : is_prefix ? "prefix_lm true" : NULL;
     if (max_bias != ALIBI_MAX_BIAS) other = "an alibi_bias_max other than 8"; /* which transformers passes over */
+    if (strcmp(type, "multihead_attention") != 0) other = "another attn_type than multihead_attention";
     if (status == TN_OK && other != NULL) status = tn_json_fail(attention, diag, TN_UNSUPPORTED, "has %s, which is not built", other);
     reader->status = status;
 }
@@ -57,7 +75,7 @@ static void read_gguf(tn_gguf_reader *reader) {
     reader->config->alibi_max_bias = tn_gguf_number_key_or(reader, "attention.max_alibi_bias", 0.0, 1e6, 0.0);
 }
 
-static const char *const hf_architectures[] = {"MptForCausalLM", "MPTForCausalLM", NULL};
+static const char *const hf_architectures[] = {"MptForCausalLM", NULL};
 static const char *const gguf_architectures[] = {"mpt", NULL};
 
 static const tn_weight_names hf_names = {

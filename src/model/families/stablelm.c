@@ -36,7 +36,7 @@ static void read_gguf(tn_gguf_reader *reader) {
     tn_gguf_rope(reader, TN_ROTARY_HALVES);
 }
 
-static const char *const hf_architectures[] = {"StableLmForCausalLM", "StableLMEpochForCausalLM", NULL};
+static const char *const hf_architectures[] = {"StableLmForCausalLM", NULL};
 static const char *const gguf_architectures[] = {"stablelm", NULL};
 
 static const tn_weight_names hf_names = {
