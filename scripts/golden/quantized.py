@@ -6,6 +6,8 @@
 
 <name>.json          the directory's quantization_config
 <name>.safetensors   the tensors of "x.weight", and "expected": the float32 values, computed here from the numbers before packing
+
+and tests/fuzz/model_quantization_fuzz: both without "expected", a NUL between them.
 """
 import json
 import pathlib
@@ -14,14 +16,16 @@ import ml_dtypes
 import numpy as np
 
 out = pathlib.Path(__file__).resolve().parents[2] / "tests/golden/quantized"
+seeds = out.parents[1] / "fuzz/model_quantization_fuzz"
 out.mkdir(parents=True, exist_ok=True)
+seeds.mkdir(parents=True, exist_ok=True)
 rng = np.random.default_rng(30)
 N, K, G = 24, 128, 32  # rows (outputs), columns (inputs), columns of a group
 names = {np.dtype(np.float32): "F32", np.dtype(np.float16): "F16", np.dtype(ml_dtypes.bfloat16): "BF16", np.dtype(np.int32): "I32",
          np.dtype(np.int64): "I64", np.dtype(np.int8): "I8", np.dtype(np.uint8): "U8", np.dtype(ml_dtypes.float8_e4m3fn): "F8_E4M3"}
 
 
-def save(name, config, tensors):
+def file_of(tensors):
     header, data = {}, b""
     for key, value in sorted(tensors.items(), key=lambda item: -item[1].itemsize):
         raw = np.ascontiguousarray(value).tobytes()
@@ -29,8 +33,14 @@ def save(name, config, tensors):
         data += raw
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    (out / f"{name}.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data)
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def save(name, config, tensors):
+    (out / f"{name}.safetensors").write_bytes(file_of(tensors))
     (out / f"{name}.json").write_text(json.dumps(config) + "\n")
+    parts = {key: value for key, value in tensors.items() if key != "expected"}
+    (seeds / name).write_bytes(json.dumps(config).encode() + b"\0" + file_of(parts))
 
 
 def pack(codes, bits, axis):
