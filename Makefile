@@ -33,6 +33,7 @@ test:
 	@scripts/fetch_model.sh >/dev/null || echo "tenon: the tests that need the model are skipped"
 	@TN_TEST_NAMES=build-test/tests.txt scripts/run_tests.py build-test -LE serve
 	@scripts/check_docs_table.py build-test/tests.txt
+	@scripts/models_table.py build-test/tests.txt
 
 # The server as its clients meet it: OpenAI's client, lm-eval, curl, promtool, the page in Chromium
 test-serve:

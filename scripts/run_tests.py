@@ -4,7 +4,8 @@
 # run_tests.py BUILD_FOLDER [ctest options]: runs CTest and counts the single tests in the programs' output: cmocka's and TAP's
 # lines; a program that prints neither is one test. What failed is printed whole, why something was skipped in one line.
 # The last line is exactly "N passed, N failed, N skipped". Exit 0 only if something ran and nothing failed.
-# With TN_TEST_NAMES=FILE each test and its result are written there, one a line: scripts/check_docs_table.py reads it.
+# With TN_TEST_NAMES=FILE each test, its result and its program are written there, one a line, and what programs say they ran ("RAN
+# weights q4_k on cpu"): scripts/check_docs_table.py and scripts/models_table.py read it.
 # With TN_TEST_COUNTS=FILE the three numbers are also appended there: .ci/run adds the runs up.
 import os
 import re
@@ -83,7 +84,9 @@ def report(cases):
         for test, result in results:
             counts[result] += 1
             if names:
-                names.write(f"{test}\t{result}\n")
+                names.write(f"{test}\t{result}\t{name}\n")
+        if names and status == "run":
+            names.writelines(f"{line}\tpassed\t{name}\n" for line in re.findall(r"^RAN .*", output, re.MULTILINE))
         failed = [test for test, result in results if result == "failed"]
         if failed:
             print(f"\n---- {name} failed: {', '.join(failed)}\n{output.rstrip()}\n----")
