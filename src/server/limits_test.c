@@ -94,7 +94,7 @@ static void readers_that_take_nothing_are_dropped(void **state) {
     int fds[2];
     /* an answer larger than both sockets' buffers: many choices, each told by many events */
     snprintf(text, sizeof text,
-             "{\"prompt\": \"a\", \"n\": 20, \"max_tokens\": 300, \"ignore_eos\": true, \"stream\": true, \"logprobs\": 20}");
+             "{\"prompt\": \"a\", \"n\": 16, \"max_tokens\": 300, \"ignore_eos\": true, \"stream\": true, \"logprobs\": 20}");
     for (int i = 0; i < 2; i++) fds[i] = send_post("/v1/completions", text, 2048);
     await_requests(2);
     tn_test_server_settle(&self);

@@ -14,16 +14,19 @@
 
 #include "server/server_internal.h"
 
-enum { BACKLOG = 1024, MAX_ACCEPTS = 64 };
+/* SEND_BUFFER: of each connection, in the kernel, inherited from the listening socket. Left alone it grows to megabytes, and a
+ * thousand readers that take nothing would hold gigabytes. */
+enum { BACKLOG = 1024, MAX_ACCEPTS = 64, SEND_BUFFER = 131072 };
 
 static const int64_t accept_pause_ns = 200000000;
 
 static tn_status open_one(tn_server *server, const struct addrinfo *address, tn_diag *diag) {
-    int yes = 1, fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int yes = 1, buffer = SEND_BUFFER, fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     struct epoll_event event = {.events = EPOLLIN};
     struct sockaddr_storage bound = {0};
     socklen_t size = sizeof bound;
-    bool is_ok = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0;
+    bool is_ok = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
+                 setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer) == 0;
     if (is_ok && address->ai_family == AF_INET6) is_ok = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes) == 0;
     is_ok = is_ok && bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0;
     is_ok = is_ok && getsockname(fd, (struct sockaddr *)&bound, &size) == 0;
