@@ -154,6 +154,16 @@ static void bytes_of_messages_stay_marked_through_every_operation(void **state) 
         "{% set x %}{{ messages[2].content }}{% endset %}{{ x }}",
         "{% macro f(a) %}{{ a }}{% endmacro %}{{ f(messages[2].content) }}",
         "{{ messages[2].content.replace('z', 'q') }}",
+        "{{ '{}'.format(messages[2].content) }}",
+        "{{ messages[2].content.partition('x')[0] }}",
+        "{{ messages[2].content.removeprefix('x').removesuffix('x').splitlines()[0] }}",
+        "{{ [messages[2].content] | sort | first }}",
+        "{{ [messages[2].content] | max }}",
+        "{{ messages[2].content | reverse | safe }}",
+        "{% filter title %}{{ messages[2].content }}{% endfilter %}",
+        "{% macro f() %}{{ caller() }}{% endmacro %}{% call f() %}{{ messages[2].content }}{% endcall %}",
+        "{% with a = messages[2].content %}{{ a }}{% endwith %}",
+        "{% set x | trim %}{{ messages[2].content }} {% endset %}{{ x | trim }}",
     };
     for (size_t i = 0; i < sizeof templates / sizeof *templates; i++) {
         tn_status status;
@@ -167,6 +177,11 @@ static void bytes_of_messages_stay_marked_through_every_operation(void **state) 
     char *marks, *text = render("{{ 'ab' + v + ('cd' ~ v)|trim }}{{ [v]|tojson }}", "{\"v\":\"xy\"}", NULL, &status, &marks);
     assert_string_equal(text, "abxycdxy[\"xy\"]");
     assert_string_equal(marks, "ttmmttmmttmmtt");
+    free(text);
+    free(marks);
+    text = render("{{ ('<' | safe) + v }}{{ v | tojson(ensure_ascii=true) }}{{ [v] }}", "{\"v\":\"<\\u00a0\"}", NULL, &status, &marks);
+    assert_string_equal(text, "<&lt;\xC2\xA0\"<\\u00a0\"['<\\xa0']"); /* escapes of a message's bytes are the message's */
+    assert_string_equal(marks, "tmmmmmmtmmmmmmmtttmmmmmtt");
     free(text);
     free(marks);
 }
