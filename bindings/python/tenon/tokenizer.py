@@ -91,10 +91,12 @@ class Tokenizer:
         finally:
             lib.tn_tokenizer_free(self.handle, out[0])
 
-    def apply_chat_template(self, messages: Sequence[Dict[str, Any]], add_generation_prompt: bool = True, tokenize: bool = True,
-                            chat_template: Optional[str] = None, **variables: Any) -> Union[List[int], str]:
+    def apply_chat_template(self, messages: Sequence[Dict[str, Any]], add_generation_prompt: Optional[bool] = None, tokenize: bool = True,
+                            chat_template: Optional[str] = None, tools: Optional[Sequence[Dict[str, Any]]] = None,
+                            continue_final_message: bool = False, **variables: Any) -> Union[List[int], str]:
         """Ids (or, without ``tokenize``, text) of a chat: ``[{"role": "user", "content": "Hi"}, …]``. Text of messages never becomes special
-        tokens. Further keywords are variables of the template.
+        tokens. The chat ends where an answer begins (``add_generation_prompt``, on by default) or, with ``continue_final_message``, behind
+        the last message's text. ``tools`` are JSON schemas; further keywords are variables of the template.
 
         Raises: NotFoundError (the model has no template), UnsupportedError, InvalidArgumentError (the template refuses the chat).
         """
@@ -102,9 +104,13 @@ class Tokenizer:
         options = ffi.new("tn_chat_options *")
         lib.tn_chat_options_init(options)
         options.diag = diag.handle
-        options.add_generation_prompt = add_generation_prompt
+        options.add_generation_prompt = not continue_final_message if add_generation_prompt is None else add_generation_prompt
+        options.continue_final_message = continue_final_message
         texts = [ffi.new("char[]", json.dumps(list(messages)).encode()), ffi.new("char[]", json.dumps(variables).encode())]
         options.messages_json, options.variables_json = texts
+        if tools is not None:
+            texts.append(ffi.new("char[]", json.dumps(list(tools)).encode()))
+            options.tools_json = texts[-1]
         if chat_template is not None:
             texts.append(ffi.new("char[]", encode(chat_template)))
             options.template_text = texts[-1]

@@ -331,5 +331,11 @@ def test_a_real_model_answers_a_chat():
         chat = [{"role": "user", "content": "What is the capital of France?"}]
         text = opened.tokenizer.apply_chat_template(chat, tokenize=False)
         assert "capital of France" in text
+        begun = opened.tokenizer.apply_chat_template([*chat, {"role": "assistant", "content": "It is"}], tokenize=False, continue_final_message=True)
+        assert begun == text + "It is"
+        shown = opened.tokenizer.apply_chat_template(chat, tokenize=False, tools=[{"name": "f"}], chat_template="{{ tools[0].name }}")
+        assert shown == "f"
+        with pytest.raises(errors.InvalidArgumentError):
+            opened.tokenizer.apply_chat_template(chat, add_generation_prompt=True, continue_final_message=True)
         output = opened.generate(opened.tokenizer.apply_chat_template(chat), SamplingParams(max_tokens=24))
         assert "Paris" in output.outputs[0].text and output.outputs[0].finish_reason in ("stop", "length")
