@@ -71,6 +71,8 @@ def test_the_page_talks_to_the_server(serving):
     try:
         browser.size(1280, 860)
         browser.open(serving.url)
+        browser.run("localStorage.setItem('tenon.sampling', JSON.stringify({ temperature: 0 }))")
+        browser.reload()
         browser.wait("document.getElementById('model').value === 'smollm2' && document.getElementById('ready-dot').className === 'dot ok'")
         browser.run("document.getElementById('composer-text').focus()")
         browser.type("What is the capital of France? Answer in one short sentence.")
