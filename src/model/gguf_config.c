@@ -142,6 +142,7 @@ void tn_gguf_rope(tn_gguf_reader *reader, tn_rotary_type type) {
 void tn_gguf_windows(tn_gguf_reader *reader, int64_t pattern) {
     tn_model_config *config = reader->config;
     int64_t window = tn_gguf_integer_key_or(reader, "attention.sliding_window", 0, 1 << 30, 0);
+    pattern = tn_gguf_integer_key_or(reader, "attention.sliding_window_pattern", 1, 1 << 16, pattern);
     if (reader->status != TN_OK || window == 0) return;
     int64_t *windows = tn_arena_alloc_array(reader->arena, (size_t)config->num_layers, sizeof *windows);
     if (windows == NULL) {
@@ -191,7 +192,8 @@ static void read_sizes(tn_gguf_reader *reader) {
     out->num_heads = tn_gguf_integer_key(reader, "attention.head_count", 1, 65536);
     out->num_kv_heads = tn_gguf_integer_key_or(reader, "attention.head_count_kv", 1, 65536, out->num_heads);
     out->head_dim = tn_gguf_integer_key_or(reader, "attention.key_length", 1, 1 << 16, 0);
-    (void)tn_gguf_has_key(reader, "vocab_size"); /* the embeddings say it */
+    (void)tn_gguf_has_key(reader, "vocab_size");         /* the embeddings say it */
+    (void)tn_gguf_has_key(reader, "tensor_data_layout"); /* a note */
     (void)tn_gguf_bool_key(reader, "attention.causal", true);
     if (reader->status != TN_OK) return;
     if (out->head_dim == 0) {

@@ -271,6 +271,30 @@ static void unknown_fields_that_say_off_are_taken(void **state) {
     }
 }
 
+static void fields_that_published_models_have_beside_are_taken(void **state) {
+    static const struct {
+        const char *model, *fields;
+    } cases[] = {
+        {"gemma2", "\"cache_implementation\": \"hybrid\", \"hidden_act\": \"gelu_pytorch_tanh\", "},
+        {"opt", "\"activation_dropout\": 0.0, \"prefix\": \"</s>\", "},
+        {"bloom", "\"attention_softmax_in_fp32\": true, \"masked_softmax_fusion\": true, \"offset_alibi\": 100, \"seq_length\": 512, "},
+        {"starcoder2", "\"activation_function\": \"gelu\", \"norm_type\": \"layer_norm\", \"mlp_type\": \"default\", "},
+        {"gpt_bigcode", "\"inference_runner\": 0, \"pre_allocate_kv_cache\": true, \"validate_runner_input\": true, "},
+        {"cohere", "\"model_max_length\": 131072, "},
+        {"gpt_oss", "\"initial_context_length\": 4096, \"experts_per_token\": 2, "},
+        {"deepseek_v2",
+         "\"aux_loss_alpha\": 0.001, \"seq_aux\": true, \"scoring_func\": \"softmax\", \"moe_layer_freq\": 1, \"ep_size\": 1, "},
+        {"mpt", "\"verbose\": 0, \"init_config\": {\"name\": \"kaiming_normal_\"}, "},
+        {"gpt_neox", "\"rotary_pct\": 0.25, \"rotary_emb_base\": 10000, "},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char to[256];
+        snprintf(to, sizeof to, "%s\"vocab_size\"", cases[i].fields);
+        loaded it = taken_in(*state, cases[i].model, "\"vocab_size\"", to);
+        tn_arena_deinit(&it.arena);
+    }
+}
+
 /* --- wrong ------------------------------------------------------------------------------------------------------------------ */
 
 static void zero_negative_and_huge_sizes_are_refused(void **state) {
@@ -536,6 +560,7 @@ int main(void) {
         TEST(all_rotary_scalings_are_read),
         TEST(biases_follow_their_switches),
         TEST(unknown_fields_that_say_off_are_taken),
+        TEST(fields_that_published_models_have_beside_are_taken),
         TEST(zero_negative_and_huge_sizes_are_refused),
         TEST(heads_that_do_not_divide_are_refused),
         TEST(a_layer_count_of_a_billion_is_refused_before_allocating),

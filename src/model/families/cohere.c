@@ -41,7 +41,7 @@ static void read_hf(tn_hf_reader *reader) {
     int64_t pattern = tn_hf_integer_or(reader, "sliding_window_pattern|_sliding_window_pattern", 1, 1 << 16, 4);
     tn_hf_windows(reader, tn_hf_integer_or(reader, "sliding_window", 1, 1 << 30, 4096), 0, pattern);
     (void)tn_hf_has(reader, "order_of_interleaved_layers|rotary_pct|position_embedding_type|use_embedding_sharing|"
-                            "use_gated_activation|use_parallel_block|use_parallel_embedding|cache_implementation"); /* notes */
+                            "use_gated_activation|use_parallel_block|use_parallel_embedding"); /* notes */
     config->layer_ropes = ropes_of_windows(config, reader->arena);
     if (config->layer_ropes == NULL) tn_hf_fail_memory(reader, (size_t)config->num_layers);
 }

@@ -32,7 +32,8 @@ static void read_hf(tn_hf_reader *reader) {
     bool shares_heads = tn_hf_bool(reader, "multi_query", true);
     config->qkv_is_by_heads = !shares_heads;
     if (shares_heads) config->num_kv_heads = 1;
-    /* where sums are rounded in float16 */
+    /* how it was served, and where sums are rounded in float16 */
+    (void)tn_hf_has(reader, "inference_runner|max_batch_size|max_sequence_length|pre_allocate_kv_cache|validate_runner_input");
     (void)tn_hf_bool(reader, "attention_softmax_in_fp32", true);
     (void)tn_hf_bool(reader, "scale_attention_softmax_in_fp32", true);
 }

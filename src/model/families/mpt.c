@@ -75,7 +75,7 @@ static void read_gguf(tn_gguf_reader *reader) {
     reader->config->alibi_max_bias = tn_gguf_number_key_or(reader, "attention.max_alibi_bias", 0.0, 1e6, 0.0);
 }
 
-static const char *const hf_architectures[] = {"MptForCausalLM", NULL};
+static const char *const hf_architectures[] = {"MptForCausalLM", "MPTForCausalLM", NULL};
 static const char *const gguf_architectures[] = {"mpt", NULL};
 
 static const tn_weight_names hf_names = {

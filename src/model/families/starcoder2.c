@@ -15,6 +15,8 @@ static void read_hf(tn_hf_reader *reader) {
     tn_hf_activation(reader, "hidden_act", NULL);
     config->tie_embeddings = tn_hf_bool(reader, "tie_word_embeddings", true);
     config->qkv_bias = config->o_bias = config->mlp_bias = tn_hf_bias(reader, "use_bias", true);
+    (void)tn_hf_has(reader, "activation_function|norm_type|mlp_type|layer_norm_epsilon|scale_attn_weights|"
+                            "attention_softmax_in_fp32|scale_attention_softmax_in_fp32"); /* of StarCoder's own program */
     tn_hf_rope(reader, NULL, 1e4, 1.0, TN_ROTARY_HALVES, &config->rope);
     tn_hf_windows(reader, tn_hf_integer_or(reader, "sliding_window", 1, 1 << 30, 0), 0, 0);
 }
