@@ -3,7 +3,8 @@
  * exchange.h: one HTTP request and its answer. The loop's thread owns it; while `phase` is PREPARING the preparer has it.
  *
  * A route's handler looks at the body and does one of three things: it fills the reply (REPLY), it lets the exchange wait for
- * a generation (WAITING), or it starts a stream (STREAMING). http.c does the rest.
+ * a generation (WAITING), or it starts a stream (STREAMING), and says so in next_phase. It runs in the loop, or, if the body is
+ * large, in the preparer; http.c does the rest.
  */
 #ifndef TN_SERVER_EXCHANGE_H_
 #define TN_SERVER_EXCHANGE_H_
@@ -49,7 +50,9 @@ struct tn_exchange {
     uint64_t id, key_salt;
     char key_name[64]; /* "" */
     tn_text body;
-    tn_phase phase;
+    tn_phase phase;      /* the loop's */
+    tn_phase next_phase; /* the handler's */
+    tn_diag *diag;       /* scratch of the thread that runs the handler */
     bool is_suspended, is_refused_early, is_body_refused;
     char origin[128]; /* that CORS allows; "" */
     int64_t begin_ns;
@@ -64,7 +67,6 @@ struct tn_exchange {
     size_t num_taken;
     uint64_t num_sent_bytes;
 
-    tn_api_error error; /* of the preparer */
     struct tn_generation *generation;
     bool is_stream, is_stream_begun, is_stream_ended;
 };

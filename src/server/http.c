@@ -16,10 +16,13 @@
 #include "server/prepare.h"
 #include "server/server_internal.h"
 
+/* Smaller bodies are read by the loop itself: handing over costs more than tokenizing them. */
+enum { MAX_INLINE_BODY = 16384 };
+
 /* --- answers ----------------------------------------------------------------------------------------------------------------------- */
 
 void tn_exchange_reply(tn_exchange *exchange, int status, const char *content_type) {
-    exchange->phase = TN_PHASE_REPLY;
+    exchange->next_phase = TN_PHASE_REPLY;
     exchange->status = status;
     exchange->content_type = content_type;
 }
@@ -141,6 +144,7 @@ static void *note_target(void *cls, const char *target, struct MHD_Connection *m
 static enum MHD_Result refuse_early(tn_exchange *exchange, const tn_api_error *error) {
     exchange->is_refused_early = true;
     tn_exchange_refuse(exchange, error);
+    exchange->phase = TN_PHASE_REPLY;
     return queue_reply(exchange);
 }
 
@@ -162,6 +166,7 @@ static enum MHD_Result begin(tn_connection *connection, struct MHD_Connection *m
     if (!tn_head_check(exchange, line, &error)) return refuse_early(exchange, &error);
     if (exchange->status == 204) {
         tn_exchange_reply(exchange, 204, NULL);
+        exchange->phase = TN_PHASE_REPLY;
         return queue_reply(exchange);
     }
     tn_connection_set_deadline(connection, TN_DEADLINE_BODY);
@@ -191,10 +196,25 @@ static enum MHD_Result go_on(tn_exchange *exchange) {
     case TN_PHASE_READING:
         tn_connection_set_deadline(connection, TN_DEADLINE_NONE);
         if (connection->is_leaving && exchange->route->needs_executor) return MHD_NO; /* nobody would read it */
+        exchange->phase = TN_PHASE_PREPARING;
+        if (exchange->body.size > MAX_INLINE_BODY) {
+            tn_exchange_hand_over(exchange);
+            break;
+        }
+        exchange->diag = exchange->server->loop_diag;
         exchange->route->handle(exchange);
+        exchange->phase = exchange->next_phase;
         break;
-    case TN_PHASE_PREPARING: tn_exchange_take_prepared(exchange); break;
-    case TN_PHASE_WAITING: tn_exchange_finish(exchange); break;
+    case TN_PHASE_PREPARING:
+        exchange->phase = exchange->next_phase;
+        if (exchange->generation == NULL) break;
+        tn_server_mark_dirty(exchange->server, exchange->generation); /* it may have ended before anybody looked */
+        tn_server_wake(exchange->server);
+        break;
+    case TN_PHASE_WAITING:
+        tn_exchange_finish(exchange);
+        exchange->phase = exchange->next_phase;
+        break;
     case TN_PHASE_STREAMING:
     case TN_PHASE_REPLY: return MHD_YES;
     }

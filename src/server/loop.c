@@ -72,7 +72,7 @@ void *tn_server_run_pump(void *argument) {
 
 static void look_at_generation(tn_generation *generation) {
     tn_exchange *exchange = generation->exchange;
-    if (exchange == NULL || exchange->generation != generation) return;
+    if (exchange == NULL || exchange->phase == TN_PHASE_PREPARING) return; /* the preparer's: looked at when that is done */
     pthread_mutex_lock(&generation->lock);
     bool is_complete = tn_generation_is_complete(generation), is_overflowing = generation->is_overflowing;
     pthread_mutex_unlock(&generation->lock);
@@ -80,7 +80,7 @@ static void look_at_generation(tn_generation *generation) {
         tn_connection_abandon(exchange->connection);
         return;
     }
-    if (!exchange->is_suspended || exchange->phase == TN_PHASE_PREPARING) return;
+    if (!exchange->is_suspended) return;
     if (exchange->phase == TN_PHASE_STREAMING || is_complete) tn_exchange_resume(exchange);
 }
 

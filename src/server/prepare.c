@@ -13,9 +13,6 @@
 #include "server/sampling.h"
 #include "server/server_internal.h"
 
-/* Smaller bodies are read by the loop itself: handing over costs more than tokenizing them. */
-enum { MAX_INLINE_BODY = 16384 };
-
 /* --- options of the answer ------------------------------------------------------------------------------------------------------------ */
 
 static bool read_stream_options(const tn_preparation *self, const tn_api_fields *fields, tn_generation *generation) {
@@ -238,38 +235,27 @@ static bool prepare(const tn_preparation *self, tn_exchange *exchange, const tn_
     return true;
 }
 
-void tn_prepare_generation(tn_exchange *exchange, tn_diag *diag) {
+void tn_exchange_generate(tn_exchange *exchange) {
     tn_server *server = exchange->server;
     tn_arena arena = {.allocator = &server->allocator};
-    tn_preparation self = {.server = server, .arena = &arena, .diag = diag, .error = &exchange->error};
+    tn_api_error error = {0};
+    tn_preparation self = {.server = server, .arena = &arena, .diag = exchange->diag, .error = &error};
     tn_json *json = NULL;
-    if (tn_fields_parse(exchange->body.data != NULL ? exchange->body.data : "", exchange->body.size, &server->allocator, diag, &json,
-                        &exchange->error))
-        (void)prepare(&self, exchange, tn_json_root(json));
+    if (!tn_fields_parse(exchange->body.data != NULL ? exchange->body.data : "", exchange->body.size, &server->allocator, exchange->diag,
+                         &json, &error) ||
+        !prepare(&self, exchange, tn_json_root(json)))
+        tn_exchange_refuse(exchange, &error);
+    else
+        exchange->next_phase = exchange->generation->streams ? TN_PHASE_STREAMING : TN_PHASE_WAITING;
     tn_json_destroy(json);
     tn_arena_deinit(&arena);
     tn_text_deinit(&exchange->body); /* nobody looks at it again */
 }
 
-/* --- the exchange's side ------------------------------------------------------------------------------------------------------------------ */
+/* --- the preparer ------------------------------------------------------------------------------------------------------------------------ */
 
-void tn_exchange_take_prepared(tn_exchange *exchange) {
-    if (exchange->generation == NULL)
-        tn_exchange_refuse(exchange, &exchange->error);
-    else if (exchange->connection->is_gone)
-        exchange->phase = TN_PHASE_WAITING; /* libmicrohttpd ends it */
-    else
-        exchange->phase = exchange->generation->streams ? TN_PHASE_STREAMING : TN_PHASE_WAITING;
-}
-
-void tn_exchange_generate(tn_exchange *exchange) {
+void tn_exchange_hand_over(tn_exchange *exchange) {
     tn_server *server = exchange->server;
-    exchange->phase = TN_PHASE_PREPARING;
-    if (exchange->body.size <= MAX_INLINE_BODY) {
-        tn_prepare_generation(exchange, server->loop_diag);
-        tn_exchange_take_prepared(exchange);
-        return;
-    }
     pthread_mutex_lock(&server->lock);
     exchange->next_prepared = NULL;
     if (server->last_unprepared != NULL)
@@ -283,7 +269,6 @@ void tn_exchange_generate(tn_exchange *exchange) {
 
 void *tn_server_run_preparer(void *argument) {
     tn_server *server = argument;
-    tn_diag *diag = server->preparer_diag;
     pthread_mutex_lock(&server->lock);
     for (;;) {
         tn_exchange *exchange = server->first_unprepared;
@@ -295,7 +280,8 @@ void *tn_server_run_preparer(void *argument) {
         server->first_unprepared = exchange->next_prepared;
         if (server->first_unprepared == NULL) server->last_unprepared = NULL;
         pthread_mutex_unlock(&server->lock);
-        tn_prepare_generation(exchange, diag);
+        exchange->diag = server->preparer_diag;
+        exchange->route->handle(exchange);
         pthread_mutex_lock(&server->lock);
         exchange->next_prepared = server->first_prepared;
         server->first_prepared = exchange;

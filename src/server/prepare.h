@@ -7,13 +7,10 @@
 
 #include "server/exchange.h"
 
-/* Reads the body of /v1/completions or /v1/chat/completions, enqueues its requests and sets exchange->generation; or fills
- * exchange->error. `diag` is scratch. */
-void tn_prepare_generation(tn_exchange *exchange, tn_diag *diag);
-
-/* Does it at once, or hands the exchange to the preparer if its body is large. */
+/* The handler of /v1/completions and /v1/chat/completions: enqueues the body's requests and sets exchange->generation, or refuses. */
 void tn_exchange_generate(tn_exchange *exchange);
-/* After the preparer: what it made of it. */
-void tn_exchange_take_prepared(tn_exchange *exchange);
+
+/* The preparer shall run the exchange's handler. */
+void tn_exchange_hand_over(tn_exchange *exchange);
 
 #endif

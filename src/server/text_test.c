@@ -228,6 +228,32 @@ static void answers_do_not_depend_on_what_else_runs(void **state) {
     free_told(&beside);
 }
 
+/* Large bodies are read by another thread: their answers are the same, and none is forgotten. */
+static void large_bodies_are_answered_like_small_ones(void **state) {
+    (void)state;
+    tn_text fields = {0};
+    const char *rest = "\"prompt\": \"Once\", \"max_tokens\": 1, \"temperature\": 1, \"seed\": 7";
+    told small = ask("/v1/completions", rest, false);
+    tn_text_append_format(&fields, "%s, \"user\": \"", rest);
+    for (int i = 0; i < 40000; i++) tn_text_append_char(&fields, 'u');
+    tn_text_append_char(&fields, '"');
+    for (int i = 0; i < 40; i++) {
+        told large = ask("/v1/completions", fields.data, i % 2 == 1);
+        assert_string_equal(large.texts[0].data, small.texts[0].data);
+        assert_string_equal(large.ends[0], small.ends[0]);
+        free_told(&large);
+    }
+    free_told(&small);
+    tn_text_reset(&fields);
+    tn_text_append_string(&fields, "{\"prompt\": \"");
+    for (int i = 0; i < 40000; i++) tn_text_append_char(&fields, 'u');
+    tn_text_append_string(&fields, "\"}");
+    tn_test_http answer = tn_test_post(self.port, "/tokenize", fields.data);
+    assert_int_equal(answer.status, 200);
+    tn_test_http_free(&answer);
+    tn_text_deinit(&fields);
+}
+
 static void echoed_prompts_stand_before_the_answer_with_their_log_probs(void **state) {
     (void)state;
     tn_test_http answer =
@@ -280,6 +306,7 @@ int main(void) {
         cmocka_unit_test(streams_put_together_equal_the_whole),
         cmocka_unit_test(chats_put_together_equal_the_whole),
         cmocka_unit_test(answers_do_not_depend_on_what_else_runs),
+        cmocka_unit_test(large_bodies_are_answered_like_small_ones),
         cmocka_unit_test(echoed_prompts_stand_before_the_answer_with_their_log_probs),
         cmocka_unit_test(log_probs_of_echo_and_answer_agree),
     };
