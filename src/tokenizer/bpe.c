@@ -51,6 +51,7 @@ static bool add_fallback(const tn_bpe *bpe, tn_bpe_scratch *scratch, const char 
 static tn_bytes add_affixes(const tn_bpe *bpe, tn_bpe_scratch *scratch, tn_bytes unit, bool is_first, bool is_last) {
     tn_bytes prefix = tn_image_bytes(bpe->image, bpe->image->header->affix_prefix);
     tn_bytes suffix = tn_image_bytes(bpe->image, bpe->image->header->affix_suffix);
+    if (scratch->piece.failed) return (tn_bytes){"", 0}; /* reported when the word is done */
     tn_text_reset(&scratch->piece);
     if (!is_first) tn_text_append(&scratch->piece, prefix.data, prefix.size);
     if (bpe->is_byte_level)
@@ -58,7 +59,7 @@ static tn_bytes add_affixes(const tn_bpe *bpe, tn_bpe_scratch *scratch, tn_bytes
     else
         tn_text_append(&scratch->piece, unit.data, unit.size);
     if (is_last) tn_text_append(&scratch->piece, suffix.data, suffix.size);
-    return (tn_bytes){scratch->piece.data, scratch->piece.size};
+    return scratch->piece.failed ? (tn_bytes){"", 0} : (tn_bytes){scratch->piece.data, scratch->piece.size};
 }
 
 static int32_t unit_id(const tn_bpe *bpe, tn_bytes unit) {
@@ -197,6 +198,7 @@ static tn_status reserve(const tn_bpe *bpe, tn_bpe_scratch *scratch, size_t word
 
 tn_status tn_bpe_encode(const tn_bpe *bpe, tn_bpe_scratch *scratch, tn_bytes word, tn_id_list *ids) {
     scratch->piece.allocator = scratch->allocator;
+    tn_text_reset(&scratch->piece);
     tn_status status = reserve(bpe, scratch, word.size, ids);
     if (status != TN_OK) return status;
     uint32_t flags = bpe->image->header->model_flags;

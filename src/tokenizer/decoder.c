@@ -26,11 +26,12 @@ static void append_replaced(tn_text *out, tn_bytes text, tn_bytes from, tn_bytes
 
 static void replace_in_place(tn_text *text, tn_text *spare, const char *from, const char *to) {
     if (text->size == 0) return;
+    bool failed = text->failed;
     tn_text_reset(spare);
     append_replaced(spare, (tn_bytes){text->data, text->size}, tn_bytes_of(from), tn_bytes_of(to));
     tn_text_reset(text);
     tn_text_append(text, spare->data, spare->size);
-    text->failed |= spare->failed;
+    text->failed |= failed || spare->failed;
 }
 
 /* What English writing puts together, one replacement after the other as in the source library. */
@@ -92,9 +93,10 @@ static bool append_ctc(tn_decoder_stage *s, tn_bytes piece) {
         tn_text spare = {.allocator = s->work.allocator}, cleaned = {.allocator = s->work.allocator};
         clean_up(&s->work, &spare);
         append_replaced(&cleaned, (tn_bytes){s->work.data, s->work.size}, s->part->b, tn_bytes_of(" "));
+        bool failed = s->work.failed;
         tn_text_reset(&s->work);
         tn_text_append(&s->work, cleaned.data, cleaned.size);
-        s->work.failed |= cleaned.failed || spare.failed;
+        s->work.failed |= failed || cleaned.failed;
         tn_text_deinit(&spare);
         tn_text_deinit(&cleaned);
     }

@@ -73,7 +73,8 @@ int main(int argc, char **argv) {
     char *text;
     size_t size;
     if (tn_file_read_all(argv[2], (size_t)1 << 30, NULL, NULL, &text, &size) != TN_OK) return 1;
-    tn_status status = run(argv[1], text, size, argc > 3 ? atoi(argv[3]) : 3, argc > 4 ? strtoul(argv[4], NULL, 10) : size);
+    tn_status status =
+        run(argv[1], text, size, argc > 3 ? (int)strtol(argv[3], NULL, 10) : 3, argc > 4 ? strtoul(argv[4], NULL, 10) : size);
     tn_free(NULL, text);
     return status == TN_OK ? 0 : 1;
 }

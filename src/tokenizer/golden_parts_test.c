@@ -3,6 +3,7 @@
  * golden_parts_test.c: every id and string of tests/golden/tokenizers/parts (scripts/golden/tokenizer_parts.py): one small
  * tokenizer for each model, with most machines in one of them; texts are bytes, some of them no UTF-8.
  */
+#include "support/fault_allocator.h"
 #include "tokenizer/testing.h"
 
 static size_t from_hex(const tn_json_value *object, const char *key, char *out, size_t capacity) {
@@ -136,6 +137,50 @@ GOLDEN(sentencepiece_unigram_with_bytes_gives_every_id_and_string, "sentencepiec
 GOLDEN(sentencepiece_bpe_gives_every_id_and_string, "sentencepiece-bpe")
 GOLDEN(sentencepiece_bpe_with_bytes_gives_every_id_and_string, "sentencepiece-bpe-bytes")
 
+/* Encoding and decoding, each allocation failing in turn. */
+static void check_failing_allocations(const char *name, tn_diag *diag) {
+    static const char text[] = "Hello  caf\xC3\xA9 \xE4\xB8\xAD 12 <mask> tokenizing\n";
+    bool is_model = strncmp(name, "sentencepiece", 13) == 0;
+    char path[512];
+    snprintf(path, sizeof path, "%s/tokenizers/parts/%s/tokenizer.%s", TN_TEST_DATA, name, is_model ? "model" : "json");
+    tn_fault_allocator fault;
+    tn_fault_allocator_init(&fault, 0);
+    tn_tokenizer_options load = {.struct_size = sizeof load, .diag = diag, .allocator = &fault.allocator};
+    tn_tokenizer *t;
+    assert_int_equal(tn_tokenizer_load(path, &load, &t), TN_OK);
+    size_t num_live = tn_fault_num_live_blocks(&fault);
+    for (size_t n = 1;; n++) {
+        fault.fail_at = atomic_load(&fault.num_calls) + n;
+        size_t num_failed = atomic_load(&fault.num_failed);
+        tn_encode_options options = {.struct_size = sizeof options, .diag = diag, .add_special = true};
+        int32_t *ids;
+        size_t count, size;
+        char *decoded = NULL;
+        tn_status status = tn_tokenizer_encode(t, text, sizeof text - 1, &options, &ids, &count);
+        if (status == TN_OK) status = tn_tokenizer_decode(t, ids, count, true, diag, &decoded, &size);
+        bool has_failed = atomic_load(&fault.num_failed) > num_failed;
+        if (status != (has_failed ? TN_OUT_OF_MEMORY : TN_OK)) fail_msg("%s: status %d at allocation %zu", name, (int)status, n);
+        assert_int_equal(tn_diag_num_entries(diag), has_failed ? 1 : 0);
+        tn_diag_clear(diag);
+        tn_tokenizer_free(t, ids);
+        tn_tokenizer_free(t, decoded);
+        assert_int_equal(tn_fault_num_live_blocks(&fault), num_live);
+        if (!has_failed) break;
+        assert_true(n < 1000);
+    }
+    tn_tokenizer_destroy(t);
+    assert_int_equal(tn_fault_num_live_blocks(&fault), 0);
+}
+
+static void every_failing_allocation_is_reported_by_every_model(void **state) {
+    (void)state;
+    static const char *const names[] = {"unigram",    "unigram-fallback", "bert",   "wordlevel",         "ctc",
+                                        "bpe-suffix", "bpe-byte-middle",  "splits", "sentencepiece-bpe", "sentencepiece-unigram-bytes"};
+    tn_diag *diag = make_diag();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) check_failing_allocations(names[i], diag);
+    tn_diag_destroy(diag);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unigram_gives_every_id_and_string),
@@ -153,6 +198,7 @@ int main(void) {
         cmocka_unit_test(sentencepiece_unigram_with_bytes_gives_every_id_and_string),
         cmocka_unit_test(sentencepiece_bpe_gives_every_id_and_string),
         cmocka_unit_test(sentencepiece_bpe_with_bytes_gives_every_id_and_string),
+        cmocka_unit_test(every_failing_allocation_is_reported_by_every_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

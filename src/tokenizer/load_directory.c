@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * load_directory.c: a Hugging Face model directory → spec. tokenizer.json must be there; the files beside it tell which
- * tokens begin and end a text and how a chat is written. Where two files disagree, the more special one wins: the chat
- * template's own file over tokenizer_config.json, tokenizer_config.json over special_tokens_map.json over
+ * load_directory.c: a Hugging Face model directory → spec. tokenizer.json or a sentencepiece model must be there; the files
+ * beside it tell which tokens begin and end a text and how a chat is written. Where two files disagree, the more special one
+ * wins: the chat template's own file over tokenizer_config.json, tokenizer_config.json over special_tokens_map.json over
  * generation_config.json over config.json; the end ids of all but config.json count.
  */
 #include <string.h>
@@ -32,7 +32,7 @@ static tn_status read_token(tn_spec *spec, const tn_json_value *config, const ch
                            : tn_json_to_string(value, spec->diag, &content.data, &content.size);
     if (status != TN_OK) return status;
     *id = tn_spec_find(spec, content);
-    if (*id < 0) return tn_json_fail(value, spec->diag, TN_INVALID_DATA, "is '%.64s', which is no token of tokenizer.json", content.data);
+    if (*id < 0) return tn_json_fail(value, spec->diag, TN_INVALID_DATA, "is '%.64s', which is no token of the vocabulary", content.data);
     return TN_OK;
 }
 
@@ -99,20 +99,38 @@ static tn_status read_template_file(tn_spec *spec, const char *directory) {
     return status;
 }
 
-static tn_status read_tokenizer_json(tn_spec *spec, const char *directory) {
-    char *path = tn_path_join(spec->allocator, directory, "tokenizer.json"), *json = NULL;
-    if (!path) return tn_fail_memory(spec->diag, "a path", strlen(directory));
-    size_t size = 0;
-    tn_status status;
-    if (!tn_path_exists(path)) {
-        tn_where where = {.file = directory, .hint = "a Hugging Face directory holds its tokenizer as tokenizer.json"};
-        status = tn_fail_at(spec->diag, TN_NOT_FOUND, &where, "cannot read a tokenizer from %s: it has no tokenizer.json", directory);
-    } else {
-        status = tn_file_read_all(path, MAX_CONFIG_BYTES * 4, spec->allocator, spec->diag, &json, &size);
+/* A directory without tokenizer.json may hold a sentencepiece model. XLM-R's kind, whose ids are shifted, has another name. */
+static tn_status read_tokenizer(tn_spec *spec, const char *directory, bool *out_is_model) {
+    static const char *const names[] = {"tokenizer.json", "tokenizer.model", "spiece.model"};
+    *out_is_model = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = tn_path_join(spec->allocator, directory, names[i]), *data = NULL;
+        if (!path) return tn_fail_memory(spec->diag, "a path", strlen(directory));
+        size_t size = 0;
+        bool exists = tn_path_exists(path);
+        tn_status status = exists ? tn_file_read_all(path, MAX_CONFIG_BYTES * 4, spec->allocator, spec->diag, &data, &size) : TN_OK;
+        if (exists && status == TN_OK)
+            status = i == 0 ? tn_spec_read_json(spec, path, data, size) : tn_spec_read_sentencepiece(spec, path, data, size);
+        tn_free(spec->allocator, data);
+        tn_free(spec->allocator, path);
+        *out_is_model = i > 0;
+        if (exists) return status;
     }
-    if (status == TN_OK) status = tn_spec_read_json(spec, path, json, size);
-    tn_free(spec->allocator, json);
-    tn_free(spec->allocator, path);
+    tn_where where = {.file = directory, .hint = "a Hugging Face directory holds its tokenizer as tokenizer.json"};
+    return tn_fail_at(spec->diag, TN_NOT_FOUND, &where, "cannot read a tokenizer from %s: it has no tokenizer.json", directory);
+}
+
+/* Beside a sentencepiece model, tokenizer_config.json tells what stands around a text, or its class does. */
+static tn_status read_ends(tn_spec *spec, const tn_json_value *config) {
+    const char *class_name;
+    tn_status status = tn_json_get_string_or(config, "tokenizer_class", "", spec->diag, &class_name);
+    if (status != TN_OK) return status;
+    bool add_bos = strncmp(class_name, "Llama", 5) == 0 || strncmp(class_name, "CodeLlama", 9) == 0 || strncmp(class_name, "Gemma", 5) == 0;
+    bool add_eos = strncmp(class_name, "T5", 2) == 0;
+    status = tn_json_get_bool_or(config, "add_bos_token", add_bos, spec->diag, &add_bos);
+    if (status == TN_OK) status = tn_json_get_bool_or(config, "add_eos_token", add_eos, spec->diag, &add_eos);
+    if (status == TN_OK && add_bos && spec->bos_id >= 0) status = tn_spec_add_id(spec, &spec->prefix, spec->bos_id);
+    if (status == TN_OK && add_eos && spec->eos_id >= 0) status = tn_spec_add_id(spec, &spec->suffix, spec->eos_id);
     return status;
 }
 
@@ -124,7 +142,8 @@ tn_status tn_spec_read_directory(tn_spec *spec, const char *directory) {
                  {"special_tokens_map.json", true, false, false},
                  {"generation_config.json", false, true, true},
                  {"config.json", false, true, false}};
-    tn_status status = read_tokenizer_json(spec, directory);
+    bool is_model;
+    tn_status status = read_tokenizer(spec, directory, &is_model);
     for (size_t i = 0; i < sizeof files / sizeof *files && status == TN_OK; i++) {
         tn_json *json = NULL;
         status = load_optional(spec, directory, files[i].name, &json);
@@ -132,6 +151,7 @@ tn_status tn_spec_read_directory(tn_spec *spec, const char *directory) {
         if (status == TN_OK && config) status = tn_json_expect(config, TN_JSON_OBJECT, spec->diag);
         if (status == TN_OK && config && files[i].has_tokens) status = read_tokens(spec, config);
         if (status == TN_OK && config && i == 0) status = read_chat_template(spec, config);
+        if (status == TN_OK && config && i == 0 && is_model) status = read_ends(spec, config);
         if (status == TN_OK && config && files[i].has_ids) status = read_ids(spec, config, files[i].all_end);
         tn_json_destroy(json);
         if (status == TN_OK && i == 1) status = tn_spec_add_end_id(spec, spec->eos_id); /* first, before further ends */

@@ -25,8 +25,8 @@ static int make_directory(void **state) {
 
 static int remove_directory(void **state) {
     (void)state;
-    static const char *const names[] = {"tokenizer.json",         "tokenizer_config.json", "special_tokens_map.json",
-                                        "generation_config.json", "config.json",           "chat_template.jinja"};
+    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json",
+                                        "config.json",    "chat_template.jinja",   "tokenizer.model"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[128];
         snprintf(path, sizeof path, "%s/%s", directory, names[i]);
@@ -66,6 +66,31 @@ static void the_files_beside_it_give_ids_and_template(void **state) {
     tn_tokenizer_destroy(t);
 }
 
+static void a_sentencepiece_model_gets_its_ends_from_the_class(void **state) {
+    (void)state;
+    char *model, path[128];
+    size_t size, count;
+    assert_int_equal(
+        tn_file_read_all(TN_TEST_DATA "/tokenizers/parts/sentencepiece-bpe/tokenizer.model", 1 << 20, NULL, NULL, &model, &size), TN_OK);
+    snprintf(path, sizeof path, "%s/tokenizer.model", directory);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(model, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+    write_file("tokenizer_config.json", "{\"tokenizer_class\":\"LlamaTokenizer\",\"add_eos_token\":true}");
+    tn_tokenizer *t;
+    assert_int_equal(load(NULL, &t), TN_OK);
+    int32_t *ids;
+    assert_int_equal(tn_tokenizer_encode(t, "dog", 3, NULL, &ids, &count), TN_OK);
+    assert_true(count > 2);
+    assert_int_equal(ids[0], tn_tokenizer_bos_id(t));
+    assert_int_equal(ids[count - 1], tn_tokenizer_eos_id(t));
+    assert_true(tn_tokenizer_is_end(t, ids[count - 1]));
+    tn_tokenizer_free(t, ids);
+    tn_tokenizer_destroy(t);
+    tn_free(NULL, model);
+}
+
 static void a_directory_without_tokenizer_is_not_found(void **state) {
     (void)state;
     tn_diag *diag = make_diag();
@@ -89,6 +114,7 @@ static void an_end_token_that_is_no_token_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_files_beside_it_give_ids_and_template, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(a_sentencepiece_model_gets_its_ends_from_the_class, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(a_directory_without_tokenizer_is_not_found, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(an_end_token_that_is_no_token_is_refused, make_directory, remove_directory),
     };

@@ -10,7 +10,16 @@
 
 /* The words of GPT-2: contractions, letters, digits, the rest, white space that leaves one space to the word behind it. */
 const char tn_gpt2_pattern[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-const char tn_punctuation_pattern[] = "[\\p{P}$+<=>^`|~]";
+/* Less what its older Unicode tables in the source library do not know. */
+const char tn_punctuation_pattern[] =
+    "(?!["
+    "\\u061D\\u09FD\\u0A76\\u0C77\\u0C84\\u1B7D-\\u1B7E\\u2E43-\\u2E4F\\u2E52-\\u2E5D\\x{10EAD}"
+    "\\x{10F55}-\\x{10F59}\\x{10F86}-\\x{10F89}\\x{1144B}-\\x{1144F}\\x{1145A}-\\x{1145B}\\x{1145D}"
+    "\\x{11660}-\\x{1166C}\\x{116B9}\\x{1183B}\\x{11944}-\\x{11946}\\x{119E2}\\x{11A3F}-\\x{11A46}"
+    "\\x{11A9A}-\\x{11A9C}\\x{11A9E}-\\x{11AA2}\\x{11B00}-\\x{11B09}\\x{11C41}-\\x{11C45}\\x{11C70}-\\x{11C71}"
+    "\\x{11EF7}-\\x{11EF8}\\x{11F43}-\\x{11F4F}\\x{11FFF}\\x{12FF1}-\\x{12FF2}\\x{16E97}-\\x{16E9A}\\x{16FE2}"
+    "\\x{1E95E}-\\x{1E95F}"
+    "])[\\p{P}$+<=>^`|~\\u166D\\x{111C9}]";
 
 #define MAX_NESTING 8
 

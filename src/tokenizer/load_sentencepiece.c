@@ -135,7 +135,7 @@ static tn_status read_model(tn_spec *spec, const char *name, const tn_sentencepi
     spec->bos_id = find_control(spec, model->bos_piece);
     spec->eos_id = find_control(spec, model->eos_piece);
     spec->pad_id = find_control(spec, model->pad_piece);
-    return TN_OK;
+    return tn_spec_add_end_id(spec, spec->eos_id);
 }
 
 tn_status tn_spec_read_sentencepiece(tn_spec *spec, const char *name, const void *data, size_t size_bytes) {

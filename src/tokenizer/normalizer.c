@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/code_point.h"
+#include "tokenizer/source_unicode.h"
 
 static void append_code_point(tn_text *out, uint32_t code_point) {
     char bytes[4];
@@ -48,21 +49,14 @@ static tn_status compose(tn_bytes text, utf8proc_option_t options, tn_normalizer
 
 static uint32_t without_mark(const tn_part *part, uint32_t c) {
     utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)c);
-    bool is_mark = category == UTF8PROC_CATEGORY_MN;
-    if (part->number_a) is_mark = is_mark || category == UTF8PROC_CATEGORY_MC || category == UTF8PROC_CATEGORY_ME;
-    return is_mark ? REMOVED : c;
+    return (part->number_a ? tn_source_is_mark(category, c) : tn_source_is_accent(category, c)) ? REMOVED : c;
 }
 
 static uint32_t clean_control(const tn_part *part, uint32_t c) {
     (void)part;
     if (c == '\t' || c == '\n' || c == '\r') return ' ';
-    if (c == 0 || c == 0xFFFD) return REMOVED;
-    switch (utf8proc_category((utf8proc_int32_t)c)) {
-    case UTF8PROC_CATEGORY_CC:
-    case UTF8PROC_CATEGORY_CF:
-    case UTF8PROC_CATEGORY_CO: return REMOVED;
-    default: return tn_is_white_space(c) ? ' ' : c;
-    }
+    if (c == 0 || c == 0xFFFD || tn_source_is_control(utf8proc_category((utf8proc_int32_t)c), c)) return REMOVED;
+    return tn_is_white_space(c) ? ' ' : c;
 }
 
 static uint32_t clean_as_nmt(const tn_part *part, uint32_t c) {
