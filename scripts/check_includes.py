@@ -49,7 +49,7 @@ PUBLIC = {
 THIRD_PARTY = {
     "xxhash.h": "base", "pcre2.h": "tokenizer", "utf8proc.h": "tokenizer", "editline/readline.h": "cli",
     "histedit.h": "cli", "argp.h": "cli", "microhttpd.h": "server", "gnutls/gnutls.h": "server", "gnutls/crypto.h": "server",
-    "gnutls/abstract.h": "server", "protobuf-c/protobuf-c.h": "format",
+    "gnutls/abstract.h": "server", "gnutls/x509.h": "server", "protobuf-c/protobuf-c.h": "format",
 }
 CUDA = re.compile(r"^(cuda|cublas|cudnn|nvrtc|nvToolsExt|nccl|cooperative_groups)")
 STANDARD = set("assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg stdatomic "
