@@ -130,78 +130,109 @@ static void unpack_codes(int bits, uint8_t *vectors, int lane, uint8_t codes[TN_
     for (int g = 0; g < 8; g++) store32(codes + 4 * g, groups[g]);
 }
 
-/* Where block b's own scales stand: of a lane in the first 16 or 32 columns of it. */
-static uint8_t *block_scales(tn_strip_type type, uint8_t *strip, int64_t b) {
-    uint8_t *scales = (uint8_t *)(uintptr_t)tn_strip_unit_scales(type, strip, b);
-    return scales + b % (tn_strip_forms[type].unit_columns / 32) * tn_strip_scale_bytes(type, 32);
-}
-static uint8_t *unit_scales(tn_strip_type type, uint8_t *strip, int64_t b) {
-    return (uint8_t *)(uintptr_t)tn_strip_unit_scales(type, strip, b) + tn_strip_scale_bytes(type, tn_strip_forms[type].unit_columns);
+/* Block after block of one row, in a strip and in the file. Divisions would take most of the time, so places are kept. */
+typedef struct block_walk {
+    const tn_strip_form *form;
+    const tn_gguf_block_type *from;
+    int lane, piece, in_unit, num_in_unit;     /* piece: of the file's block */
+    int64_t code_bytes, own_bytes, half_bytes; /* of a block of the strip */
+    uint8_t *unit, *block;                     /* of the strip; of the file, NULL: zeros */
+} block_walk;
+
+static block_walk begin_walk(tn_strip_type type, uint8_t *strip, int lane, int64_t column, uint8_t *row) {
+    const tn_strip_form *form = &tn_strip_forms[type];
+    return (block_walk){.form = form,
+                        .from = tn_gguf_block_type_find(packings[type].gguf_type),
+                        .lane = lane,
+                        .in_unit = (int)(column % form->unit_columns / 32),
+                        .num_in_unit = form->unit_columns / 32,
+                        .code_bytes = form->code_bits * VECTOR_BYTES,
+                        .own_bytes = tn_strip_scale_bytes(type, 32),
+                        .half_bytes = tn_strip_scale_bytes(type, form->scale_columns),
+                        .unit = strip + column / form->unit_columns * form->unit_bytes,
+                        .block = row};
 }
 
-/* The file's block of which `piece` is block b of the strip; NULL: zeros. */
-static void pack_block(tn_strip_type type, const tn_gguf_block_type *from, uint8_t *strip, int lane, int64_t b, const uint8_t *block,
-                       int piece) {
+static void next_block(block_walk *walk) {
+    if (++walk->in_unit == walk->num_in_unit) {
+        walk->in_unit = 0;
+        walk->unit += walk->form->unit_bytes;
+    }
+    if (walk->block != NULL && ++walk->piece == walk->from->values / TN_GGUF_PIECE) {
+        walk->piece = 0;
+        walk->block += walk->from->size_bytes;
+    }
+}
+
+static uint8_t *codes_of(const block_walk *walk) {
+    return walk->unit + walk->in_unit * walk->code_bytes;
+}
+static uint8_t *own_scales_of(const block_walk *walk) {
+    return walk->unit + walk->num_in_unit * walk->code_bytes + walk->in_unit * walk->own_bytes;
+}
+static uint8_t *unit_scales_of(const block_walk *walk) {
+    return walk->unit + walk->num_in_unit * (walk->code_bytes + walk->own_bytes);
+}
+
+static void pack_block(const block_walk *walk) {
     static const uint8_t zeros[256];
-    const tn_strip_form *form = &tn_strip_forms[type];
-    uint8_t codes[TN_GGUF_PIECE] = {0}, *scales = block_scales(type, strip, b);
-    if (block != NULL) tn_gguf_load_codes(from, block, piece, codes);
-    pack_codes(form->code_bits, (uint8_t *)(uintptr_t)tn_strip_block(type, strip, b), lane, codes);
-    if (block == NULL) block = zeros;
-    if (type == TN_STRIP_MXFP4) {
+    const tn_strip_form *form = walk->form;
+    const tn_gguf_block_type *from = walk->from;
+    const uint8_t *block = walk->block != NULL ? walk->block : zeros;
+    uint8_t codes[TN_GGUF_PIECE] = {0}, *scales = own_scales_of(walk);
+    int lane = walk->lane;
+    if (walk->block != NULL) tn_gguf_load_codes(from, block, walk->piece, codes);
+    pack_codes(form->code_bits, codes_of(walk), lane, codes);
+    if (from->number == TN_GGUF_MXFP4) {
         scales[lane] = block[0];
         return;
     }
     if (form->has_integers) {
         tn_gguf_integers integers = {{0, 0}, {0, 0}};
-        if (block != zeros) integers = tn_gguf_load_integers(from, block, piece);
-        for (int half = 0; half < 32 / form->scale_columns; half++) {
+        if (walk->block != NULL) integers = tn_gguf_load_integers(from, block, walk->piece);
+        for (int half = 0; half * form->scale_columns < 32; half++, scales += walk->half_bytes) {
             scales[lane] = (uint8_t)integers.scale[half];
             if (form->has_minimum) scales[LANES + lane] = integers.minimum[half];
-            scales += tn_strip_scale_bytes(type, form->scale_columns);
         }
-        scales = unit_scales(type, strip, b);
+        if (walk->piece > 0) return; /* the unit's are written */
+        scales = unit_scales_of(walk);
     }
     memcpy(scales + 2 * lane, block + from->scale_at, 2);
     if (form->has_minimum || form->has_integers) memcpy(scales + 32 + 2 * lane, form->has_minimum ? block + from->minimum_at : zeros, 2);
 }
 
-static void unpack_block(tn_strip_type type, const tn_gguf_block_type *from, uint8_t *strip, int lane, int64_t b, uint8_t *block,
-                         int piece) {
-    const tn_strip_form *form = &tn_strip_forms[type];
-    uint8_t codes[TN_GGUF_PIECE], *scales = block_scales(type, strip, b);
-    unpack_codes(form->code_bits, (uint8_t *)(uintptr_t)tn_strip_block(type, strip, b), lane, codes);
-    tn_gguf_store_codes(from, block, piece, codes);
-    if (type == TN_STRIP_MXFP4) {
+static void unpack_block(const block_walk *walk) {
+    const tn_strip_form *form = walk->form;
+    const tn_gguf_block_type *from = walk->from;
+    uint8_t codes[TN_GGUF_PIECE], *block = walk->block, *scales = own_scales_of(walk);
+    int lane = walk->lane;
+    unpack_codes(form->code_bits, codes_of(walk), lane, codes);
+    tn_gguf_store_codes(from, block, walk->piece, codes);
+    if (from->number == TN_GGUF_MXFP4) {
         block[0] = scales[lane];
         return;
     }
     if (form->has_integers) {
         tn_gguf_integers integers = {{0, 0}, {0, 0}};
-        for (int half = 0; half < 32 / form->scale_columns; half++) {
+        for (int half = 0; half * form->scale_columns < 32; half++, scales += walk->half_bytes) {
             integers.scale[half] = (int8_t)scales[lane];
             if (form->has_minimum) integers.minimum[half] = scales[LANES + lane];
-            scales += tn_strip_scale_bytes(type, form->scale_columns);
         }
-        tn_gguf_store_integers(from, block, piece, integers);
-        scales = unit_scales(type, strip, b);
+        tn_gguf_store_integers(from, block, walk->piece, integers);
+        scales = unit_scales_of(walk);
     }
     memcpy(block + from->scale_at, scales + 2 * lane, 2);
     if (form->has_minimum) memcpy(block + from->minimum_at, scales + 32 + 2 * lane, 2);
 }
 
 static void pack_gguf(tn_strip_type type, uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
-    const tn_gguf_block_type *from = tn_gguf_block_type_find(packings[type].gguf_type);
-    for (int64_t k = 0; k < columns; k += TN_GGUF_PIECE)
-        pack_block(type, from, strip, lane, k / TN_GGUF_PIECE, row + k / from->values * from->size_bytes,
-                   (int)(k % from->values / TN_GGUF_PIECE));
+    block_walk walk = begin_walk(type, strip, lane, 0, row);
+    for (int64_t k = 0; k < columns; k += TN_GGUF_PIECE, next_block(&walk)) pack_block(&walk);
 }
 static void unpack_gguf(tn_strip_type type, uint8_t *strip, int lane, uint8_t *row, int64_t columns) {
-    const tn_gguf_block_type *from = tn_gguf_block_type_find(packings[type].gguf_type);
-    memset(row, 0, (size_t)(columns / from->values * from->size_bytes));
-    for (int64_t k = 0; k < columns; k += TN_GGUF_PIECE)
-        unpack_block(type, from, strip, lane, k / TN_GGUF_PIECE, row + k / from->values * from->size_bytes,
-                     (int)(k % from->values / TN_GGUF_PIECE));
+    block_walk walk = begin_walk(type, strip, lane, 0, row);
+    memset(row, 0, (size_t)(columns / walk.from->values * walk.from->size_bytes));
+    for (int64_t k = 0; k < columns; k += TN_GGUF_PIECE, next_block(&walk)) unpack_block(&walk);
 }
 
 /* --- weights of several parts: AFFINE and MX ------------------------------------------------------------------------------ */
@@ -356,9 +387,12 @@ static uint8_t *strip_of(tn_strip_type type, const tn_weight_desc *desc, const v
 /* Bytes of a lane (a row of padding, or what stands behind the last column) to zero. */
 static void clear_lane(tn_strip_type type, uint8_t *strip, int lane, int64_t first_column, int64_t columns) {
     int64_t unit = tn_strip_forms[type].unit_columns, padded = tn_round_up(columns, unit);
-    const tn_gguf_block_type *from = type < TN_STRIP_Q4_0 ? NULL : tn_gguf_block_type_find(packings[type].gguf_type);
-    for (int64_t k = first_column; k < padded && from != NULL; k += 32) pack_block(type, from, strip, lane, k / 32, NULL, 0);
-    for (int64_t k = first_column; k < padded && from == NULL; k++) {
+    if (type >= TN_STRIP_Q4_0) {
+        block_walk walk = begin_walk(type, strip, lane, first_column, NULL);
+        for (int64_t k = first_column; k < padded; k += TN_GGUF_PIECE, next_block(&walk)) pack_block(&walk);
+        return;
+    }
+    for (int64_t k = first_column; k < padded; k++) {
         switch (type) {
         case TN_STRIP_F32: memset(strip + (k * LANES + lane) * 4, 0, 4); break;
         case TN_STRIP_F16: memset(strip + (k * LANES + lane) * 2, 0, 2); break;
