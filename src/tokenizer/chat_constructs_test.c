@@ -2,47 +2,27 @@
  *
  * chat_constructs_test.c: constructs of templates, one a line and more, with what Jinja prints for them.
  */
-#include "tokenizer/testing.h"
+#include "tokenizer/chat_testing.h"
 
-/* The text, or NULL and the status; the caller frees. */
-static char *render(const char *template_text, tn_diag *diag, tn_status *out_status) {
+static test_chat chat_of(const char *template_text, tn_diag *diag) {
     static const tn_chat_message message = {"user", "<s>", 3};
-    tn_tokenizer *t = load_small();
-    tn_chat_options options;
-    tn_chat_options_init(&options);
-    options.diag = diag;
-    options.template_text = template_text;
-    options.has_now = true;
-    options.now_unix_s = 1772892309; /* 2026-03-07 14:05:09 */
-    tn_text_segment *segments;
-    size_t count;
-    tn_text text = {0};
-    *out_status = tn_tokenizer_render_chat(t, &message, 1, &options, &segments, &count);
-    tn_text_append(&text, "", 0);
-    for (size_t i = 0; i < count; i++) tn_text_append(&text, segments[i].text, segments[i].size_bytes);
-    tn_tokenizer_free(t, segments);
-    tn_tokenizer_destroy(t);
-    if (*out_status != TN_OK) tn_text_deinit(&text);
-    return text.data;
+    test_chat chat = make_chat(diag, template_text, &message, 1);
+    chat.options.has_now = true;
+    chat.options.now_unix_s = 1772892309; /* 2026-03-07 14:05:09 */
+    return chat;
 }
 
 static void assert_renders(const char *template_text, const char *expected) {
-    tn_status status;
     tn_diag *diag = make_diag();
-    char *text = render(template_text, diag, &status);
-    if (status != TN_OK) fail_msg("'%s': %s", template_text, first_message(diag));
-    assert_string_equal(text, expected);
-    free(text);
+    test_chat chat = chat_of(template_text, diag);
+    assert_chat_renders(&chat, expected);
     tn_diag_destroy(diag);
 }
 
 static void assert_refused(const char *template_text, tn_status expected, const char *words) {
-    tn_status status;
     tn_diag *diag = make_diag();
-    char *text = render(template_text, diag, &status);
-    if (text) fail_msg("'%s' rendered '%s'", template_text, text);
-    if (status != expected) fail_msg("'%s': status %d, %s", template_text, (int)status, first_message(diag));
-    assert_mentions(diag, words);
+    test_chat chat = chat_of(template_text, diag);
+    assert_chat_is_refused(&chat, expected, words);
     tn_diag_destroy(diag);
 }
 

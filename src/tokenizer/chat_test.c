@@ -2,64 +2,32 @@
  *
  * chat_test.c: templates: what they render, what is template and what is message, what is refused, and the limits.
  */
-#include "support/fault_allocator.h"
-#include "tokenizer/testing.h"
+#include "tokenizer/chat_testing.h"
 
 static const tn_chat_message hello[] = {{"system", "Be brief.", 9}, {"user", " hi <s> there ", 14}, {"assistant", "ok", 2}};
 
-/* The text of the chat, or NULL and the status; the caller frees. Marks, if wanted: one character a byte, 't' or 'm'. */
+static test_chat chat_of(const char *template_text, const char *variables, tn_diag *diag) {
+    test_chat chat = make_chat(diag, template_text, hello, 3);
+    chat.options.variables_json = variables;
+    return chat;
+}
+
 static char *render(const char *template_text, const char *variables, tn_diag *diag, tn_status *out_status, char **out_marks) {
-    tn_tokenizer *t = load_small();
-    tn_chat_options options;
-    tn_chat_options_init(&options);
-    options.diag = diag;
-    options.template_text = template_text;
-    options.variables_json = variables;
-    tn_text_segment *segments;
-    size_t count;
-    *out_status = tn_tokenizer_render_chat(t, hello, 3, &options, &segments, &count);
-    char *result = NULL;
-    if (*out_status == TN_OK) {
-        tn_text text = {0}, marks = {0};
-        tn_text_append(&text, "", 0);
-        tn_text_append(&marks, "", 0);
-        for (size_t i = 0; i < count; i++) {
-            assert_true(segments[i].size_bytes > 0);
-            if (i > 0) assert_true(segments[i].is_template != segments[i - 1].is_template);
-            tn_text_append(&text, segments[i].text, segments[i].size_bytes);
-            for (size_t k = 0; k < segments[i].size_bytes; k++) tn_text_append_char(&marks, segments[i].is_template ? 't' : 'm');
-        }
-        result = text.data;
-        if (out_marks)
-            *out_marks = marks.data;
-        else
-            tn_text_deinit(&marks);
-    } else {
-        assert_null(segments);
-    }
-    tn_tokenizer_free(t, segments);
-    tn_tokenizer_destroy(t);
-    return result;
+    test_chat chat = chat_of(template_text, variables, diag);
+    return render_chat(&chat, out_status, out_marks);
 }
 
 static void assert_renders(const char *template_text, const char *expected) {
-    tn_status status;
     tn_diag *diag = make_diag();
-    char *text = render(template_text, NULL, diag, &status, NULL);
-    if (status != TN_OK) fail_msg("'%s': %s", template_text, first_message(diag));
-    assert_string_equal(text, expected);
-    free(text);
+    test_chat chat = chat_of(template_text, NULL, diag);
+    assert_chat_renders(&chat, expected);
     tn_diag_destroy(diag);
 }
 
 static void assert_refused(const char *template_text, tn_status expected, const char *words) {
-    tn_status status;
     tn_diag *diag = make_diag();
-    char *text = render(template_text, NULL, diag, &status, NULL);
-    if (text) fail_msg("'%s' rendered '%s'", template_text, text);
-    if (status != expected) fail_msg("'%s': status %d, %s", template_text, (int)status, first_message(diag));
-    assert_mentions(diag, words);
-    assert_int_equal(tn_diag_num_entries(diag), 1);
+    test_chat chat = chat_of(template_text, NULL, diag);
+    assert_chat_is_refused(&chat, expected, words);
     tn_diag_destroy(diag);
 }
 
@@ -238,31 +206,8 @@ static void variables_cannot_replace_what_the_caller_set(void **state) {
 static void every_failing_allocation_is_reported(void **state) {
     (void)state;
     tn_diag *diag = make_diag();
-    for (size_t fail_at = 0;; fail_at++) {
-        tn_fault_allocator fault;
-        tn_fault_allocator_init(&fault, 0);
-        tn_tokenizer_options load = {.struct_size = sizeof load, .diag = diag, .allocator = &fault.allocator};
-        tn_tokenizer *t;
-        assert_int_equal(tn_tokenizer_load_json(SMALL_JSON, strlen(SMALL_JSON), &load, &t), TN_OK);
-        fault.fail_at = fault.num_calls + fail_at / 2 + 1; /* each once with all after it and once alone */
-        fault.keep_failing = fail_at % 2 == 0;
-        tn_chat_options options;
-        tn_chat_options_init(&options);
-        options.diag = diag;
-        options.template_text = "{% for m in messages %}{{ m.content | upper }}{{ m | tojson }}{% endfor %}";
-        options.variables_json = "{\"a\":[1,2]}";
-        tn_text_segment *segments;
-        size_t count;
-        tn_status status = tn_tokenizer_render_chat(t, hello, 3, &options, &segments, &count);
-        assert_int_equal(status, tn_fault_has_failed(&fault) ? TN_OUT_OF_MEMORY : TN_OK);
-        assert_int_equal(tn_diag_num_entries(diag), tn_fault_has_failed(&fault) ? 1 : 0);
-        tn_diag_clear(diag);
-        tn_tokenizer_free(t, segments);
-        tn_tokenizer_destroy(t);
-        assert_int_equal(tn_fault_num_live_blocks(&fault), 0);
-        if (status == TN_OK) break;
-        assert_true(fail_at < 1000);
-    }
+    const char *text = "{% for m in messages %}{{ m.content | upper }}{{ m | tojson }}{% endfor %}";
+    assert_failing_allocations_are_reported(chat_of(text, "{\"a\":[1,2]}", diag));
     tn_diag_destroy(diag);
 }
 
