@@ -18,6 +18,7 @@
 #include "cli/notify.h"
 #include "cli/serve_args.h"
 #include "cli/session.h"
+#include "plan/plan.h"
 #include "runtime/runtime.h"
 
 enum { MAX_TEMPLATE = 1 << 20, LOOP_PERIOD_MS = 1000, MAX_HEARTBEAT_MS = 10000 };
@@ -43,6 +44,8 @@ static void print_memory(const tn_session *session) {
     tn_executor_info info;
     tn_engine_get_memory(session->engine, &memory);
     tn_executor_get_info(session->executor, &info);
+    /* a plan that was built just now holds the weights itself */
+    if (memory.weights_bytes == 0 && session->plan != NULL) memory.weights_bytes = tn_plan_get_view(session->plan)->weight_data_bytes;
     fprintf(stderr, "memory: weights %s, key/value cache %s (%lld tokens), activations %s; %s may still be taken\n",
             tn_format_bytes(memory.weights_bytes, text[0]), tn_format_bytes(info.cache_bytes, text[1]),
             (long long)(info.num_blocks * info.tokens_per_block), tn_format_bytes(memory.activations_bytes, text[2]),
@@ -132,6 +135,7 @@ static bool serve(tn_session *session, tn_serve_args *args, const sigset_t *sign
     if (is_ok) tn_serve_args_print(args, stderr);
     is_ok = is_ok && tn_server_start(server) == TN_OK;
     if (is_ok) {
+        print_memory(session); /* after the first token: activations are there */
         fprintf(stderr, "tenon: serving %s on %s\n", args->server.model_name, tn_server_url(server));
         tn_notify("READY=1\nSTATUS=serving");
         (void)wait_for_end(server, signals, -1);
@@ -159,7 +163,6 @@ int tn_verb_serve(int argc, char **argv) {
     /* From here on signals wait for us; until here they end the program, which nobody depends on yet. */
     is_ok = is_ok && pthread_sigmask(SIG_BLOCK, &signals, NULL) == 0 && signal(SIGPIPE, SIG_IGN) != SIG_ERR;
     is_ok = is_ok && tn_session_start_executor(&session, &args.executor);
-    if (is_ok) print_memory(&session);
     is_ok = is_ok && serve(&session, &args, &signals);
     tn_session_close(&session);
     tn_serve_args_deinit(&args);

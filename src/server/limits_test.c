@@ -59,8 +59,8 @@ static int stop(void **state) {
 static void slow_heads_and_bodies_get_408(void **state) {
     (void)state;
     tn_server_options options = tn_test_server_options(&self);
-    options.head_timeout_ms = 200;
-    options.body_timeout_ms = 200;
+    options.head_timeout_ms = 400;
+    options.body_timeout_ms = 400;
     tn_test_server_start(&self, NULL, &options);
     int silent = tn_test_connect(self.port), head = tn_test_connect(self.port), body = tn_test_connect(self.port);
     assert_true(tn_test_send_text(head, "GET /health HTTP/1.1\r\nHost: loc"));
