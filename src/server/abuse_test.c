@@ -232,6 +232,8 @@ static void large_chunked_body_is_refused_where_it_gets_too_large(void **state) 
     assert_int_equal(answer.status, 413);
     tn_test_http_free(&answer);
     close(fd);
+    tn_test_server_settle(&self);
+    expect_answer(tn_test_get(self.port, "/metrics"), 200, "status=\"413\"");
 }
 
 static void chunks_of_all_kinds_are_read_or_refused(void **state) {

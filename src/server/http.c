@@ -240,11 +240,11 @@ static void note_completed(void *cls, struct MHD_Connection *mhd, void **context
     if (exchange == NULL) return;
     *context = NULL;
     tn_connection *connection = exchange->connection;
-    bool is_whole = code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+    bool is_whole = code == MHD_REQUEST_TERMINATED_COMPLETED_OK || exchange->is_body_refused;
     tn_log_exchange(server, exchange, is_whole);
     if (exchange->generation != NULL) tn_generation_abandon(exchange->generation);
     connection->exchange = NULL;
-    if (is_whole) tn_connection_set_deadline(connection, TN_DEADLINE_IDLE);
+    if (is_whole && !connection->is_gone) tn_connection_set_deadline(connection, TN_DEADLINE_IDLE);
     if (is_whole && exchange->is_refused_early) tn_connection_linger(connection);
     tn_text_deinit(&exchange->body);
     tn_text_deinit(&exchange->reply);
