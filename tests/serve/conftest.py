@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 import pytest
 
@@ -22,8 +23,10 @@ class Serving:
         self.log = tempfile.NamedTemporaryFile("w+", prefix="tenon-serve-", suffix=".log")
         self.process = subprocess.Popen([program, "serve", model, "--port", "0", "--threads", "1", *options], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         self.url = None
+        deadline = time.monotonic() + 120
         while self.url is None:
-            assert self.process.poll() is None, "the server ended at once:\n" + self.said()
+            assert self.process.poll() is None and time.monotonic() < deadline, "the server did not start:\n" + self.said()
+            time.sleep(0.05)
             found = re.search(r"serving \S+ on (http://\S+)$", self.said(), re.MULTILINE)
             self.url = found.group(1) if found else None
 
