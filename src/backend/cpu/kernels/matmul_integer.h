@@ -127,7 +127,7 @@ V_INLINE void integer_tile(const tile_shape shape, const weight_form form, const
     V_UNROLL for (int i = 0; i < shape.rows * shape.strips; i++) total[i] = v_load(y + (shape.strips > 1 ? i * LANES : i * stride));
     const int8_t *x = (const int8_t *)tile;
     for (int64_t b = first; b < end; b++, x += tile_block_bytes(form.halves, shape.rows, two_planes)) {
-        const uint8_t *expanded = strip + (b - first) * EXPANDED_BYTES;
+        const uint8_t *expanded = form.is_expanded ? strip + (b - first) * EXPANDED_BYTES : NULL;
         const uint8_t *vectors = form.is_expanded ? expanded : tn_strip_block(form.type, strip, b);
         const float *dx = (const float *)(const void *)(x + shape.rows * row_bytes);
         V_UNROLL for (int h = 0; h < form.halves; h++) {
