@@ -141,6 +141,7 @@ def libraries():
                                  pre_tokenizers.Sequence([pre_tokenizers.ByteLevel(add_prefix_space=False), pre_tokenizers.Digits(True)]),
                                  decoders.ByteLevel(), initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), size=320),
         "splits": splits(),
+        "scripts": train(models.BPE(unk_token="<unk>"), trainers.BpeTrainer, None, pre_tokenizers.UnicodeScripts(), decoders.Fuse()),
         "sentencepiece-unigram": sentencepiece_model(model_type="unigram", vocab_size=160, control_symbols=["<ctl>"]),
         "sentencepiece-unigram-bytes": sentencepiece_model(model_type="unigram", vocab_size=420, byte_fallback=True, add_dummy_prefix=False,
                                                            user_defined_symbols=["<mask>", "ing"]),

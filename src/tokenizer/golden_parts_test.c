@@ -132,6 +132,7 @@ GOLDEN(bpe_with_prefixes_gives_every_id_and_string, "bpe-prefix")
 GOLDEN(bytes_in_the_normalizer_give_every_id_and_string, "bpe-byte-normalizer")
 GOLDEN(parts_behind_bytes_give_every_id_and_string, "bpe-byte-middle")
 GOLDEN(every_split_gives_every_id_and_string, "splits")
+GOLDEN(scripts_give_every_id_and_string, "scripts")
 GOLDEN(sentencepiece_unigram_gives_every_id_and_string, "sentencepiece-unigram")
 GOLDEN(sentencepiece_unigram_with_bytes_gives_every_id_and_string, "sentencepiece-unigram-bytes")
 GOLDEN(sentencepiece_bpe_gives_every_id_and_string, "sentencepiece-bpe")
@@ -194,6 +195,7 @@ int main(void) {
         cmocka_unit_test(bytes_in_the_normalizer_give_every_id_and_string),
         cmocka_unit_test(parts_behind_bytes_give_every_id_and_string),
         cmocka_unit_test(every_split_gives_every_id_and_string),
+        cmocka_unit_test(scripts_give_every_id_and_string),
         cmocka_unit_test(sentencepiece_unigram_gives_every_id_and_string),
         cmocka_unit_test(sentencepiece_unigram_with_bytes_gives_every_id_and_string),
         cmocka_unit_test(sentencepiece_bpe_gives_every_id_and_string),

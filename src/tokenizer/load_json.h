@@ -34,6 +34,7 @@ TN_MUST_CHECK tn_status tn_spec_read_decoder(tn_spec *spec, const tn_json_value 
 
 /* Pre-tokenizer parts that loaders share. */
 TN_MUST_CHECK tn_status tn_spec_add_split(tn_spec *spec, const char *pattern, tn_split_behavior behavior, bool invert);
+TN_MUST_CHECK tn_status tn_spec_add_script_splits(tn_spec *spec); /* UnicodeScripts */
 extern const char tn_gpt2_pattern[];
 extern const char tn_punctuation_pattern[]; /* one character: Unicode's, and what ASCII adds */
 

@@ -292,6 +292,11 @@ static tn_status read_fixed_length(tn_spec *spec, const tn_json_value *value) {
     return status == TN_OK ? add_pre_tokenizer(spec, (tn_part){.kind = TN_PART_FIXED_LENGTH, .number_a = (uint32_t)length}) : status;
 }
 
+static tn_status read_scripts(tn_spec *spec, const tn_json_value *value) {
+    tn_status status = tn_spec_check_members(spec, value, "type");
+    return status == TN_OK ? tn_spec_add_script_splits(spec) : status;
+}
+
 static tn_status read_one_pre_tokenizer(tn_spec *spec, const tn_json_value *value, const char *type) {
     static const struct {
         const char *type;
@@ -305,7 +310,8 @@ static tn_status read_one_pre_tokenizer(tn_spec *spec, const tn_json_value *valu
                  {"BertPreTokenizer", read_bert_words},
                  {"CharDelimiterSplit", read_delimiter},
                  {"Metaspace", read_metaspace},
-                 {"FixedLength", read_fixed_length}};
+                 {"FixedLength", read_fixed_length},
+                 {"UnicodeScripts", read_scripts}};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (strcmp(type, kinds[i].type) == 0) return kinds[i].read(spec, value);
     return tn_spec_refuse(spec, "pre-tokenizer", type);
