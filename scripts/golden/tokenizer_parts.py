@@ -215,8 +215,11 @@ def check(name, source):
         if wrong[kind] <= 3:
             print(f"{name}: {kind} of {shown!r}\n  expected {expected}\n  got      {got}")
 
+    newer = set("\u0560\u0588\u05ef\u061d\u07fd\u07fe\u07ff\U0001f9ea") if name == "scripts" else set()  # than that library's table of scripts
     count = 0
     for data in texts(random_source):
+        if newer & set(data.decode(errors="replace")):
+            continue
         add_special = count % 2 == 0
         ids = oracle.encode(data, add_special)
         compare("ids", data, ids, tenon.encode(data, add_special and not oracle.is_model, not oracle.is_model))
