@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * attention_decode.c: the tactic of ATTENTION for decoding on tensor cores: a token a block, or a cluster of blocks where there
- * are few. Contexts that a cluster is too small for are left to attention_paged, whose splits are more.
+ * are few. Where even those are too few for long contexts, attention_paged does it, whose splits are more.
  */
 #include "backend/checks.h"
 #include "backend/cuda/cuda.h"
@@ -10,6 +10,7 @@
 
 enum { WARPS = 4, SPLIT_WARPS = 8, MAX_HEADS = 8, SPLITS = 8, MAX_DIM = 128, FIRST_ISA = 80 };
 enum { CLUSTER_POSITIONS = 8192, BLOCK_POSITIONS = 128 /* what eight blocks, and what one may take */ };
+enum { BANDWIDTH_SHARE = 3 /* a third of the multiprocessors read at the memory's pace */ };
 
 static bool supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     const tn_attention_params *params = problem->params;
@@ -46,8 +47,10 @@ static tn_status prepare(const tn_device_info *device, const tn_problem *problem
     const tn_attention_params *params = problem->params;
     int64_t tokens = tn_operand_rows(&problem->operands[0], symbols), heads = heads_of_block(params);
     int64_t positions = max_positions(problem, symbols);
-    bool is_split = tokens * blocks_of_token(params) < device->num_workers && positions > BLOCK_POSITIONS;
-    if (is_split && (device->isa < 90 || positions > CLUSTER_POSITIONS))
+    int64_t blocks = tokens * blocks_of_token(params);
+    bool is_split = blocks < device->num_workers && positions > BLOCK_POSITIONS;
+    bool are_few = blocks * SPLITS * BANDWIDTH_SHARE < device->num_workers;
+    if (is_split && (device->isa < 90 || (are_few && positions > CLUSTER_POSITIONS)))
         return tn_cuda_tactic_attention.prepare(device, problem, symbols, out_launch);
     tn_cuda_begin_attention(problem, symbols, out_launch);
     out_launch->constants[TN_ATTENTION_HEADS_A_BLOCK] = heads;
