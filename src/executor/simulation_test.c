@@ -414,7 +414,7 @@ static void every_request_ends_with_its_own_answer_and_every_block_is_accounted_
     int64_t num_searches = 0, num_beam_pauses = 0;
     assert_non_null(result);
     for (int i = 0; i < NUM_SETTINGS; i++) {
-        (void)simulate(&settings[i], 1000 + (uint64_t)i, NUM_REQUESTS / NUM_SETTINGS, result);
+        (void)simulate(&settings[i], 1000 + (uint64_t)i, (NUM_REQUESTS + NUM_SETTINGS - 1) / NUM_SETTINGS, result);
         num_pauses += result->scheduler.num_pauses;
         num_onboarded += result->num_onboarded;
         num_copied += result->num_copied;
