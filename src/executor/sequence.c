@@ -34,6 +34,7 @@ static bool copy_slot_params(tn_sequence *sequence, const tn_request *request) {
         .prompt_length = (int32_t)request->num_input_ids,
         .sequence_index = (uint64_t)sequence->sequence_index,
         .prompt_ignore_length = sampling->prompt_ignore_length,
+        .num_log_probs = request->num_log_probs > 0 ? request->num_log_probs : 0,
         .num_bad_words = (int32_t)request->num_bad_words,
         .has_bias = request->embedding_bias != NULL,
     };

@@ -44,6 +44,7 @@ typedef struct tn_slot_params {
     int32_t no_repeat_ngram_size; /* 0 = off */
     int32_t prompt_length;        /* tokens of history at admission */
     int32_t prompt_ignore_length; /* leading prompt tokens that the penalties do not count */
+    int32_t num_log_probs;        /* log-probabilities that are wanted beside the drawn token's: of so many of the largest */
     int32_t num_bad_words;
     int32_t bad_word_ends[TN_SLOT_MAX_BAD_WORDS]; /* exclusive ends in bad_tokens */
     int32_t bad_tokens[TN_SLOT_MAX_BAD_TOKENS];

@@ -385,6 +385,7 @@ static void make_slots(tn_case_build *build, int num_slots, int variant) {
                                        .end_id = 2,
                                        .min_tokens = i,
                                        .prompt_length = 6,
+                                       .num_log_probs = 3 * i,
                                        .has_bias = i == 1};
         if (variant > 0) slot.params.top_k = 7 * (i + 1);
         if (variant > 1) slot.params.top_p = 0.9f, slot.params.min_p = 0.01f, slot.params.presence_penalty = 0.3f;

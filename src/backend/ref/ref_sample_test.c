@@ -36,8 +36,12 @@ static int32_t *counts(void) {
 static int setup(void **state) {
     (void)state;
     memset(slots, 0, sizeof slots);
-    row()->params =
-        (tn_slot_params){.temperature = 1.0f, .repetition_penalty = 1.0f, .top_p_decay = 1.0f, .top_p_reset_id = -1, .end_id = -1};
+    row()->params = (tn_slot_params){.temperature = 1.0f,
+                                     .repetition_penalty = 1.0f,
+                                     .top_p_decay = 1.0f,
+                                     .top_p_reset_id = -1,
+                                     .end_id = -1,
+                                     .num_log_probs = COLUMNS - 1};
     const float values[VOCAB] = {0.0f, 1.0f, 2.0f, 3.0f, 2.5f, -1.0f, 1.5f, 0.5f};
     memcpy(logits, values, sizeof logits);
     slot_index = 1, position = 0, mask = ~0u;

@@ -136,8 +136,9 @@ static void update_slot(draw_state *s, int32_t token) {
     if (token == slot->params.top_p_reset_id) slot->current_top_p = slot->params.top_p;
 }
 
-/* Column 0: the drawn token (−1: none, zeros), then the largest raw logits in descending order. */
-static void store_log_probs(const tn_ref_view *logits, int64_t row, int32_t drawn, const tn_ref_view *ids, const tn_ref_view *values) {
+/* Column 0: the drawn token (−1: none, zeros), then the `wanted` largest raw logits in descending order, then zeros. */
+static void store_log_probs(const tn_ref_view *logits, int64_t row, int32_t drawn, int64_t wanted, const tn_ref_view *ids,
+                            const tn_ref_view *values) {
     int64_t vocab = logits->columns, columns = ids->columns, base = row * vocab;
     double largest = -INFINITY, sum = 0.0, previous = INFINITY;
     for (int64_t i = 0; i < vocab; i++) largest = fmax(largest, tn_ref_load(logits, base + i));
@@ -149,7 +150,7 @@ static void store_log_probs(const tn_ref_view *logits, int64_t row, int32_t draw
     int64_t previous_id = -1;
     for (int64_t column = 0; column < columns; column++) {
         int64_t best = column == 0 ? drawn : -1;
-        for (int64_t i = 0; column > 0 && i < vocab; i++) {
+        for (int64_t i = 0; column > 0 && column <= wanted && i < vocab; i++) {
             double x = tn_ref_load(logits, base + i);
             x = isnan(x) ? -INFINITY : x;
             bool is_after = x < previous || (x == previous && i > previous_id);
@@ -172,6 +173,7 @@ tn_status tn_ref_sample(const tn_ref_call *call) {
     int64_t vocab = logits.columns;
     for (int64_t row = 0; row < logits.rows; row++) {
         int64_t slot = tn_ref_load_int(&slots, row);
+        int64_t wanted = top_ids.columns;
         int32_t drawn = -1;
         if (slot >= 0) {
             char *bytes = (char *)state.data + (size_t)slot * layout.row_bytes;
@@ -186,10 +188,11 @@ tn_status tn_ref_sample(const tn_ref_call *call) {
             apply_penalties(&s);
             apply_masks(&s, mask.absent ? NULL : (const uint32_t *)mask.data + row * mask.columns);
             drawn = choose(&s, tn_ref_load_int(&positions, row));
+            wanted = s.slot->params.num_log_probs;
             update_slot(&s, drawn);
         }
         tn_ref_store_int(&next_ids, row, drawn);
-        store_log_probs(&logits, row, drawn, &top_ids, &top_log_probs);
+        store_log_probs(&logits, row, drawn, wanted, &top_ids, &top_log_probs);
     }
     return TN_OK;
 }

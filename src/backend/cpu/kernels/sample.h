@@ -298,12 +298,13 @@ static void update_slot(sample_row *s, int32_t token) {
     if (token == slot->params.top_p_reset_id) slot->current_top_p = slot->params.top_p;
 }
 
-/* Column 0: the drawn token (−1: none, zeros), then the largest raw logits in descending order. */
-static void store_log_probs(sample_row *s, const float *raw, int32_t drawn, int64_t columns, int32_t *ids, float *values) {
+/* Column 0: the drawn token (−1: none, zeros), then the `wanted` largest raw logits in descending order, then zeros. */
+static void store_log_probs(sample_row *s, const float *raw, int32_t drawn, int64_t wanted, int64_t columns, int32_t *ids, float *values) {
     float largest = row_largest(raw, s->vocab), log_sum[LANES];
     v_store(log_sum, v_log(v_set1((float)row_exp_sum(raw, s->vocab, largest))));
-    int64_t found = columns > 1 ? select_top(raw, s->vocab, columns - 1, s->ids) : 0;
-    for (int64_t nan = 0; columns > 1 && found < columns - 1 && nan < s->vocab; nan++) /* too few numbers: the NaNs come last */
+    if (wanted > columns - 1) wanted = columns - 1;
+    int64_t found = wanted > 0 ? select_top(raw, s->vocab, wanted, s->ids) : 0;
+    for (int64_t nan = 0; found < wanted && nan < s->vocab; nan++) /* too few numbers: the NaNs come last */
         if (raw[nan] != raw[nan]) s->ids[found++] = (int32_t)nan;
     for (int64_t column = 0; column < columns; column++) {
         int32_t id = column == 0 ? drawn : column - 1 < found ? s->ids[column - 1] : -1;
@@ -331,6 +332,7 @@ void TN_ISA_NAME(tn_cpu_sample)(const tn_bound_step *step, int64_t begin, int64_
     s.ids = (int32_t *)(void *)(s.weights + padded);
     for (int64_t row = begin; row < end; row++) {
         const float *raw = (const float *)step->buffers[0] + row * vocab;
+        int64_t wanted = columns;
         int32_t drawn = -1;
         if (slots[row] >= 0) {
             char *bytes = (char *)step->buffers[3] + (size_t)slots[row] * layout.row_bytes;
@@ -341,10 +343,11 @@ void TN_ISA_NAME(tn_cpu_sample)(const tn_bound_step *step, int64_t begin, int64_
             apply_penalties(&s, raw);
             apply_masks(&s, masks != NULL ? masks + row * mask_words : NULL);
             drawn = choose(&s, positions[row]);
+            wanted = s.slot->params.num_log_probs;
             update_slot(&s, drawn);
         }
         ((int32_t *)step->buffers[outputs])[row] = drawn;
-        store_log_probs(&s, raw, drawn, columns, (int32_t *)step->buffers[outputs + 1] + row * columns,
+        store_log_probs(&s, raw, drawn, wanted, columns, (int32_t *)step->buffers[outputs + 1] + row * columns,
                         (float *)step->buffers[outputs + 2] + row * columns);
     }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * sample.cu: SAMPLE by the rules of op/slot.h: a block a row of logits.
+ * sample.cu: SAMPLE by the rules of op/slot.h: blocks survey parts of a row of logits, then a block draws from the row.
  *
  * Probabilities relative to the largest are integers in units of 2^-40, so that sums do not depend on their order: top-p and
  * the draw are exact in them. The k-th largest logit and the edge of the nucleus are found by radix: four passes over the
@@ -20,9 +20,11 @@ enum {
     MAX_SEQ_LEN,
     COLUMNS, /* of top ids: the drawn token and the largest */
     HAS_MASK,
-    OUTPUT /* the first output's buffer; the workspace f32 [rows, vocab] stands 4 behind */
+    OUTPUT, /* the first output's buffer; the workspace stands 4 behind: f32 [rows, vocab], then survey_part [rows, parts] */
+    ROWS
 };
 enum { THREADS = 1024, WARPS = THREADS / 32, BINS = 256, BATCH = 8 /* loads on their way */ };
+enum { PART = 4096 /* logits of a block that surveys */, PART_THREADS = 256 };
 
 /* A value and the token that has it; −1: none. */
 struct best_token {
@@ -306,6 +308,77 @@ __device__ __forceinline__ void update_slot(const row_state &s, int token, int m
     if (token == slot->params.top_p_reset_id) slot->current_top_p = slot->params.top_p;
 }
 
+/* Of PART logits: the best, and Σ e^(x − best) with 1 for the best itself, also if it is infinite. */
+struct survey_part {
+    best_token best;
+    float sum;
+};
+
+__device__ __forceinline__ survey_part *survey_parts(const tn_cuda_args &args, int row) {
+    float *workspace = (float *)args.buffers[args.constants[OUTPUT] + 4];
+    int parts = (int)(args.constants[VOCAB] + PART - 1) / PART;
+    return (survey_part *)(workspace + args.constants[ROWS] * args.constants[VOCAB]) + (int64_t)row * parts;
+}
+
+/* What a sum relative to `from` is multiplied by to be relative to `to`. */
+__device__ __forceinline__ float rescale(float from, float to) {
+    return from == to ? 1.0f : expf(from - to);
+}
+
+/* A row is read once, by many blocks: one multiprocessor alone takes tens of microseconds for it. */
+TN_KERNEL(survey_rows, PART_THREADS) {
+    enum { COUNT = PART / PART_THREADS };
+    __shared__ survey_part shared[PART_THREADS / 32];
+    int vocab = (int)args.constants[VOCAB], first = blockIdx.x * PART + threadIdx.x;
+    const float *raw = (const float *)args.buffers[0] + (int64_t)blockIdx.y * vocab;
+    let_next_start();
+    wait_for_previous();
+    float x[COUNT], sum = 0.0f;
+    best_token best = {0.0f, -1};
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) x[i] = first + i * PART_THREADS < vocab ? raw[first + i * PART_THREADS] : NAN;
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) {
+        best_token here = {number(x[i]), first + i * PART_THREADS};
+        if (here.id < vocab && is_before(here, best)) best = here;
+    }
+    best_token of_warp = warp_best(best);
+#pragma unroll
+    for (int i = 0; i < COUNT; i++)
+        if (x[i] == x[i]) sum += rescale(x[i], of_warp.value);
+    sum = warp_sum(sum);
+    if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = {of_warp, sum};
+    __syncthreads();
+    if (threadIdx.x >= 32) return;
+    survey_part mine = {{0.0f, -1}, 0.0f};
+    if (threadIdx.x < PART_THREADS / 32) mine = shared[threadIdx.x];
+    best = warp_best(mine.best);
+    sum = warp_sum(mine.best.id >= 0 ? mine.sum * rescale(mine.best.value, best.value) : 0.0f);
+    if (threadIdx.x == 0) survey_parts(args, blockIdx.y)[blockIdx.x] = {best, sum};
+}
+
+/* This thread's best two of the tokens threadIdx.x, + THREADS …: the largest log-probabilities are mostly among them. */
+__device__ __forceinline__ void own_best_two(const float *x, int vocab, best_token *out_best, best_token *out_next) {
+    best_token best = {0.0f, -1}, next = {0.0f, -1};
+    for (int start = threadIdx.x; start < vocab; start += BATCH * THREADS) {
+        float values[BATCH];
+#pragma unroll
+        for (int j = 0; j < BATCH; j++) values[j] = start + j * THREADS < vocab ? x[start + j * THREADS] : NAN;
+#pragma unroll
+        for (int j = 0; j < BATCH; j++) {
+            best_token here = {number(values[j]), start + j * THREADS};
+            if (here.id >= vocab) continue;
+            if (is_before(here, best)) {
+                next = best;
+                best = here;
+            } else if (is_before(here, next)) {
+                next = here;
+            }
+        }
+    }
+    *out_best = best, *out_next = next;
+}
+
 TN_KERNEL(sample_rows, THREADS) {
     __shared__ shared_state shared;
     int row = blockIdx.x, vocab = (int)args.constants[VOCAB], columns = (int)args.constants[COLUMNS];
@@ -318,37 +391,17 @@ TN_KERNEL(sample_rows, THREADS) {
     let_next_start();
     wait_for_previous();
 
-    /* The largest raw logit, and Σ e^(x − largest) with 1 for the largest itself, also if it is infinite. Each thread keeps the
-     * best two of its own: the largest log-probabilities are mostly among them. */
-    best_token mine = {0.0f, -1}, next = {0.0f, -1};
-    float largest = -INFINITY, sum = 0.0f;
-    for (int start = threadIdx.x; start < vocab; start += BATCH * THREADS) {
-        float x[BATCH], top = largest;
-#pragma unroll
-        for (int j = 0; j < BATCH; j++) x[j] = start + j * THREADS < vocab ? s.raw[start + j * THREADS] : NAN;
-#pragma unroll
-        for (int j = 0; j < BATCH; j++) {
-            best_token here = {number(x[j]), start + j * THREADS};
-            if (here.id >= vocab) continue;
-            if (is_before(here, mine)) {
-                next = mine;
-                mine = here;
-            } else if (is_before(here, next)) {
-                next = here;
-            }
-            top = fmaxf(top, here.value);
-        }
-        sum *= top == largest ? 1.0f : expf(largest - top);
-        largest = top;
-#pragma unroll
-        for (int j = 0; j < BATCH; j++)
-            if (x[j] == x[j]) sum += x[j] == largest ? 1.0f : expf(x[j] - largest);
-    }
-    best_token best = block_best(mine, &shared);
-    sum *= largest == best.value ? 1.0f : expf(largest - best.value);
+    int num_parts = (vocab + PART - 1) / PART;
+    const survey_part *parts = survey_parts(args, row);
+    best_token best = {0.0f, -1};
+    for (int i = threadIdx.x; i < num_parts; i += THREADS)
+        if (is_before(parts[i].best, best)) best = parts[i].best;
+    best = block_best(best, &shared);
+    float sum = 0.0f;
+    for (int i = threadIdx.x; i < num_parts; i += THREADS) sum += parts[i].sum * rescale(parts[i].best.value, best.value);
     sum = block_sum(sum, shared.sums);
 
-    int slot = ((const int32_t *)args.buffers[1])[row], token = -1;
+    int slot = ((const int32_t *)args.buffers[1])[row], token = -1, filled = columns;
     if (slot >= 0) {
         char *bytes = (char *)args.buffers[3] + slot * args.constants[SLOT_BYTES];
         s.slot = (tn_slot *)bytes;
@@ -356,14 +409,18 @@ TN_KERNEL(sample_rows, THREADS) {
         s.counts = (int32_t *)(bytes + args.constants[COUNTS_OFFSET]);
         s.bias = (const float *)(bytes + args.constants[BIAS_OFFSET]);
         token = choose(s, best, ((const int32_t *)args.buffers[2])[row], &shared);
+        filled = min(columns, 1 + s.slot->params.num_log_probs);
         if (threadIdx.x == 0) update_slot(s, token, (int)args.constants[MAX_SEQ_LEN]);
     }
 
     int32_t *ids = (int32_t *)args.buffers[output + 1] + (int64_t)row * columns;
     float *log_probs = (float *)args.buffers[output + 2] + (int64_t)row * columns;
     if (threadIdx.x == 0) ((int32_t *)args.buffers[output])[row] = token;
+    for (int column = filled + threadIdx.x; column < columns; column += THREADS) ids[column] = 0, log_probs[column] = 0.0f;
+    best_token mine, next;
+    if (filled > 1) own_best_two(s.raw, vocab, &mine, &next);
     double log_sum = log((double)sum);
-    for (int column = 0; column < columns; column++) {
+    for (int column = 0; column < filled; column++) {
         best_token here = {token >= 0 && token < vocab ? number(s.raw[token]) : 0.0f, token};
         if (column > 0) {
             here = block_best(mine, &shared);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * sample.c: the tactic of SAMPLE: a block a row.
+ * sample.c: the tactic of SAMPLE: blocks survey parts of rows, then a block a row.
  */
 #include "backend/checks.h"
 #include "backend/cuda/cuda.h"
+#include "base/checked.h"
 #include "op/slot.h"
 
 /* constants, as in kernels/sample.cu */
-enum { VOCAB, SLOT_BYTES, HISTORY_OFFSET, COUNTS_OFFSET, BIAS_OFFSET, MAX_SEQ_LEN, COLUMNS, HAS_MASK, OUTPUT, THREADS = 1024 };
+enum { VOCAB, SLOT_BYTES, HISTORY_OFFSET, COUNTS_OFFSET, BIAS_OFFSET, MAX_SEQ_LEN, COLUMNS, HAS_MASK, OUTPUT, ROWS };
+enum { THREADS = 1024, PART = 4096, PART_THREADS = 256, PART_BYTES = 12 /* of its survey */ };
 
 static bool supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
@@ -27,7 +29,8 @@ static bool supports(const tn_device_info *device, const tn_problem *problem, ch
 static size_t workspace_bytes(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
     (void)device;
     const tn_operand *logits = &problem->operands[0];
-    return (size_t)(tn_operand_rows(logits, symbols) * tn_operand_columns(logits, symbols)) * sizeof(float);
+    int64_t rows = tn_operand_rows(logits, symbols), vocab = tn_operand_columns(logits, symbols);
+    return (size_t)(rows * vocab) * sizeof(float) + (size_t)(rows * tn_ceil_div(vocab, PART)) * PART_BYTES;
 }
 
 static tn_status prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
@@ -45,7 +48,10 @@ static tn_status prepare(const tn_device_info *device, const tn_problem *problem
     constants[HAS_MASK] = problem->num_inputs > 4 && !problem->operands[4].absent;
     constants[OUTPUT] = problem->num_inputs;
     out_launch->workspace_bytes = workspace_bytes(device, problem, symbols);
-    tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_sample_rows, tn_operand_rows(&problem->operands[0], symbols), 1, 1, THREADS, 0);
+    int64_t rows = tn_operand_rows(&problem->operands[0], symbols);
+    constants[ROWS] = rows;
+    tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_survey_rows, tn_ceil_div(constants[VOCAB], PART), rows, 1, PART_THREADS, 0);
+    tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_sample_rows, rows, 1, 1, THREADS, 0);
     return TN_OK;
 }
 
