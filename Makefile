@@ -6,7 +6,7 @@ CCACHE := $(if $(or $(HOME),$(CCACHE_DIR)),$(if $(shell command -v ccache),-DCMA
 CONFIGURE = cmake -S . -G Ninja $(CCACHE) -B
 DEVELOP = -DTN_TESTS=ON -DTN_WERROR=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
 
-.PHONY: all demo check check-vocabularies check-gpu check-templates test test-serve test-sanitize fuzz-smoke lint format bench install clean
+.PHONY: all demo check check-vocabularies check-gpu bench-gpu check-templates test test-serve test-sanitize fuzz-smoke lint format bench install clean
 all: build/build.ninja
 	@ninja -C build
 
@@ -61,6 +61,12 @@ check-gpu: build-cuda/build.ninja
 	@ninja -C build-cuda $(GPU_TESTS)
 	@scripts/package_gpu_tests build-cuda
 	@if [ -e /dev/nvidia0 ]; then build-gpu/gpu-tests/run_gpu_tests; else echo "SKIPPED: no GPU here; carry build-gpu/gpu-tests.tar.gz to one"; fi
+
+# The figures of docs/performance.md "On a GPU": the same package, its run_gpu_bench
+bench-gpu: build-cuda/build.ninja
+	@ninja -C build-cuda $(GPU_TESTS)
+	@scripts/package_gpu_tests build-cuda
+	@if [ -e /dev/nvidia0 ]; then build-gpu/gpu-tests/run_gpu_bench "$$(scripts/fetch_model.sh)"; else echo "SKIPPED: no GPU here; carry build-gpu/gpu-tests.tar.gz to one"; fi
 
 # Developer time: chat templates of real models, rendered by Tenon and by PyPI's jinja2; fetches both templates and jinja2
 check-templates: build-test/build.ninja
