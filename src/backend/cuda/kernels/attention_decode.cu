@@ -23,8 +23,8 @@
 #include "backend/cuda/kernels/sequence.cuh"
 #include "backend/cuda/kv_layout.h"
 
-enum { HEADS = 8, TILE = 16 /* no block of the cache is smaller */, SPLITS = 8, SPLIT_ROUNDS = 4 /* tiles a warp, at least */ };
-enum { WARPS = 4, SPLIT_WARPS = 8 };
+enum { HEADS = 8, TILE = 16 /* no block of the cache is smaller */, SPLITS = 8, SPLIT_ROUNDS = 2 /* tiles a warp, at least */ };
+enum { WARPS = 4, SPLIT_WARPS = 16 };
 #define LOG2_E 1.44269504f
 
 template <typename T> struct half_of;

@@ -100,17 +100,23 @@ TN_KERNEL(kv_cache_update_bf16, 32 * WARPS) {
     update_cache<bf16>(args);
 }
 
+__device__ __forceinline__ void rotate_pair(float &first, float &second, float cosine, float sine) {
+    float a = first, b = second;
+    first = a * cosine - b * sine;
+    second = b * cosine + a * sine;
+}
+
 /* buffers: qkv, rotary table?, q_norm?, k_norm?, cache, query_start, kv_length, block table, q, cache
  * What does not depend on one another is loaded together: with one token this kernel is all latency. */
-template <typename T> __device__ __forceinline__ void split_qkv(const tn_cuda_args &args, float *head) {
-    enum { PIECES = MAX_HEAD_DIM / 32 };
+template <typename T, int MAX_DIM> __device__ __forceinline__ void split_qkv(const tn_cuda_args &args, float *head) {
+    enum { PIECES = MAX_DIM / 32 };
     int lane = threadIdx.x % 32, num_heads = (int)args.constants[NUM_HEADS], num_kv_heads = (int)args.constants[NUM_KV_HEADS];
     int k_dim = (int)args.constants[K_DIM], v_dim = (int)args.constants[V_DIM], heads_a_token = num_heads + 2 * num_kv_heads;
-    int64_t index = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
+    uint32_t index = blockIdx.x * WARPS + threadIdx.x / 32;
     let_next_start();
     wait_for_previous();
     if (index >= args.constants[NUM_TOKENS] * heads_a_token) return;
-    int token = (int)(index / heads_a_token), h = (int)(index % heads_a_token), kv_head = h - num_heads;
+    int token = (int)(index / (uint32_t)heads_a_token), h = (int)(index % (uint32_t)heads_a_token), kv_head = h - num_heads;
     bool is_query = h < num_heads, is_value = kv_head >= num_kv_heads;
     if (is_value) kv_head -= num_kv_heads;
     int64_t row = (int64_t)(num_heads + num_kv_heads) * k_dim + (int64_t)num_kv_heads * v_dim;
@@ -139,8 +145,14 @@ template <typename T> __device__ __forceinline__ void split_qkv(const tn_cuda_ar
         for (int p = 0; p < PIECES; p++)
             if (p * 32 + lane < dim) values[p] *= inverse * norm[p * 32 + lane];
     }
-    if (half > 0) { /* pairs may stand in two lanes */
-        bool is_interleaved = args.constants[IS_INTERLEAVED];
+    bool is_interleaved = args.constants[IS_INTERLEAVED];
+    if (!is_interleaved && (half == 32 || half == 64)) { /* both values of a pair stand in one lane */
+        if (half == 32) rotate_pair(values[0], values[1], cosines[0], sines[0]);
+        if (half == 64) {
+            rotate_pair(values[0], values[2], cosines[0], sines[0]);
+            rotate_pair(values[1], values[3], cosines[1], sines[1]);
+        }
+    } else if (half > 0) { /* pairs may stand in two lanes */
 #pragma unroll
         for (int p = 0; p < PIECES; p++)
             if (p * 32 + lane < dim) head[p * 32 + lane] = values[p];
@@ -149,9 +161,7 @@ template <typename T> __device__ __forceinline__ void split_qkv(const tn_cuda_ar
         for (int p = 0; p < PIECES / 2; p++) {
             int i = p * 32 + lane, first = is_interleaved ? 2 * i : i, second = is_interleaved ? 2 * i + 1 : i + half;
             if (i >= half) continue;
-            float a = head[first], b = head[second];
-            head[first] = a * cosines[p] - b * sines[p];
-            head[second] = b * cosines[p] + a * sines[p];
+            rotate_pair(head[first], head[second], cosines[p], sines[p]);
         }
         __syncwarp();
 #pragma unroll
@@ -170,15 +180,14 @@ template <typename T> __device__ __forceinline__ void split_qkv(const tn_cuda_ar
     }
 }
 
-TN_KERNEL(qkv_cache_f32, 32 * WARPS) {
-    __shared__ float heads[WARPS][MAX_HEAD_DIM];
-    split_qkv<float>(args, heads[threadIdx.x / 32]);
-}
-TN_KERNEL(qkv_cache_f16, 32 * WARPS) {
-    __shared__ float heads[WARPS][MAX_HEAD_DIM];
-    split_qkv<f16>(args, heads[threadIdx.x / 32]);
-}
-TN_KERNEL(qkv_cache_bf16, 32 * WARPS) {
-    __shared__ float heads[WARPS][MAX_HEAD_DIM];
-    split_qkv<bf16>(args, heads[threadIdx.x / 32]);
-}
+#define QKV_CACHE(name, type, dim)                           \
+    TN_KERNEL(name, 32 * WARPS) {                            \
+        __shared__ float heads[WARPS][dim];                  \
+        split_qkv<type, dim>(args, heads[threadIdx.x / 32]); \
+    }
+QKV_CACHE(qkv_cache_f32_128, float, 128)
+QKV_CACHE(qkv_cache_f16_128, f16, 128)
+QKV_CACHE(qkv_cache_bf16_128, bf16, 128)
+QKV_CACHE(qkv_cache_f32_512, float, MAX_HEAD_DIM)
+QKV_CACHE(qkv_cache_f16_512, f16, MAX_HEAD_DIM)
+QKV_CACHE(qkv_cache_bf16_512, bf16, MAX_HEAD_DIM)

@@ -8,7 +8,7 @@
 #include "backend/cuda/kernels/attention_args.h"
 #include "base/checked.h"
 
-enum { WARPS = 4, SPLIT_WARPS = 8, MAX_HEADS = 8, SPLITS = 8, MAX_DIM = 128, FIRST_ISA = 80 };
+enum { WARPS = 4, SPLIT_WARPS = 16, MAX_HEADS = 8, SPLITS = 8, MAX_DIM = 128, FIRST_ISA = 80 };
 enum { CLUSTER_POSITIONS = 8192, BLOCK_POSITIONS = 128 /* what eight blocks, and what one may take */ };
 enum { BANDWIDTH_SHARE = 3 /* a third of the multiprocessors read at the memory's pace */ };
 

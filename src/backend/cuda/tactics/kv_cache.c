@@ -6,7 +6,7 @@
 #include "backend/cuda/cuda.h"
 #include "base/checked.h"
 
-enum { WARPS = 4, MAX_HEAD_DIM = 512 };
+enum { WARPS = 4, MAX_HEAD_DIM = 512, SHORT_HEAD_DIM = 128 /* of the smaller kernels */ };
 
 static void launch_heads(tn_launch *launch, tn_cuda_kernel kernel, int64_t num_heads) {
     tn_cuda_launch_add(launch, kernel, tn_ceil_div(num_heads, WARPS), 1, 1, 32 * WARPS, 0);
@@ -140,8 +140,11 @@ static tn_status qkv_prepare(const tn_device_info *device, const tn_problem *pro
     out_launch->constants[ROTARY_COLUMNS] = table->absent ? 0 : tn_operand_columns(table, symbols);
     out_launch->constants[IS_INTERLEAVED] = params->rotary == TN_ROTARY_INTERLEAVED;
     tn_cuda_set_real(out_launch, NORM_EPSILON, params->epsilon);
-    tn_cuda_kernel kernel =
-        of_dtype(geometry.dtype, TN_CUDA_KERNEL_qkv_cache_f32, TN_CUDA_KERNEL_qkv_cache_f16, TN_CUDA_KERNEL_qkv_cache_bf16);
+    bool is_short = geometry.k_dim <= SHORT_HEAD_DIM && geometry.v_dim <= SHORT_HEAD_DIM;
+    tn_cuda_kernel kernel = is_short ? of_dtype(geometry.dtype, TN_CUDA_KERNEL_qkv_cache_f32_128, TN_CUDA_KERNEL_qkv_cache_f16_128,
+                                                TN_CUDA_KERNEL_qkv_cache_bf16_128)
+                                     : of_dtype(geometry.dtype, TN_CUDA_KERNEL_qkv_cache_f32_512, TN_CUDA_KERNEL_qkv_cache_f16_512,
+                                                TN_CUDA_KERNEL_qkv_cache_bf16_512);
     launch_heads(out_launch, kernel, out_launch->constants[NUM_TOKENS] * (params->num_heads + 2 * geometry.num_kv_heads));
     return TN_OK;
 }

@@ -23,7 +23,6 @@ static bool supports(const tn_device_info *device, const tn_problem *problem, ch
 }
 
 static tn_status prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
-    (void)device;
     const tn_normalization_params *params = problem->params;
     int64_t rows = tn_operand_rows(&problem->operands[0], symbols), columns = tn_operand_columns(&problem->operands[0], symbols);
     *out_launch = (tn_launch){0};
@@ -35,7 +34,11 @@ static tn_status prepare(const tn_device_info *device, const tn_problem *problem
     out_launch->constants[HAS_BIAS] = has_input(problem, 2);
     out_launch->constants[HAS_RESIDUAL] = has_input(problem, 3);
     bool is_short = columns % 4 == 0 && columns <= SHORT_COLUMNS;
-    uint32_t threads = columns > 2048 ? 1024 : columns > 1024 ? 512 : columns > 512 ? 256 : 128; /* four or so elements a thread */
+    /* A few rows wait for their own latency: four or so values a thread. Many wait for memory: what stays in registers, several rows a
+     * multiprocessor. */
+    int64_t values_a_thread = rows < 2 * device->num_workers ? 4 : 16;
+    uint32_t threads = 128;
+    while (threads < 1024 && threads * values_a_thread < columns) threads *= 2;
     tn_cuda_launch_add(out_launch, is_short ? TN_CUDA_KERNEL_normalize_short_rows : TN_CUDA_KERNEL_normalize_rows, rows, 1, 1, threads, 0);
     return TN_OK;
 }
