@@ -44,16 +44,17 @@ template <typename T> __device__ __forceinline__ void gather_row(const tn_cuda_a
     wait_for_previous();
     int64_t row = find_row(args);
     const T *x = (const T *)args.buffers[0] + (row < 0 ? 0 : row) * columns;
+#pragma unroll 4
     for (int i = threadIdx.x; i < columns; i += blockDim.x) y[i] = row < 0 ? 0.0f : to_float(x[i]);
 }
 
-TN_KERNEL(gather_rows_f32, 256) {
+TN_KERNEL(gather_rows_f32, 1024) {
     gather_row<float>(args);
 }
-TN_KERNEL(gather_rows_bf16, 256) {
+TN_KERNEL(gather_rows_bf16, 1024) {
     gather_row<bf16>(args);
 }
-TN_KERNEL(gather_rows_f16, 256) {
+TN_KERNEL(gather_rows_f16, 1024) {
     gather_row<f16>(args);
 }
 
@@ -77,13 +78,13 @@ __device__ __forceinline__ void gather_planes(const tn_cuda_args &args, tn_plane
     }
 }
 
-TN_KERNEL(gather_rows_q4_0, 256) {
+TN_KERNEL(gather_rows_q4_0, 1024) {
     gather_planes(args, TN_PLANES_Q4_0);
 }
-TN_KERNEL(gather_rows_q4_1, 256) {
+TN_KERNEL(gather_rows_q4_1, 1024) {
     gather_planes(args, TN_PLANES_Q4_1);
 }
-TN_KERNEL(gather_rows_q8_0, 256) {
+TN_KERNEL(gather_rows_q8_0, 1024) {
     gather_planes(args, TN_PLANES_Q8_0);
 }
 

@@ -34,9 +34,9 @@ static tn_status prepare(const tn_device_info *device, const tn_problem *problem
     out_launch->constants[HAS_BIAS] = has_input(problem, 2);
     out_launch->constants[HAS_RESIDUAL] = has_input(problem, 3);
     bool is_short = columns % 4 == 0 && columns <= SHORT_COLUMNS;
-    /* A few rows wait for their own latency: four or so values a thread. Many wait for memory: what stays in registers, several rows a
+    /* A few rows wait for their own latency: eight or so values a thread. Many wait for memory: what stays in registers, several rows a
      * multiprocessor. */
-    int64_t values_a_thread = rows < 2 * device->num_workers ? 4 : 16;
+    int64_t values_a_thread = rows < 2 * device->num_workers ? 8 : 16;
     uint32_t threads = 128;
     while (threads < 1024 && threads * values_a_thread < columns) threads *= 2;
     tn_cuda_launch_add(out_launch, is_short ? TN_CUDA_KERNEL_normalize_short_rows : TN_CUDA_KERNEL_normalize_rows, rows, 1, 1, threads, 0);

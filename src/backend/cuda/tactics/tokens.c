@@ -44,7 +44,7 @@ const tn_tactic tn_cuda_tactic_token_ids = {
 
 /* --- GATHER ------------------------------------------------------------------------------------------------------------------- */
 
-enum { GATHER_ROWS, GATHER_COLUMNS, GATHER_INDEX_IS_64, GATHER_THREADS = 256 };
+enum { GATHER_ROWS, GATHER_COLUMNS, GATHER_INDEX_IS_64, GATHER_THREADS = 256, FEW_ROWS_THREADS = 1024 };
 
 /* The kernel that reads rows of this operand, and the layout it reads; false: none does. */
 static bool find_gather_kernel(const tn_operand *data, tn_cuda_kernel *out_kernel, const char **out_layout) {
@@ -89,7 +89,6 @@ static bool gather_supports(const tn_device_info *device, const tn_problem *prob
 }
 
 static tn_status gather_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
-    (void)device;
     const tn_operand *data = &problem->operands[0], *indices = &problem->operands[1];
     tn_cuda_kernel kernel;
     const char *layout;
@@ -99,7 +98,8 @@ static tn_status gather_prepare(const tn_device_info *device, const tn_problem *
     out_launch->constants[GATHER_COLUMNS] = tn_operand_dim(data, 1, symbols);
     out_launch->constants[GATHER_INDEX_IS_64] = indices->dtype == TN_INT64;
     int64_t count = tn_operand_rows(indices, symbols) * tn_operand_columns(indices, symbols);
-    tn_cuda_launch_add(out_launch, kernel, count, 1, 1, GATHER_THREADS, 0);
+    bool is_few = count < device->num_workers && out_launch->constants[GATHER_COLUMNS] > GATHER_THREADS;
+    tn_cuda_launch_add(out_launch, kernel, count, 1, 1, is_few ? FEW_ROWS_THREADS : GATHER_THREADS, 0);
     return TN_OK;
 }
 
