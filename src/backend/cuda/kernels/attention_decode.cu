@@ -15,7 +15,7 @@
  *
  * Warps are merged in shared memory; the splits of a long sequence, blocks of a cluster, in each other's. A split takes at
  * least SPLIT_ROUNDS tiles a warp, so that a short sequence has a single one that need not wait for the others. Where all are
- * that short, blocks stand alone: a cluster starts only when several multiprocessors of its group are empty.
+ * that short and heads are long, blocks stand alone: a cluster starts only when several multiprocessors of its group are empty.
  * Bound: the bytes of the cache. 8B shape, 256 sequences of 192 tokens: 200 MB, 67 µs at 3.0 TB/s.
  */
 #include "backend/cuda/kernels/attention_args.h"
@@ -142,7 +142,9 @@ __device__ __forceinline__ int part_stride(int v_dim) {
 }
 
 template <typename T, int DIM> struct warp_state {
-    enum { K_CHUNKS = DIM / 32, V_CHUNKS = DIM / 64 };
+    /* Long heads let the next kernel start behind their first loads: the weights that it asks for would stand before these. With
+     * short ones the next kernel's head start is worth more. */
+    enum { K_CHUNKS = DIM / 32, V_CHUNKS = DIM / 64, IS_LONG = DIM > 64 };
     uint4 keys[2][K_CHUNKS], values[4][V_CHUNKS];
     float results[V_CHUNKS][4][4]; /* [c][w]: values 64c + 8g + 2w (first two) and the next, heads 2t and 2t + 1 */
     float largest, sum;            /* of head g; the sum is this lane's share */
@@ -318,7 +320,7 @@ __device__ __forceinline__ void attend_tiles(const tn_cuda_args &args, const tas
         load_keys(n, block);
         load_values(n, block);
     }
-    let_next_start(); /* not before: the weights that the next kernel asks for would stand in the way of these */
+    if (warp_state<T, DIM>::IS_LONG) let_next_start();
     query.template place<T>(queries, scale);
     __syncthreads();
     for (; n < t.end_tile; n += NUM_WARPS) {
@@ -405,6 +407,7 @@ __device__ __forceinline__ void attend(const tn_cuda_args &args, float *shared) 
     int k_dim = (int)args.constants[TN_ATTENTION_K_DIM], part_size = (int)args.constants[TN_ATTENTION_HEADS_A_BLOCK] * stride;
     query_chunk query;
     task t;
+    if (!warp_state<T, DIM>::IS_LONG) let_next_start();
     t.find_heads(args);
     wait_for_previous();
     query.load((const float *)args.buffers[0] + ((int64_t)t.token * args.constants[TN_ATTENTION_NUM_HEADS] + t.first_head) * k_dim,
@@ -456,17 +459,20 @@ __device__ __forceinline__ void attend(const tn_cuda_args &args, float *shared) 
         extern __shared__ __align__(16) float shared[];                                    \
         attend<type, dim, WARPS, false>(args, shared);                                     \
     }                                                                                      \
-    extern "C" __global__ void __launch_bounds__(32 * WIDE_WARPS, 1)                       \
-        attention_decode_wide_##type##_##dim(const __grid_constant__ tn_cuda_args args) {  \
-        extern __shared__ __align__(16) float shared[];                                    \
-        attend<type, dim, WIDE_WARPS, false>(args, shared);                                \
-    }                                                                                      \
     extern "C" __global__ void IN_CLUSTERS __launch_bounds__(32 * WIDE_WARPS, 1)           \
         attention_decode_split_##type##_##dim(const __grid_constant__ tn_cuda_args args) { \
         extern __shared__ __align__(16) float shared[];                                    \
         attend<type, dim, WIDE_WARPS, true>(args, shared);                                 \
     }
+#define ATTENTION_DECODE_WIDE(type, dim)                                                  \
+    extern "C" __global__ void __launch_bounds__(32 * WIDE_WARPS, 1)                      \
+        attention_decode_wide_##type##_##dim(const __grid_constant__ tn_cuda_args args) { \
+        extern __shared__ __align__(16) float shared[];                                   \
+        attend<type, dim, WIDE_WARPS, false>(args, shared);                               \
+    }
 ATTENTION_DECODE(f16, 64)
 ATTENTION_DECODE(f16, 128)
+ATTENTION_DECODE_WIDE(f16, 128)
 ATTENTION_DECODE(bf16, 64)
 ATTENTION_DECODE(bf16, 128)
+ATTENTION_DECODE_WIDE(bf16, 128)

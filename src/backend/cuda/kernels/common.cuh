@@ -9,10 +9,10 @@
  *   1. it may read weights at once: nothing in a segment writes them;
  *   2. every thread that reads or writes anything else calls wait_for_previous() first, and at least one thread of each
  *      block does, so that "this kernel has ended" means "all before it have ended";
- *   3. it calls let_next_start() as soon as its own loads of weights are on their way, before it waits (attention_decode, which has no
- *      weights and long loads, after those): the kernels behind a
+ *   3. it calls let_next_start() as soon as its own loads of weights are on their way, before it waits: the kernels behind a
  *      small one then read weights while the one before it is at work. A kernel starts when all blocks of the one before it have
- *      come this far, so nothing that waits takes the place of what it waits for.
+ *      come this far, so nothing that waits takes the place of what it waits for. attention_decode, whose own loads are long, calls
+ *      it after those: weights on their way would stand before them.
  */
 #ifndef TN_BACKEND_CUDA_KERNELS_COMMON_CUH_
 #define TN_BACKEND_CUDA_KERNELS_COMMON_CUH_

@@ -43,28 +43,28 @@ static int64_t max_positions(const tn_problem *problem, const int64_t *symbols) 
 }
 
 static tn_status prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
-    static const tn_cuda_kernel kernels[3][2][2] = {
+    static const tn_cuda_kernel kernels[2][2][2] = {
         {{TN_CUDA_KERNEL_attention_decode_f16_64, TN_CUDA_KERNEL_attention_decode_f16_128},
          {TN_CUDA_KERNEL_attention_decode_bf16_64, TN_CUDA_KERNEL_attention_decode_bf16_128}},
-        {{TN_CUDA_KERNEL_attention_decode_wide_f16_64, TN_CUDA_KERNEL_attention_decode_wide_f16_128},
-         {TN_CUDA_KERNEL_attention_decode_wide_bf16_64, TN_CUDA_KERNEL_attention_decode_wide_bf16_128}},
         {{TN_CUDA_KERNEL_attention_decode_split_f16_64, TN_CUDA_KERNEL_attention_decode_split_f16_128},
          {TN_CUDA_KERNEL_attention_decode_split_bf16_64, TN_CUDA_KERNEL_attention_decode_split_bf16_128}}};
+    static const tn_cuda_kernel wide[2] = {TN_CUDA_KERNEL_attention_decode_wide_f16_128, TN_CUDA_KERNEL_attention_decode_wide_bf16_128};
     const tn_attention_params *params = problem->params;
     int64_t tokens = tn_operand_rows(&problem->operands[0], symbols), heads = heads_of_block(params);
     int64_t positions = max_positions(problem, symbols);
     int64_t blocks = tokens * blocks_of_token(params);
-    bool is_wide = blocks < device->num_workers && positions > BLOCK_POSITIONS, is_split = is_wide && positions > WIDE_POSITIONS;
+    bool is_long = params->k_dim > MAX_DIM / 2 || params->v_dim > MAX_DIM / 2, is_bf16 = params->cache_dtype == TN_BFLOAT16;
+    bool is_wide = blocks < device->num_workers && positions > BLOCK_POSITIONS;
+    bool is_split = is_wide && (!is_long || positions > WIDE_POSITIONS);
     bool are_few = blocks * SPLITS * BANDWIDTH_SHARE < device->num_workers;
     if (is_split && (device->isa < 90 || (are_few && positions > CLUSTER_POSITIONS)))
         return tn_cuda_tactic_attention.prepare(device, problem, symbols, out_launch);
     tn_cuda_begin_attention(problem, symbols, out_launch);
     out_launch->constants[TN_ATTENTION_HEADS_A_BLOCK] = heads;
-    bool is_long = params->k_dim > MAX_DIM / 2 || params->v_dim > MAX_DIM / 2;
     int64_t warps = is_wide ? WIDE_WARPS : WARPS;
     uint32_t shared_bytes = (uint32_t)((warps + is_split) * heads * (params->v_dim + 4)) * (uint32_t)sizeof(float);
-    tn_cuda_launch_add(out_launch, kernels[is_wide + is_split][params->cache_dtype == TN_BFLOAT16][is_long], tokens,
-                       blocks_of_token(params), is_split ? SPLITS : 1, (uint32_t)(32 * warps), shared_bytes);
+    tn_cuda_kernel kernel = is_wide && !is_split ? wide[is_bf16] : kernels[is_split][is_bf16][is_long];
+    tn_cuda_launch_add(out_launch, kernel, tokens, blocks_of_token(params), is_split ? SPLITS : 1, (uint32_t)(32 * warps), shared_bytes);
     return TN_OK;
 }
 
