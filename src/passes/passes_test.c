@@ -81,9 +81,10 @@ static tn_tensor *add_mlp(fixture *f, const model *m, tn_tensor *x, int64_t laye
     (void)snprintf(name[1], sizeof name[1], "%lld.up", (long long)layer);
     (void)snprintf(name[2], sizeof name[2], "%lld.down", (long long)layer);
     if (m->experts) {
-        tn_moe_weights weights = {
-            matrix_as(f, "router", 0, TN_DIMS(EXPERTS, HIDDEN)), matrix_as(f, name[0], type, TN_DIMS(EXPERTS, INTER, HIDDEN)),
-            matrix_as(f, name[1], type, TN_DIMS(EXPERTS, INTER, HIDDEN)), matrix_as(f, name[2], type, TN_DIMS(EXPERTS, HIDDEN, INTER))};
+        tn_moe_weights weights = {.router = matrix_as(f, "router", 0, TN_DIMS(EXPERTS, HIDDEN)),
+                                  .gate = matrix_as(f, name[0], type, TN_DIMS(EXPERTS, INTER, HIDDEN)),
+                                  .up = matrix_as(f, name[1], type, TN_DIMS(EXPERTS, INTER, HIDDEN)),
+                                  .down = matrix_as(f, name[2], type, TN_DIMS(EXPERTS, HIDDEN, INTER))};
         tn_moe_config config = {.num_experts = EXPERTS, .top_k = 2, .route = TN_ROUTE_TOPK_SOFTMAX, .activation = TN_ACTIVATION_SILU};
         return tn_fn_moe(f->net, x, &weights, &config, "moe");
     }
@@ -107,7 +108,7 @@ static void build(fixture *f, const model *m, int64_t num_layers) {
                                   .v_dim = HEAD_DIM};
     tn_decoder decoder;
     tn_decoder_begin(f->net, &options, &decoder);
-    if (m->rotary) tn_decoder_rotary(&decoder, &(tn_rope){.dim = HEAD_DIM, .theta = 10000.0});
+    tn_tensor *table = m->rotary ? tn_decoder_rotary(&decoder, &(tn_rope){.dim = HEAD_DIM, .theta = 10000.0}, "rotary") : NULL;
     tn_tensor *x = tn_fn_embedding(f->net, decoder.ids, matrix_as(f, "embed", type, TN_DIMS(VOCAB, HIDDEN)), "embed");
     for (int64_t layer = 0; layer < num_layers; layer++) {
         char name[5][32];
@@ -127,13 +128,14 @@ static void build(fixture *f, const model *m, int64_t num_layers) {
             weights.q_norm = vector(f, "q_norm", HEAD_DIM);
             weights.k_norm = vector(f, "k_norm", HEAD_DIM);
         }
-        tn_attention_config config = {.num_heads = HEADS, .layer = layer, .norm_epsilon = 1e-6};
+        tn_attention_config config = {
+            .num_heads = HEADS, .layer = layer, .norm_epsilon = 1e-6, .norm_type = TN_NORMALIZATION_RMS, .rotary_table = table};
         tn_tensor *y = tn_fn_attention(&decoder, norm(f, m, x, "input_norm"), &weights, &config, name[4]);
         x = tn_fn_add(f->net, x, y, NULL);
         x = tn_fn_add(f->net, x, add_mlp(f, m, norm(f, m, x, "post_norm"), layer), NULL);
     }
     x = norm(f, m, tn_decoder_gather_rows(&decoder, x), "final_norm");
-    tn_decoder_end(&decoder, x, matrix_as(f, "head", type, TN_DIMS(VOCAB, HIDDEN)), NULL);
+    tn_decoder_end(&decoder, x, matrix_as(f, "head", type, TN_DIMS(VOCAB, HIDDEN)), NULL, 0.0, 0.0);
 }
 
 /* "matrix_multiply|bias,add" a line, without constants. */
