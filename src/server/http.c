@@ -93,13 +93,9 @@ static enum MHD_Result queue_reply(tn_exchange *exchange) {
 
 /* What the exchange's phase asks for. */
 static enum MHD_Result follow_phase(tn_exchange *exchange) {
-    if (exchange->reply.failed) { /* a short one needs no memory that is not there already */
-        tn_text_reset(&exchange->reply);
-        exchange->status = 503;
-    }
     switch (exchange->phase) {
     case TN_PHASE_READING: return MHD_YES;
-    case TN_PHASE_PREPARING:
+    case TN_PHASE_PREPARING: /* the preparer has it */
     case TN_PHASE_WAITING:
         exchange->is_suspended = true;
         tn_connection_set_deadline(exchange->connection, TN_DEADLINE_NONE);
@@ -110,7 +106,12 @@ static enum MHD_Result follow_phase(tn_exchange *exchange) {
         exchange->status = 200;
         exchange->content_type = "text/event-stream; charset=utf-8";
         return queue_reply(exchange);
-    case TN_PHASE_REPLY: return queue_reply(exchange);
+    case TN_PHASE_REPLY:
+        if (exchange->reply.failed) { /* a short one needs no memory that is not there already */
+            tn_text_reset(&exchange->reply);
+            exchange->status = 503;
+        }
+        return queue_reply(exchange);
     }
     return MHD_NO;
 }
