@@ -11,8 +11,8 @@
  *      block does, so that "this kernel has ended" means "all before it have ended";
  *   3. it calls let_next_start() as soon as its own loads of weights are on their way, before it waits: the kernels behind a
  *      small one then read weights while the one before it is at work. A kernel starts when all blocks of the one before it have
- *      come this far, so nothing that waits takes the place of what it waits for. attention_decode, whose own loads are long, calls
- *      it after those: weights on their way would stand before them.
+ *      come this far, so nothing that waits takes the place of what it waits for. attention_decode, whose loads are long where
+ *      heads are, calls it after those then: weights on their way would stand before them.
  */
 #ifndef TN_BACKEND_CUDA_KERNELS_COMMON_CUH_
 #define TN_BACKEND_CUDA_KERNELS_COMMON_CUH_
