@@ -159,7 +159,8 @@ static void options_that_cannot_be_are_refused_by_name(void **state) {
     BENCH("scheduler", "--active", "1,x");
     expect_failure(2, "tenon bench scheduler: --active is '1,x', must be at most 16 numbers from 1 to 65536 with commas between them\n");
     TENON("bench", "fastness", MODEL);
-    expect_failure(2, "tenon bench: the first argument is 'fastness', must be one of: decode, prefill, throughput, latency, scheduler, serve\n");
+    expect_failure(
+        2, "tenon bench: the first argument is 'fastness', must be one of: decode, prefill, throughput, latency, scheduler, serve\n");
 }
 
 static void what_cannot_run_fails_with_its_reason(void **state) {
