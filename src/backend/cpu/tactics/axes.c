@@ -162,20 +162,12 @@ static tn_status cumulative_prepare(const tn_device_info *device, const tn_probl
     return launch(device, TN_KERNEL_cumulative, w.outer * tn_ceil_div(w.inner, NEST_CHUNK), w.length * width * 8, out_launch);
 }
 
-#define AXES_TACTIC(suffix, text, number, kind, contract, checks, prepares) \
-    const tn_tactic tn_cpu_tactic_##suffix = {                              \
-        .name = text,                                                       \
-        .version = number,                                                  \
-        .numerics = TN_NUMERICS_##contract,                                 \
-        .op = TN_OP_##kind,                                                 \
-        .supports = checks,                                                 \
-        .estimate_us = tn_cpu_estimate_operands_us,                         \
-        .prepare = prepares,                                                \
-    };
-AXES_TACTIC(reduce, "reduce", 1, REDUCE, F32_LANES16, reduce_supports, reduce_prepare)
-AXES_TACTIC(softmax, "softmax", 1, SOFTMAX, F32_LANES16, softmax_supports, softmax_prepare)
-AXES_TACTIC(ragged_softmax, "ragged_softmax", 1, RAGGED_SOFTMAX, F32_LANES16, ragged_softmax_supports, ragged_softmax_prepare)
-AXES_TACTIC(normalization_nd, "normalization_nd", 1, NORMALIZATION_ND, F32_LANES16, normalization_nd_supports, normalization_prepare)
-AXES_TACTIC(normalization_half, "normalization_half", 1, NORMALIZATION, F32_LANES16, normalization_half_supports, normalization_prepare)
-AXES_TACTIC(lrn, "lrn", 1, LRN, F32_LANES16, lrn_supports, lrn_prepare)
-AXES_TACTIC(cumulative, "cumulative", 1, CUMULATIVE, DOUBLE, cumulative_supports, cumulative_prepare)
+TN_CPU_TACTIC(reduce, "reduce", 1, REDUCE, F32_LANES16, reduce_supports, NULL, reduce_prepare)
+TN_CPU_TACTIC(softmax, "softmax", 1, SOFTMAX, F32_LANES16, softmax_supports, NULL, softmax_prepare)
+TN_CPU_TACTIC(ragged_softmax, "ragged_softmax", 1, RAGGED_SOFTMAX, F32_LANES16, ragged_softmax_supports, NULL, ragged_softmax_prepare)
+TN_CPU_TACTIC(normalization_nd, "normalization_nd", 1, NORMALIZATION_ND, F32_LANES16, normalization_nd_supports, NULL,
+              normalization_prepare)
+TN_CPU_TACTIC(normalization_half, "normalization_half", 1, NORMALIZATION, F32_LANES16, normalization_half_supports, NULL,
+              normalization_prepare)
+TN_CPU_TACTIC(lrn, "lrn", 1, LRN, F32_LANES16, lrn_supports, NULL, lrn_prepare)
+TN_CPU_TACTIC(cumulative, "cumulative", 1, CUMULATIVE, DOUBLE, cumulative_supports, NULL, cumulative_prepare)

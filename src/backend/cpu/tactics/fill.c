@@ -181,15 +181,5 @@ static tn_status dynamic_quantize_prepare(const tn_device_info *device, const tn
     return tn_cpu_move_launch(dynamic_quantize_tile, num_tiles, num_tiles > 0 ? x.count / num_tiles * 32 : 1, out_launch);
 }
 
-#define FILL_TACTIC(suffix, text, kind, checks, prepares) \
-    const tn_tactic tn_cpu_tactic_##suffix = {            \
-        .name = text,                                     \
-        .version = 1,                                     \
-        .numerics = TN_NUMERICS_DOUBLE,                   \
-        .op = TN_OP_##kind,                               \
-        .supports = checks,                               \
-        .estimate_us = tn_cpu_estimate_operands_us,       \
-        .prepare = prepares,                              \
-    };
-FILL_TACTIC(fill, "fill", FILL, fill_supports, fill_prepare)
-FILL_TACTIC(dynamic_quantize, "dynamic_quantize", DYNAMIC_QUANTIZE, dynamic_quantize_supports, dynamic_quantize_prepare)
+TN_CPU_TACTIC(fill, "fill", 1, FILL, DOUBLE, fill_supports, NULL, fill_prepare)
+TN_CPU_TACTIC(dynamic_quantize, "dynamic_quantize", 1, DYNAMIC_QUANTIZE, DOUBLE, dynamic_quantize_supports, NULL, dynamic_quantize_prepare)

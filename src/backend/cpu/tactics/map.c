@@ -177,22 +177,12 @@ static tn_status quantize_prepare(const tn_device_info *device, const tn_problem
     return prepare(device, problem, symbols, TN_KERNEL_quantize, out_launch);
 }
 
-#define MAP_TACTIC(suffix, text, number, kind, contract, checks, prepares) \
-    const tn_tactic tn_cpu_tactic_##suffix = {                             \
-        .name = text,                                                      \
-        .version = number,                                                 \
-        .numerics = TN_NUMERICS_##contract,                                \
-        .op = TN_OP_##kind,                                                \
-        .supports = checks,                                                \
-        .estimate_us = tn_cpu_estimate_operands_us,                        \
-        .prepare = prepares,                                               \
-    };
-MAP_TACTIC(elementwise, "elementwise", 2, ELEMENTWISE, F32_LANES16, elementwise_supports, map_prepare)
-MAP_TACTIC(unary, "unary", 2, UNARY, F32_LANES16, unary_supports, map_prepare)
-MAP_TACTIC(activation, "activation", 2, ACTIVATION, F32_LANES16, activation_supports, map_prepare)
-MAP_TACTIC(parametric_relu, "parametric_relu", 1, PARAMETRIC_RELU, F32_LANES16, parametric_relu_supports, map_prepare)
-MAP_TACTIC(scale, "scale", 1, SCALE, F32_LANES16, scale_supports, map_prepare)
-MAP_TACTIC(select, "select", 1, SELECT, EXACT, select_supports, select_prepare)
-MAP_TACTIC(cast, "cast", 1, CAST, EXACT, cast_supports, cast_prepare)
-MAP_TACTIC(quantize, "quantize", 1, QUANTIZE, DOUBLE, quantize_supports, quantize_prepare)
-MAP_TACTIC(dequantize, "dequantize", 1, DEQUANTIZE, DOUBLE, quantize_supports, quantize_prepare)
+TN_CPU_TACTIC(elementwise, "elementwise", 2, ELEMENTWISE, F32_LANES16, elementwise_supports, NULL, map_prepare)
+TN_CPU_TACTIC(unary, "unary", 2, UNARY, F32_LANES16, unary_supports, NULL, map_prepare)
+TN_CPU_TACTIC(activation, "activation", 2, ACTIVATION, F32_LANES16, activation_supports, NULL, map_prepare)
+TN_CPU_TACTIC(parametric_relu, "parametric_relu", 1, PARAMETRIC_RELU, F32_LANES16, parametric_relu_supports, NULL, map_prepare)
+TN_CPU_TACTIC(scale, "scale", 1, SCALE, F32_LANES16, scale_supports, NULL, map_prepare)
+TN_CPU_TACTIC(select, "select", 1, SELECT, EXACT, select_supports, NULL, select_prepare)
+TN_CPU_TACTIC(cast, "cast", 1, CAST, EXACT, cast_supports, NULL, cast_prepare)
+TN_CPU_TACTIC(quantize, "quantize", 1, QUANTIZE, DOUBLE, quantize_supports, NULL, quantize_prepare)
+TN_CPU_TACTIC(dequantize, "dequantize", 1, DEQUANTIZE, DOUBLE, quantize_supports, NULL, quantize_prepare)

@@ -379,21 +379,10 @@ static tn_status reverse_sequence_prepare(const tn_device_info *device, const tn
     return tn_cpu_move_launch(reverse_sequence_tile, x.count > 0 ? x.count / inner : 0, inner * (x.bits / 8) + 16, out_launch);
 }
 
-#define MOVE_TACTIC(suffix, text, kind, checks, bytes, prepares) \
-    const tn_tactic tn_cpu_tactic_##suffix = {                   \
-        .name = text,                                            \
-        .version = 1,                                            \
-        .numerics = TN_NUMERICS_EXACT,                           \
-        .op = TN_OP_##kind,                                      \
-        .supports = checks,                                      \
-        .estimate_us = tn_cpu_estimate_operands_us,              \
-        .workspace_bytes = bytes,                                \
-        .prepare = prepares,                                     \
-    };
-MOVE_TACTIC(identity, "identity", IDENTITY, copy_supports, NULL, copy_prepare)
-MOVE_TACTIC(squeeze, "squeeze", SQUEEZE, copy_supports, NULL, copy_prepare)
-MOVE_TACTIC(unsqueeze, "unsqueeze", UNSQUEEZE, copy_supports, NULL, copy_prepare)
-MOVE_TACTIC(shuffle, "shuffle", SHUFFLE, shuffle_supports, shuffle_workspace, shuffle_prepare)
-MOVE_TACTIC(slice, "slice", SLICE, slice_supports, NULL, slice_prepare)
-MOVE_TACTIC(concatenation, "concatenation", CONCATENATION, copy_supports, NULL, concatenation_prepare)
-MOVE_TACTIC(reverse_sequence, "reverse_sequence", REVERSE_SEQUENCE, reverse_sequence_supports, NULL, reverse_sequence_prepare)
+TN_CPU_TACTIC(identity, "identity", 1, IDENTITY, EXACT, copy_supports, NULL, copy_prepare)
+TN_CPU_TACTIC(squeeze, "squeeze", 1, SQUEEZE, EXACT, copy_supports, NULL, copy_prepare)
+TN_CPU_TACTIC(unsqueeze, "unsqueeze", 1, UNSQUEEZE, EXACT, copy_supports, NULL, copy_prepare)
+TN_CPU_TACTIC(shuffle, "shuffle", 1, SHUFFLE, EXACT, shuffle_supports, shuffle_workspace, shuffle_prepare)
+TN_CPU_TACTIC(slice, "slice", 1, SLICE, EXACT, slice_supports, NULL, slice_prepare)
+TN_CPU_TACTIC(concatenation, "concatenation", 1, CONCATENATION, EXACT, copy_supports, NULL, concatenation_prepare)
+TN_CPU_TACTIC(reverse_sequence, "reverse_sequence", 1, REVERSE_SEQUENCE, EXACT, reverse_sequence_supports, NULL, reverse_sequence_prepare)

@@ -229,16 +229,5 @@ static tn_status nms_prepare(const tn_device_info *device, const tn_problem *pro
     return TN_OK;
 }
 
-#define ORDERING_TACTIC(suffix, text, kind, checks, bytes, prepares) \
-    const tn_tactic tn_cpu_tactic_##suffix = {                       \
-        .name = text,                                                \
-        .version = 1,                                                \
-        .numerics = TN_NUMERICS_EXACT,                               \
-        .op = TN_OP_##kind,                                          \
-        .supports = checks,                                          \
-        .estimate_us = tn_cpu_estimate_operands_us,                  \
-        .workspace_bytes = bytes,                                    \
-        .prepare = prepares,                                         \
-    };
-ORDERING_TACTIC(topk, "topk", TOPK, topk_supports, topk_workspace, topk_prepare)
-ORDERING_TACTIC(nms, "nms", NMS, nms_supports, nms_workspace, nms_prepare)
+TN_CPU_TACTIC(topk, "topk", 1, TOPK, EXACT, topk_supports, topk_workspace, topk_prepare)
+TN_CPU_TACTIC(nms, "nms", 1, NMS, EXACT, nms_supports, nms_workspace, nms_prepare)

@@ -282,18 +282,7 @@ static tn_status non_zero_prepare(const tn_device_info *device, const tn_problem
     return TN_OK;
 }
 
-#define PLACE_TACTIC(suffix, text, kind, checks, bytes, prepares) \
-    const tn_tactic tn_cpu_tactic_##suffix = {                    \
-        .name = text,                                             \
-        .version = 1,                                             \
-        .numerics = TN_NUMERICS_EXACT,                            \
-        .op = TN_OP_##kind,                                       \
-        .supports = checks,                                       \
-        .estimate_us = tn_cpu_estimate_operands_us,               \
-        .workspace_bytes = bytes,                                 \
-        .prepare = prepares,                                      \
-    };
-PLACE_TACTIC(gather_any, "gather", GATHER, gather_supports, NULL, gather_prepare)
-PLACE_TACTIC(scatter, "scatter", SCATTER, scatter_supports, NULL, scatter_prepare)
-PLACE_TACTIC(one_hot, "one_hot", ONE_HOT, one_hot_supports, NULL, one_hot_prepare)
-PLACE_TACTIC(non_zero, "non_zero", NON_ZERO, non_zero_supports, non_zero_workspace, non_zero_prepare)
+TN_CPU_TACTIC(gather_any, "gather", 1, GATHER, EXACT, gather_supports, NULL, gather_prepare)
+TN_CPU_TACTIC(scatter, "scatter", 1, SCATTER, EXACT, scatter_supports, NULL, scatter_prepare)
+TN_CPU_TACTIC(one_hot, "one_hot", 1, ONE_HOT, EXACT, one_hot_supports, NULL, one_hot_prepare)
+TN_CPU_TACTIC(non_zero, "non_zero", 1, NON_ZERO, EXACT, non_zero_supports, non_zero_workspace, non_zero_prepare)

@@ -78,6 +78,19 @@
 TN_CPU_TACTICS(X)
 #undef X
 
+/* A tactic that is as slow as its operands are large, without layouts. */
+#define TN_CPU_TACTIC(suffix, text, number, kind, contract, checks, bytes, prepares) \
+    const tn_tactic tn_cpu_tactic_##suffix = {                                       \
+        .name = text,                                                                \
+        .version = number,                                                           \
+        .numerics = TN_NUMERICS_##contract,                                          \
+        .op = TN_OP_##kind,                                                          \
+        .supports = checks,                                                          \
+        .estimate_us = tn_cpu_estimate_operands_us,                                  \
+        .workspace_bytes = bytes,                                                    \
+        .prepare = prepares,                                                         \
+    };
+
 enum {
 #define X(name) TN_CPU_TACTIC_NUMBER_##name,
     TN_CPU_TACTICS(X)
