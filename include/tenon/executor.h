@@ -144,7 +144,7 @@ TN_API bool tn_executor_can_enqueue(tn_executor *executor);
 /* Checks, copies, queues. Ids count up from 1; a request with num_return_sequences = n takes n of them.
  * TN_INVALID_ARGUMENT  a field out of range, an id outside the vocabulary, or a prompt that does not fit the context (with
  *                      both numbers): the message names the field
- * TN_UNSUPPORTED       a feature that is not built, by name
+ * TN_UNSUPPORTED       a feature that is not built, by name; an additional output that the plan does not give
  * TN_NOT_FOUND         no post-processor of that name
  * TN_UNAVAILABLE       the queue is full, or the executor is shutting down
  * diag NULL: stderr */
@@ -214,6 +214,10 @@ TN_API float tn_response_cum_log_prob(const tn_response *response);
 TN_API const float *tn_response_prompt_log_probs(const tn_response *response, size_t *out_count); /* [num_input_ids − 1] */
 TN_API const float *tn_response_context_logits(const tn_response *response);                      /* [num_input_ids, vocab] */
 TN_API const float *tn_response_generation_logits(const tn_response *response);                   /* [tokens of this response, vocab] */
+/* Rows of an additional output that the request asked for. Lent; NULL and 0 if it did not, and for unknown names. Those of the context
+ * come with the final response: [num_input_ids, columns]; of generated tokens: [tokens of this response, columns]. */
+TN_API const float *tn_response_context_output(const tn_response *response, const char *name, size_t *out_columns);
+TN_API const float *tn_response_generation_output(const tn_response *response, const char *name, size_t *out_columns);
 
 /* Beam search: one response has all beams that the request wants (num_return_sequences), the best first; sequence_index is 0. The
  * functions above speak of beam 0. A response of a request that streams, before its last, has the beams that run then: fewer where
@@ -225,6 +229,7 @@ TN_API const tn_log_prob *tn_response_beam_log_probs(const tn_response *response
 TN_API float tn_response_beam_cum_log_prob(const tn_response *response, int32_t beam); /* with beam search always, asked for or not */
 TN_API float tn_response_beam_score(const tn_response *response, int32_t beam);        /* cum_log_prob / (tokens ^ length_penalty) */
 TN_API const float *tn_response_beam_generation_logits(const tn_response *response, int32_t beam); /* [tokens of the beam, vocab] */
+TN_API const float *tn_response_beam_generation_output(const tn_response *response, int32_t beam, const char *name, size_t *out_columns);
 
 /* max_tokens after lowering; equal to the request's if it was not lowered. */
 TN_API int32_t tn_response_max_tokens(const tn_response *response);
@@ -249,6 +254,7 @@ typedef struct tn_executor_info {
     size_t cache_bytes;
     int64_t max_blocks_per_request; /* held at once, where all layers have a window and reuse is off; 0: as many as it is long */
     int32_t max_beam_width;
+    int64_t hidden_size; /* columns of the additional output "hidden_states"; 0: the plan does not give it */
 } tn_executor_info;
 TN_API void tn_executor_get_info(tn_executor *executor, tn_executor_info *out_info);
 

@@ -37,6 +37,7 @@ typedef struct tn_model_build_options {
     tn_timing_cache *timing_cache;       /* borrowed; NULL: none */
     tn_progress progress;                /* silent by default */
     const char *output_path;             /* as tn_builder_config_set_output_path; NULL: memory */
+    bool hidden_states;                  /* the plan gives TN_OUTPUT_HIDDEN_STATES (tenon/request.h); default false */
 } tn_model_build_options;
 TN_API void tn_model_build_options_init(tn_model_build_options *options);
 

@@ -122,8 +122,19 @@ typedef enum tn_request_feature {
     TN_REQUEST_DISAGGREGATED = 1 << 9,
     TN_REQUEST_POSITION_IDS = 1 << 10,
     TN_REQUEST_LANGUAGE_ADAPTER = 1 << 11,
-    TN_REQUEST_ADDITIONAL_OUTPUTS = 1 << 12,
 } tn_request_feature;
+
+/* The one additional output that there is: what goes into the product that makes the logits, the model's last norm done, float32.
+ * Plans give it that were built with tn_model_build_options.hidden_states (`tenon build --embeddings`). */
+#define TN_OUTPUT_HIDDEN_STATES "hidden_states"
+
+/* An output of the model beside the logits: a row for each generated token, of the position that it is drawn from (the first one's
+ * is the prompt's last token); with gather_context also a row for each token of the prompt. With max_tokens 1 the prompt alone is
+ * read. Rows are the same bits whatever runs beside them, on the cpu. Read by tn_response_context_output and _generation_output. */
+typedef struct tn_additional_output {
+    const char *name;
+    bool gather_context; /* the whole prompt is computed then: nothing of it is taken from the cache */
+} tn_additional_output;
 
 typedef struct tn_request {
     size_t struct_size; /* set by tn_request_init */
@@ -159,6 +170,8 @@ typedef struct tn_request {
     void *logits_post_processor_user;         /* borrowed until the final response is ready */
     const tn_kv_retention *retention;         /* NULL: all blocks have priority 35 */
     uint32_t features;                        /* tn_request_feature: any of them is refused by name */
+    const tn_additional_output *additional_outputs;
+    size_t num_additional_outputs;
 } tn_request;
 TN_API void tn_request_init(tn_request *request, const int32_t *input_ids, size_t num_input_ids, int32_t max_tokens);
 TN_API void tn_kv_retention_init(tn_kv_retention *retention);

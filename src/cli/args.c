@@ -97,6 +97,7 @@ enum {
     OPTION_MAX_BATCH_SIZE,
     OPTION_MAX_NUM_TOKENS,
     OPTION_TOKENS_PER_BLOCK,
+    OPTION_EMBEDDINGS,
     OPTION_MEM_LIMIT,
     OPTION_CACHE_LIMIT,
     OPTION_NO_CACHE,
@@ -116,6 +117,7 @@ static const struct argp_option engine_options[] = {
     {"max-batch-size", OPTION_MAX_BATCH_SIZE, "N", 0, "sequences in a step; default 16", 2},
     {"max-num-tokens", OPTION_MAX_NUM_TOKENS, "N", 0, "tokens in a step; default 2048", 2},
     {"tokens-per-block", OPTION_TOKENS_PER_BLOCK, "N", 0, "of the paged cache: 16, 32 (default), 64, 128 or 256", 2},
+    {"embeddings", OPTION_EMBEDDINGS, 0, 0, "the engine gives hidden states too, which /v1/embeddings is made of", 2},
     {"mem-limit", OPTION_MEM_LIMIT, "SIZE", 0, "stop before building if more is needed, e.g. 2G", 2},
     {"level", OPTION_LEVEL, "0-5", 0, "0: choose tactics by estimate; 1 (default): measure the best few; 5: all", 2},
     {"dummy", OPTION_DUMMY, "SHAPE", 0, "in place of MODEL: random weights in the shape of llama-3.1-8b, llama-3.2-1b …", 2},
@@ -164,6 +166,7 @@ static error_t parse_engine_option(int key, char *value, struct argp_state *stat
     case OPTION_MAX_BATCH_SIZE: args->model.max_batch_size = tn_cli_integer(state, "--max-batch-size", value, 1, 1 << 16); return 0;
     case OPTION_MAX_NUM_TOKENS: args->model.max_num_tokens = tn_cli_integer(state, "--max-num-tokens", value, 1, 1 << 20); return 0;
     case OPTION_TOKENS_PER_BLOCK: args->model.tokens_per_block = tn_cli_integer(state, "--tokens-per-block", value, 16, 256); return 0;
+    case OPTION_EMBEDDINGS: args->model.hidden_states = true; return 0;
     case OPTION_MEM_LIMIT: args->memory_limit_bytes = tn_cli_bytes(state, "--mem-limit", value); return 0;
     case OPTION_CACHE_LIMIT: args->cache_limit_bytes = tn_cli_bytes(state, "--cache-limit", value); return 0;
     case OPTION_DUMMY:

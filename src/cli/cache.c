@@ -69,10 +69,10 @@ char *tn_engine_cache_path(const tn_engine_args *args, const char *device_descri
     tn_text key = {0};
     if (folder == NULL || tn_diag_create(NULL, &diag) != TN_OK) goto cleanup;
     const tn_model_options *model = &args->model;
-    tn_text_append_format(&key, "tenon %s\n%s\n%s\n%lld %lld %lld %lld %lld %d %d %d %d\n", TN_VERSION, args->device, device_description,
+    tn_text_append_format(&key, "tenon %s\n%s\n%s\n%lld %lld %lld %lld %lld %d %d %d %d %d\n", TN_VERSION, args->device, device_description,
                           (long long)model->max_seq_len, (long long)model->max_num_tokens, (long long)model->max_batch_size,
                           (long long)model->tokens_per_block, (long long)model->max_log_probs, (int)model->cache_dtype,
-                          (int)model->float_dtype, (int)model->activations, args->optimization_level);
+                          (int)model->float_dtype, (int)model->activations, (int)model->hidden_states, args->optimization_level);
     /* The program is part of the key: another build of one version may choose other defaults. */
     bool is_added = add_file(&key, "/proc/self/exe", diag);
     is_added = is_added && (tn_path_is_directory(args->path) ? add_directory(&key, args->path, diag) : add_file(&key, args->path, diag));

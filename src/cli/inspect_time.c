@@ -212,6 +212,15 @@ static bool bind_forward(bench *b) {
     return is_ok;
 }
 
+/* A plan may have more outputs of `forward` than the one that `sample` reads. */
+static bool give_buffers(bench *b) {
+    tn_io_info io;
+    for (int i = 0; i < tn_engine_num_io(b->engine, "forward"); i++)
+        if (tn_engine_get_io(b->engine, "forward", i, &io) != TN_OK || (!io.is_input && tn_context_buffer(b->forward, io.name) == NULL))
+            return false;
+    return true;
+}
+
 static bool bind_sample(bench *b) {
     void *logits = tn_context_buffer(b->forward, "logits");
     return logits != NULL && tn_context_set_address(b->sample, "logits", logits) == TN_OK &&
@@ -232,7 +241,7 @@ static bool prepare(bench *b) {
                  tn_context_set_input_shape(b->sample, "sample_position", TN_DIMS(seqs)) == TN_OK &&
                  tn_context_get_shape(b->sample, "top_ids", &top) == TN_OK;
     if (!is_ok) return false;
-    if (allocate_batch(b, top.d[1]) && fill_batch(b)) return bind_forward(b) && bind_sample(b);
+    if (allocate_batch(b, top.d[1]) && fill_batch(b)) return bind_forward(b) && give_buffers(b) && bind_sample(b);
     (void)tn_cli_fail("out of memory");
     return false;
 }

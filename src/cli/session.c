@@ -187,6 +187,16 @@ static void print_diag(const tn_diag *diag) {
     }
 }
 
+/* What cannot be added to an engine that is there. */
+static bool gives_what_is_asked(const tn_session *session, const char *directory) {
+    tn_io_info io;
+    if (!session->args->model.hidden_states) return true;
+    for (int i = 0; i < tn_engine_num_io(session->engine, "forward"); i++)
+        if (tn_engine_get_io(session->engine, "forward", i, &io) == TN_OK && strcmp(io.name, TN_OUTPUT_HIDDEN_STATES) == 0) return true;
+    tn_cli_fail("%s gives no embeddings\n  build it again from its model with --embeddings", directory);
+    return false;
+}
+
 static bool open_engine_directory(tn_session *session, const char *directory) {
     char *plan_path = join(directory, "rank0.plan"), *tokenizer_path = join(directory, "tokenizer.bin");
     bool is_open = false;
@@ -199,6 +209,7 @@ static bool open_engine_directory(tn_session *session, const char *directory) {
         print_diag(diag);
         is_open = status == TN_OK;
     }
+    is_open = is_open && gives_what_is_asked(session, directory);
     if (is_open && tn_path_exists(tokenizer_path)) is_open = tn_tokenizer_load(tokenizer_path, NULL, &session->tokenizer) == TN_OK;
 
 cleanup:

@@ -53,8 +53,6 @@ static bool allocate(tn_sequence *sequence, const tn_request *request, tn_beams 
     beams->parents = tn_arena_alloc_array(arena, width, sizeof *beams->parents);
     if (request->num_log_probs >= 0)
         beams->top = tn_arena_alloc_array(arena, steps * 2 * width, (size_t)(1 + request->num_log_probs) * sizeof *beams->top);
-    if (request->return_generation_logits && !request->streaming)
-        beams->generation_logits = tn_arena_alloc_array(arena, steps * width, vocab * sizeof *beams->generation_logits);
     return !arena->out_of_memory;
 }
 
@@ -280,8 +278,7 @@ double tn_beams_sum(const tn_beams *beams, const tn_beam_answer *answer) {
     return node_at(beams, answer->num_tokens, answer->node)->sum;
 }
 
-void tn_beams_copy(const tn_beams *beams, const tn_beam_answer *answer, int32_t *ids, tn_log_prob *log_probs, size_t columns, float *logits,
-                   size_t vocab_size) {
+void tn_beams_copy(const tn_beams *beams, const tn_beam_answer *answer, int32_t *ids, tn_log_prob *log_probs, size_t columns) {
     int32_t at = answer->node;
     for (int32_t i = answer->num_tokens; i > 0; i--) {
         const tn_beam_node *node = node_at(beams, i, at);
@@ -290,10 +287,16 @@ void tn_beams_copy(const tn_beams *beams, const tn_beam_answer *answer, int32_t 
         if (log_probs != NULL)
             memcpy(log_probs + place * columns, beams->top + (place * 2 * (size_t)beams->width + (size_t)at) * columns,
                    columns * sizeof *log_probs);
-        if (logits != NULL)
-            memcpy(logits + place * vocab_size,
-                   beams->generation_logits + (place * (size_t)beams->width + (size_t)node->parent) * vocab_size,
-                   vocab_size * sizeof *logits);
         at = node->parent;
+    }
+}
+
+void tn_beams_copy_rows(const tn_beams *beams, const tn_beam_answer *answer, const tn_row_results *rows, float *out) {
+    int32_t at = answer->node;
+    size_t columns = rows->num_columns;
+    for (int32_t i = answer->num_tokens; i > 0; i--) {
+        size_t place = (size_t)(i - 1);
+        at = node_at(beams, i, at)->parent;
+        memcpy(out + place * columns, rows->generation + (place * (size_t)beams->width + (size_t)at) * columns, columns * sizeof *out);
     }
 }

@@ -49,12 +49,11 @@ struct tn_beams {
     float *logits;    /* [width, vocab] of the step at hand, changed by tn_beams_advance */
 
     int32_t num_ends;
-    tn_beam_answer *answers;  /* [width] the best first: num_ends that ended, after the end also others */
-    int32_t num_answers;      /* after the end */
-    tn_beam_node *nodes;      /* [max_tokens, 2 · width] */
-    int32_t *num_live_after;  /* [max_tokens] */
-    tn_log_prob *top;         /* [max_tokens, 2 · width, 1 + num_log_probs] or NULL */
-    float *generation_logits; /* [max_tokens, width, vocab] of the beam that the token came after; or NULL */
+    tn_beam_answer *answers; /* [width] the best first: num_ends that ended, after the end also others */
+    int32_t num_answers;     /* after the end */
+    tn_beam_node *nodes;     /* [max_tokens, 2 · width] */
+    int32_t *num_live_after; /* [max_tokens] */
+    tn_log_prob *top;        /* [max_tokens, 2 · width, 1 + num_log_probs] or NULL */
 
     /* of one step */
     int32_t max_candidates, *num_candidates; /* [width] */
@@ -104,8 +103,9 @@ int32_t tn_beam_rank(const tn_slot_params *params, const float *bias, const int3
 int32_t tn_beams_num_shown(const tn_beams *beams, int32_t num_tokens, bool is_last);
 tn_beam_answer tn_beams_get(const tn_beams *beams, int32_t beam, int32_t num_tokens, bool is_last);
 double tn_beams_sum(const tn_beams *beams, const tn_beam_answer *answer);
-/* ids [num_tokens of the answer]; log_probs [num_tokens, columns], logits [num_tokens, vocab_size] or NULL. */
-void tn_beams_copy(const tn_beams *beams, const tn_beam_answer *answer, int32_t *ids, tn_log_prob *log_probs, size_t columns, float *logits,
-                   size_t vocab_size);
+/* ids [num_tokens of the answer]; log_probs [num_tokens, columns] or NULL. */
+void tn_beams_copy(const tn_beams *beams, const tn_beam_answer *answer, int32_t *ids, tn_log_prob *log_probs, size_t columns);
+/* Of tn_row_results.generation to out [num_tokens, num_columns]. */
+void tn_beams_copy_rows(const tn_beams *beams, const tn_beam_answer *answer, const tn_row_results *rows, float *out);
 
 #endif

@@ -202,7 +202,7 @@ static void compare_with_plain(const tn_request *request, int32_t vocab, uint64_
     for (int32_t i = 0; i < self.num_ended; i++) {
         int32_t ids[MAX_TOKENS];
         tn_beam_answer answer = tn_beams_get(sequence->beams, i, num_tokens, true);
-        tn_beams_copy(sequence->beams, &answer, ids, NULL, 0, NULL, 0);
+        tn_beams_copy(sequence->beams, &answer, ids, NULL, 0);
         assert_int_equal(answer.num_tokens, self.ended[i].count - NUM_PROMPT);
         assert_memory_equal(ids, self.ended[i].tokens + NUM_PROMPT, (size_t)answer.num_tokens * sizeof *ids);
         assert_int_equal(answer.reason, self.ended[i].reason);
@@ -353,7 +353,7 @@ static void what_was_shown_after_each_token_stays_as_it_was(void **state) {
         for (int32_t row = 0; row < tn_beams_num_rows(sequence->beams); row++) {
             float *logits = sequence->beams->logits + row * VOCAB;
             make_logits(sequence->beams->tokens[row], sequence->num_known, 5, VOCAB, logits);
-            memcpy(sequence->beams->generation_logits + (step * WIDTH + row) * VOCAB, logits, VOCAB * sizeof *logits);
+            memcpy(sequence->rows[TN_ROW_LOGITS].generation + (step * WIDTH + row) * VOCAB, logits, VOCAB * sizeof *logits);
         }
         tn_beams_advance(sequence, 0);
         for (int32_t i = 0; i < WIDTH; i++)
@@ -366,7 +366,8 @@ static void what_was_shown_after_each_token_stays_as_it_was(void **state) {
             tn_log_prob top[10][3];
             float logits[10][VOCAB], wanted[VOCAB];
             tn_beam_answer answer = tn_beams_get(sequence->beams, i, step + 1, false);
-            tn_beams_copy(sequence->beams, &answer, ids, top[0], 3, logits[0], VOCAB);
+            tn_beams_copy(sequence->beams, &answer, ids, top[0], 3);
+            tn_beams_copy_rows(sequence->beams, &answer, &sequence->rows[TN_ROW_LOGITS], logits[0]);
             assert_memory_equal(ids, seen[step][i], (size_t)(step + 1) * sizeof *ids);
             memcpy(tokens, prompt, sizeof prompt);
             memcpy(tokens + NUM_PROMPT, ids, (size_t)(step + 1) * sizeof *ids);

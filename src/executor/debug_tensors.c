@@ -106,6 +106,14 @@ static void add_inputs(tn_debug_ring *ring, const tn_step_runner *runner, const 
     add_array(ring, "forward.block_table", TN_INT32, TN_DIMS(batch->num_seqs, runner->max_blocks), batch->block_table);
 }
 
+/* Rows that `forward` made, one a row of logits. */
+static tn_status add_rows(tn_debug_ring *ring, tn_step_runner *runner, const char *name, const char *output, int64_t num_rows,
+                          int64_t num_columns) {
+    size_t size = (size_t)num_rows * (size_t)num_columns * sizeof(float);
+    void *memory = add_tensor(ring, name, TN_FLOAT32, TN_DIMS(num_rows, num_columns), size);
+    return memory != NULL ? tn_context_read(runner->forward, output, 0, size, memory, runner->stream) : TN_OK;
+}
+
 tn_status tn_debug_ring_capture(tn_debug_ring *ring, tn_step_runner *runner, const tn_engine_step *step) {
     if (ring->max_iterations == 0) return TN_OK;
     const tn_batch *batch = &step->batch;
@@ -113,9 +121,9 @@ tn_status tn_debug_ring_capture(tn_debug_ring *ring, tn_step_runner *runner, con
     if (status != TN_OK) return status;
     if (ring->wants_inputs) add_inputs(ring, runner, batch);
     if (ring->wants_outputs) {
-        size_t size = (size_t)batch->num_logits * (size_t)runner->vocab_size * sizeof(float);
-        void *memory = add_tensor(ring, "forward.logits", TN_FLOAT32, TN_DIMS(batch->num_logits, runner->vocab_size), size);
-        if (memory != NULL) status = tn_context_read(runner->forward, "logits", 0, size, memory, runner->stream);
+        status = add_rows(ring, runner, "forward.logits", "logits", batch->num_logits, runner->vocab_size);
+        if (status == TN_OK && runner->hidden_size > 0)
+            status = add_rows(ring, runner, "forward.hidden_states", TN_OUTPUT_HIDDEN_STATES, batch->num_logits, runner->hidden_size);
         if (status == TN_OK) status = tn_stream_synchronize(runner->stream, runner->diag);
     }
     if (status == TN_OK && ring->wants_outputs && batch->has_draws) {

@@ -30,6 +30,7 @@ static tn_status read_model_info(tn_executor *executor, tn_diag *diag) {
     if (status == TN_OK) status = tn_json_get_integer(root, "max_num_tokens", 1, 1 << 24, diag, &num_tokens);
     if (status == TN_OK) status = tn_json_get_integer(root, "tokens_per_block", 16, 256, diag, &tokens_per_block);
     if (status == TN_OK) status = tn_json_get_integer(root, "max_log_probs", 0, info->vocab_size, diag, &max_log_probs);
+    if (status == TN_OK) status = tn_json_get_integer_or(root, TN_OUTPUT_HIDDEN_STATES, 1, 1 << 24, 0, diag, &info->hidden_size);
     info->max_batch_size = (int32_t)batch_size;
     info->max_num_tokens = (int32_t)num_tokens;
     info->tokens_per_block = (int32_t)tokens_per_block;
@@ -166,6 +167,7 @@ static tn_status create_parts(tn_executor *executor, tn_diag *diag) {
         .num_blocks = info->num_blocks,
         .num_host_slots = executor->num_host_slots,
         .vocab_size = info->vocab_size,
+        .hidden_size = info->hidden_size,
         .batched_callback = executor->options.batched_logits_post_processor,
         .batched_user = executor->options.batched_logits_post_processor_user,
     };

@@ -3,6 +3,7 @@
  * request_check.c: which requests can be served, and why another cannot. Every rule has one place, here.
  */
 #include <math.h>
+#include <string.h>
 
 #include "base/report.h"
 #include "executor/beam_blocks.h"
@@ -153,14 +154,30 @@ static const char *const feature_names[] = {"LoRA",
                                             "encoder input",
                                             "disaggregated serving",
                                             "position ids",
-                                            "language adapters",
-                                            "additional outputs"};
+                                            "language adapters"};
 
 static tn_status refuse_feature(uint32_t features, tn_diag *diag) {
     size_t count = sizeof feature_names / sizeof *feature_names, first = (size_t)__builtin_ctz(features);
     tn_where where = {.subject = "features"};
     return tn_fail_at(diag, TN_UNSUPPORTED, &where, "cannot take the request: %s is not built",
                       first < count ? feature_names[first] : "a feature without a name");
+}
+
+static tn_status check_additional_outputs(const tn_request *request, const tn_executor_info *limits, tn_diag *diag) {
+    for (size_t i = 0; i < request->num_additional_outputs; i++) {
+        const char *name = request->additional_outputs[i].name;
+        if (name == NULL) return tn_fail(diag, TN_INVALID_ARGUMENT, "cannot take the request: additional output %zu has no name", i);
+        tn_where where = {.subject = name, .hint = "there is one: " TN_OUTPUT_HIDDEN_STATES};
+        if (strcmp(name, TN_OUTPUT_HIDDEN_STATES) != 0)
+            return tn_fail_at(diag, TN_INVALID_ARGUMENT, &where, "cannot take the request: there is no additional output '%s'", name);
+        where.hint = "build the plan with hidden_states (tenon build --embeddings)";
+        if (limits->hidden_size == 0)
+            return tn_fail_at(diag, TN_UNSUPPORTED, &where, "cannot take the request: the plan does not give the additional output '%s'",
+                              name);
+        if (i > 0)
+            return tn_fail(diag, TN_INVALID_ARGUMENT, "cannot take the request: the additional output '%s' is asked for twice", name);
+    }
+    return TN_OK;
 }
 
 static tn_status check_retention(const tn_kv_retention *retention, tn_diag *diag) {
@@ -215,6 +232,7 @@ tn_status tn_request_check(const tn_request *request, const tn_executor_info *li
     if (status == TN_OK) status = check_words("stop_words", request->stop_words, request->num_stop_words, limits->vocab_size, diag);
     if (status == TN_OK) status = check_words("bad_words", request->bad_words, request->num_bad_words, limits->vocab_size, diag);
     if (status == TN_OK) status = check_outputs(request, limits, diag);
+    if (status == TN_OK) status = check_additional_outputs(request, limits, diag);
     if (status == TN_OK) status = check_capacity(request, limits, diag);
     if (status == TN_OK) status = check_retention(request->retention, diag);
     if (status != TN_OK) return status;

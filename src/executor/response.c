@@ -12,7 +12,7 @@ typedef struct response_beam {
     const int32_t *ids;
     size_t num_ids;
     const tn_log_prob *log_probs;
-    const float *generation_logits;
+    const float *generation[TN_NUM_ROW_KINDS]; /* NULL: none */
     tn_finish_reason finish_reason;
     float cum_log_prob, score;
 } response_beam;
@@ -32,8 +32,8 @@ struct tn_response {
     int32_t num_beams;
     int32_t few_ids[NUM_FEW_IDS];
     size_t log_probs_per_token;
-    const float *prompt_log_probs, *context_logits;
-    size_t num_prompt_log_probs;
+    const float *prompt_log_probs, *context[TN_NUM_ROW_KINDS];
+    size_t num_prompt_log_probs, num_columns[TN_NUM_ROW_KINDS];
     int32_t max_tokens;
     tn_request_timings timings;
     tn_perf_metrics metrics;
@@ -70,11 +70,12 @@ static bool copy_results(tn_response *response, const tn_sequence *sequence, int
             arena, sequence->log_probs + (size_t)first * response->log_probs_per_token, (size_t)count * row);
         if (one->log_probs == NULL) return false;
     }
-    if (sequence->generation_logits != NULL && !is_last) { /* the last response takes over the whole array */
-        size_t row = (size_t)sequence->vocab_size;
-        one->generation_logits = (const float *)(void *)tn_arena_bytes(arena, sequence->generation_logits + (size_t)first * row,
-                                                                       (size_t)count * row * sizeof(float));
-        if (one->generation_logits == NULL) return false;
+    for (tn_row_kind kind = 0; kind < TN_NUM_ROW_KINDS && !is_last; kind++) { /* the last response takes over the whole arrays */
+        const tn_row_results *rows = &sequence->rows[kind];
+        if (rows->generation == NULL) continue;
+        one->generation[kind] = (const float *)(void *)tn_arena_bytes(arena, rows->generation + (size_t)first * rows->num_columns,
+                                                                      (size_t)count * rows->num_columns * sizeof(float));
+        if (one->generation[kind] == NULL) return false;
     }
     return true;
 }
@@ -83,20 +84,25 @@ static bool copy_results(tn_response *response, const tn_sequence *sequence, int
 static bool copy_beam(tn_response *response, const tn_sequence *sequence, int32_t index, int32_t num_tokens, bool is_last) {
     const tn_beams *beams = sequence->beams;
     tn_beam_answer answer = tn_beams_get(beams, index, num_tokens, is_last);
-    size_t count = (size_t)answer.num_tokens, columns = response->log_probs_per_token, vocab = (size_t)sequence->vocab_size;
-    bool has_logits = beams->generation_logits != NULL;
+    size_t count = (size_t)answer.num_tokens, columns = response->log_probs_per_token;
     int32_t *ids = tn_arena_alloc_array(&response->arena, count, sizeof *ids);
     tn_log_prob *log_probs = columns > 0 ? tn_arena_alloc_array(&response->arena, count * columns, sizeof *log_probs) : NULL;
-    float *logits = has_logits ? tn_arena_alloc_array(&response->arena, count, vocab * sizeof *logits) : NULL;
-    if (ids == NULL || (columns > 0 && log_probs == NULL) || (has_logits && logits == NULL)) return false;
-    tn_beams_copy(beams, &answer, ids, log_probs, columns, logits, vocab);
+    if (ids == NULL || (columns > 0 && log_probs == NULL)) return false;
+    tn_beams_copy(beams, &answer, ids, log_probs, columns);
     response->beams[index] = (response_beam){.ids = ids,
                                              .num_ids = count,
                                              .log_probs = log_probs,
-                                             .generation_logits = logits,
                                              .finish_reason = answer.reason,
                                              .cum_log_prob = (float)tn_beams_sum(beams, &answer),
                                              .score = (float)answer.score};
+    for (tn_row_kind kind = 0; kind < TN_NUM_ROW_KINDS; kind++) {
+        const tn_row_results *rows = &sequence->rows[kind];
+        if (rows->generation == NULL) continue;
+        float *out = tn_arena_alloc_array(&response->arena, count, rows->num_columns * sizeof *out);
+        if (out == NULL) return false;
+        tn_beams_copy_rows(beams, &answer, rows, out);
+        response->beams[index].generation[kind] = out;
+    }
     return true;
 }
 
@@ -152,9 +158,12 @@ static float sum_log_probs(const tn_sequence *sequence, int32_t num_generated) {
 static void take_results(tn_response *response, tn_sequence *sequence, int32_t first) {
     response->prompt_log_probs = sequence->prompt_log_probs;
     response->num_prompt_log_probs = sequence->prompt_log_probs != NULL ? (size_t)sequence->num_prompt - 1 : 0;
-    response->context_logits = sequence->context_logits;
-    if (sequence->generation_logits != NULL)
-        response->one.generation_logits = sequence->generation_logits + (size_t)first * (size_t)sequence->vocab_size;
+    for (tn_row_kind kind = 0; kind < TN_NUM_ROW_KINDS; kind++) {
+        const tn_row_results *rows = &sequence->rows[kind];
+        response->context[kind] = rows->context;
+        if (rows->generation != NULL && sequence->beams == NULL)
+            response->one.generation[kind] = rows->generation + (size_t)first * rows->num_columns;
+    }
     response->results = sequence->arena;
     response->results.allocator = response->arena.allocator;
     sequence->arena.chunks = NULL;
@@ -192,6 +201,7 @@ tn_status tn_sequence_take_response(tn_sequence *sequence, const tn_allocator *a
     response->is_final = is_last && lead->num_undelivered == 1;
     response->one.finish_reason = is_last ? sequence->finish_reason : TN_FINISH_NOT_FINISHED;
     response->status = is_last ? sequence->status : TN_OK;
+    for (tn_row_kind kind = 0; kind < TN_NUM_ROW_KINDS; kind++) response->num_columns[kind] = sequence->rows[kind].num_columns;
     response->max_tokens = sequence->max_tokens;
     response->decoding_iter = end;
     response->one.cum_log_prob = response->one.score = sum_log_probs(sequence, end);
@@ -249,7 +259,7 @@ int32_t tn_response_max_tokens(const tn_response *response) {
     return response->max_tokens;
 }
 const float *tn_response_context_logits(const tn_response *response) {
-    return response->context_logits;
+    return response->context[TN_ROW_LOGITS];
 }
 void tn_response_timings(const tn_response *response, tn_request_timings *out_timings) {
     *out_timings = response->timings;
@@ -296,7 +306,24 @@ float tn_response_beam_score(const tn_response *response, int32_t beam) {
 
 const float *tn_response_beam_generation_logits(const tn_response *response, int32_t beam) {
     const response_beam *found = beam_at(response, beam);
-    return found != NULL ? found->generation_logits : NULL;
+    return found != NULL ? found->generation[TN_ROW_LOGITS] : NULL;
+}
+
+static const float *find_output(const tn_response *response, const char *name, const float *const rows[TN_NUM_ROW_KINDS],
+                                size_t *out_columns) {
+    bool is_there = strcmp(name, TN_OUTPUT_HIDDEN_STATES) == 0 && rows[TN_ROW_HIDDEN_STATES] != NULL;
+    *out_columns = is_there ? response->num_columns[TN_ROW_HIDDEN_STATES] : 0;
+    return is_there ? rows[TN_ROW_HIDDEN_STATES] : NULL;
+}
+
+const float *tn_response_context_output(const tn_response *response, const char *name, size_t *out_columns) {
+    return find_output(response, name, response->context, out_columns);
+}
+
+const float *tn_response_beam_generation_output(const tn_response *response, int32_t beam, const char *name, size_t *out_columns) {
+    static const response_beam none;
+    const response_beam *found = beam_at(response, beam);
+    return find_output(response, name, (found != NULL ? found : &none)->generation, out_columns);
 }
 
 const int32_t *tn_response_ids(const tn_response *response, size_t *out_count) {
@@ -312,7 +339,10 @@ float tn_response_cum_log_prob(const tn_response *response) {
     return response->beams[0].cum_log_prob;
 }
 const float *tn_response_generation_logits(const tn_response *response) {
-    return response->beams[0].generation_logits;
+    return response->beams[0].generation[TN_ROW_LOGITS];
+}
+const float *tn_response_generation_output(const tn_response *response, const char *name, size_t *out_columns) {
+    return tn_response_beam_generation_output(response, 0, name, out_columns);
 }
 
 const float *tn_response_prompt_log_probs(const tn_response *response, size_t *out_count) {

@@ -13,10 +13,12 @@
 #include "executor/sequence.h"
 #include "support/fault_allocator.h"
 
-enum { VOCAB = 8, NUM_PROMPT = 3, MAX_TOKENS = 4 };
+enum { VOCAB = 8, HIDDEN = 4, NUM_PROMPT = 3, MAX_TOKENS = 4 };
 static const int32_t prompt[NUM_PROMPT] = {5, 6, 7};
 static const tn_executor_info limits = {
-    .vocab_size = VOCAB, .max_seq_len = 64, .tokens_per_block = 16, .max_log_probs = 2, .num_blocks = 4};
+    .vocab_size = VOCAB, .max_seq_len = 64, .tokens_per_block = 16, .max_log_probs = 2, .num_blocks = 4, .hidden_size = HIDDEN};
+
+static const tn_additional_output with_context = {TN_OUTPUT_HIDDEN_STATES, true};
 
 static tn_sequence *make_sequence(bool streaming, bool with_results, const tn_allocator *allocator) {
     tn_request request;
@@ -26,6 +28,8 @@ static tn_sequence *make_sequence(bool streaming, bool with_results, const tn_al
     if (with_results) {
         request.num_log_probs = 1;
         request.return_prompt_log_probs = request.return_context_logits = request.return_generation_logits = true;
+        request.additional_outputs = &with_context;
+        request.num_additional_outputs = 1;
     }
     tn_sequence *sequence;
     assert_int_equal(tn_sequence_create(&request, 0, &limits, allocator, NULL, &sequence), TN_OK);
@@ -136,8 +140,10 @@ static void a_streaming_request_that_ends_without_a_new_token_gets_an_empty_fina
 static void results_live_as_long_as_the_final_response(void **state) {
     (void)state;
     tn_sequence *sequence = make_sequence(false, true, NULL);
-    for (int i = 0; i < NUM_PROMPT * VOCAB; i++) sequence->context_logits[i] = (float)i;
-    for (int i = 0; i < VOCAB; i++) sequence->generation_logits[i] = 100.0f + (float)i;
+    for (int i = 0; i < NUM_PROMPT * VOCAB; i++) sequence->rows[TN_ROW_LOGITS].context[i] = (float)i;
+    for (int i = 0; i < VOCAB; i++) sequence->rows[TN_ROW_LOGITS].generation[i] = 100.0f + (float)i;
+    for (int i = 0; i < NUM_PROMPT * HIDDEN; i++) sequence->rows[TN_ROW_HIDDEN_STATES].context[i] = 200.0f + (float)i;
+    for (int i = 0; i < HIDDEN; i++) sequence->rows[TN_ROW_HIDDEN_STATES].generation[i] = 300.0f + (float)i;
     sequence->prompt_log_probs[0] = -1.0f;
     sequence->prompt_log_probs[1] = -2.0f;
     draw(sequence, 4);
@@ -147,6 +153,14 @@ static void results_live_as_long_as_the_final_response(void **state) {
     assert_true(tn_response_context_logits(response)[NUM_PROMPT * VOCAB - 1] == (float)(NUM_PROMPT * VOCAB - 1));
     assert_true(tn_response_generation_logits(response)[1] == 101.0f);
     size_t count;
+    assert_true(tn_response_context_output(response, TN_OUTPUT_HIDDEN_STATES, &count)[NUM_PROMPT * HIDDEN - 1] == 211.0f);
+    assert_int_equal(count, HIDDEN);
+    assert_true(tn_response_generation_output(response, TN_OUTPUT_HIDDEN_STATES, &count)[1] == 301.0f);
+    assert_int_equal(count, HIDDEN);
+    assert_null(tn_response_context_output(response, "logits", &count));
+    assert_int_equal(count, 0);
+    assert_null(tn_response_beam_generation_output(response, 1, TN_OUTPUT_HIDDEN_STATES, &count));
+    assert_int_equal(count, 0);
     const float *prompt_log_probs = tn_response_prompt_log_probs(response, &count);
     assert_int_equal(count, NUM_PROMPT - 1);
     assert_true(prompt_log_probs[1] == -2.0f);

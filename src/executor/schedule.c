@@ -34,7 +34,7 @@ static bool is_pending(tn_scheduler *scheduler, uint64_t key) {
 /* True: another prompt computes its next block right now. Takes over blocks that became shareable since it started. */
 static bool shares_or_waits(tn_scheduler *scheduler, tn_sequence *sequence) {
     int32_t size = scheduler->options.tokens_per_block;
-    bool wants_prompt = (sequence->return_context_logits || sequence->return_prompt_log_probs) && !sequence->has_prompt_results;
+    bool wants_prompt = sequence->wants_prompt_results && !sequence->has_prompt_results;
     if (wants_prompt || sequence->num_in_flight > 0) return false;
     int32_t end = sequence->beams != NULL ? sequence->beams->num_trunk : sequence->num_prefill;
     while (sequence->num_committed_blocks == sequence->num_blocks && sequence->num_computed == sequence->num_blocks * size &&
@@ -148,9 +148,9 @@ static void add_rows(tn_scheduler *scheduler, tn_sequence *sequence, const tn_mi
                                 .is_context = entry->is_context,
                                 .draws = end >= sequence->num_prefill,
                                 .needs_slot = sequence->needs_slot,
-                                .reads_logits = sequence->reads_logits};
-    bool wants_prompt = entry->is_context && !sequence->has_prompt_results && rows->first_token < sequence->num_prompt &&
-                        (sequence->return_context_logits || sequence->return_prompt_log_probs);
+                                .reads_rows = sequence->reads_rows};
+    bool wants_prompt =
+        entry->is_context && !sequence->has_prompt_results && rows->first_token < sequence->num_prompt && sequence->wants_prompt_results;
     rows->num_logits = wants_prompt ? rows->num_tokens : rows->draws ? 1 : 0;
     for (int32_t beam = 1; beam < entry->width; beam++) {
         rows[beam] = rows[0];

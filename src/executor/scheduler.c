@@ -129,7 +129,7 @@ void tn_scheduler_push(tn_scheduler *scheduler, tn_sequence *sequence) {
 }
 
 static bool may_share(const tn_scheduler *scheduler, const tn_sequence *sequence) {
-    bool wants_prompt = (sequence->return_context_logits || sequence->return_prompt_log_probs) && !sequence->has_prompt_results;
+    bool wants_prompt = sequence->wants_prompt_results && !sequence->has_prompt_results;
     return scheduler->options.enable_block_reuse && !wants_prompt;
 }
 

@@ -53,9 +53,9 @@ typedef struct tn_schedule_row {
     int32_t first_id;                           /* that of first_token, −1: still being drawn */
     int32_t num_logits;                         /* rows of logits: of the last num_logits of its tokens */
     bool is_context;
-    bool draws;        /* from the last of them */
-    bool needs_slot;   /* the sampling slot is to be written first */
-    bool reads_logits; /* they are copied to the host */
+    bool draws;      /* from the last of them */
+    bool needs_slot; /* the sampling slot is to be written first */
+    bool reads_rows; /* they, or other outputs of these rows, are copied to the host */
 } tn_schedule_row;
 
 typedef struct tn_schedule_counts { /* of one step */

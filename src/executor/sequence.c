@@ -67,6 +67,35 @@ static bool copy_stop_words(tn_sequence *sequence, const tn_request *request) {
     return true;
 }
 
+const char *tn_row_kind_name(tn_row_kind kind) {
+    static const char *const names[TN_NUM_ROW_KINDS] = {"logits", TN_OUTPUT_HIDDEN_STATES};
+    return names[kind];
+}
+
+typedef struct wanted_rows {
+    bool context, generation;
+} wanted_rows;
+
+static wanted_rows find_wanted(const tn_request *request, tn_row_kind kind) {
+    if (kind == TN_ROW_LOGITS) return (wanted_rows){request->return_context_logits, request->return_generation_logits};
+    for (size_t i = 0; i < request->num_additional_outputs; i++)
+        if (strcmp(request->additional_outputs[i].name, tn_row_kind_name(kind)) == 0)
+            return (wanted_rows){request->additional_outputs[i].gather_context, true};
+    return (wanted_rows){0};
+}
+
+/* Of beams that stream rows of generated tokens are not kept. */
+static bool allocate_rows(tn_sequence *sequence, const tn_request *request, tn_row_kind kind) {
+    wanted_rows wanted = find_wanted(request, kind);
+    tn_row_results *rows = &sequence->rows[kind];
+    size_t row_bytes = rows->num_columns * sizeof(float), generated = (size_t)sequence->max_tokens;
+    if (sequence->beams != NULL) generated *= (size_t)sequence->beams->width;
+    if (wanted.context) rows->context = tn_arena_alloc_array(&sequence->arena, (size_t)sequence->num_prompt, row_bytes);
+    if (wanted.generation && (sequence->beams == NULL || !request->streaming))
+        rows->generation = tn_arena_alloc_array(&sequence->arena, generated, row_bytes);
+    return !sequence->arena.out_of_memory;
+}
+
 static bool allocate_results(tn_sequence *sequence, const tn_request *request, size_t vocab_size) {
     tn_arena *arena = &sequence->arena;
     size_t generated = (size_t)sequence->max_tokens, prompt = (size_t)sequence->num_prompt;
@@ -79,20 +108,14 @@ static bool allocate_results(tn_sequence *sequence, const tn_request *request, s
         sequence->prompt_log_probs = tn_arena_alloc_array(arena, prompt, sizeof *sequence->prompt_log_probs);
         if (sequence->prompt_log_probs == NULL) return false;
     }
-    if (request->return_context_logits) {
-        sequence->context_logits = tn_arena_alloc_array(arena, prompt, vocab_size * sizeof *sequence->context_logits);
-        if (sequence->context_logits == NULL) return false;
-    }
     if (has_beams) {
         sequence->host_logits = sequence->beams->logits;
     } else if (sequence->uses_host_logits) {
         sequence->host_logits = tn_arena_alloc_array(arena, vocab_size, sizeof *sequence->host_logits);
         if (sequence->host_logits == NULL) return false;
     }
-    if (request->return_generation_logits && !has_beams) {
-        sequence->generation_logits = tn_arena_alloc_array(arena, generated, vocab_size * sizeof *sequence->generation_logits);
-        if (sequence->generation_logits == NULL) return false;
-    }
+    for (tn_row_kind kind = 0; kind < TN_NUM_ROW_KINDS; kind++)
+        if (!allocate_rows(sequence, request, kind)) return false;
     return true;
 }
 
@@ -201,15 +224,19 @@ tn_status tn_sequence_create(const tn_request *request, int32_t sequence_index, 
     sequence->streaming = request->streaming;
     sequence->returns_all_tokens = request->return_all_generated_tokens;
     sequence->returns_perf_metrics = request->return_perf_metrics;
-    sequence->return_prompt_log_probs = request->return_prompt_log_probs;
-    sequence->return_context_logits = request->return_context_logits;
-    sequence->return_generation_logits = request->return_generation_logits;
+    sequence->rows[TN_ROW_LOGITS].num_columns = (size_t)limits->vocab_size;
+    sequence->rows[TN_ROW_HIDDEN_STATES].num_columns = (size_t)limits->hidden_size;
+    sequence->wants_prompt_results = request->return_prompt_log_probs;
     sequence->logits_callback = request->logits_post_processor;
     sequence->logits_user = request->logits_post_processor_user;
     sequence->uses_host_logits = request->logits_post_processor != NULL || request->logits_post_processor_name != NULL;
     sequence->needs_host = sequence->uses_host_logits || tn_beam_width(&request->sampling) > 1;
-    sequence->reads_logits =
-        sequence->needs_host || request->return_context_logits || request->return_prompt_log_probs || request->return_generation_logits;
+    sequence->reads_rows = sequence->needs_host || request->return_prompt_log_probs;
+    for (tn_row_kind kind = 0; kind < TN_NUM_ROW_KINDS; kind++) {
+        wanted_rows wanted = find_wanted(request, kind);
+        sequence->wants_prompt_results = sequence->wants_prompt_results || wanted.context;
+        sequence->reads_rows = sequence->reads_rows || wanted.context || wanted.generation;
+    }
     sequence->vocab_size = limits->vocab_size;
     int64_t allotted_ms = request->allotted_time_ms;
     if (allotted_ms >= 0 && allotted_ms < INT64_MAX / 2000000) sequence->deadline_ns = sequence->enqueue_ns + allotted_ms * 1000000;

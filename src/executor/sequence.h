@@ -29,6 +29,17 @@ enum { TN_CACHE_LINE = 64 };
 typedef struct tn_sequence tn_sequence;
 typedef struct tn_beams tn_beams; /* executor/beams.h */
 
+/* What the engine gives for a row, beside the drawn token. */
+typedef enum tn_row_kind { TN_ROW_LOGITS, TN_ROW_HIDDEN_STATES, TN_NUM_ROW_KINDS } tn_row_kind;
+
+/* The rows of a kind that a request asked for. */
+typedef struct tn_row_results {
+    float *context; /* [num_prompt, num_columns] or NULL */
+    float *
+        generation; /* [max_tokens, num_columns] or NULL; with beams [max_tokens, width, num_columns], of the beam that the token came after */
+    size_t num_columns;
+} tn_row_results;
+
 /* What responses say of the work so far. */
 typedef struct tn_sequence_account {
     int64_t queued_ns, first_token_ns, last_token_ns; /* since enqueue */
@@ -46,7 +57,7 @@ struct tn_sequence {
     bool wants_pause;                                       /* to be paused when it is not in flight */
     bool needs_slot;                                        /* its next row writes the sampling slot */
     bool needs_host;                                        /* its next step waits until the host has looked at the logits of this one */
-    bool reads_logits;                                      /* its rows' logits are copied to the host */
+    bool reads_rows;                                        /* what its rows give is copied to the host */
     bool has_prompt_results, uses_host_logits, is_paused;
     int32_t last_token; /* the last known */
     tn_beams *beams;    /* NULL: none */
@@ -88,7 +99,7 @@ struct tn_sequence {
 
     uint64_t id, client_id;
     bool has_client_id, returns_all_tokens, returns_perf_metrics;
-    bool return_prompt_log_probs, return_context_logits, return_generation_logits;
+    bool wants_prompt_results; /* something of each prompt token, which is then computed and not shared */
     int32_t sequence_index;
     int32_t max_tokens;
     int32_t num_log_probs; /* −1: none */
@@ -107,9 +118,8 @@ struct tn_sequence {
     int64_t vocab_size;
     const tn_slot_params *slot_params;
 
-    float *prompt_log_probs;  /* [num_prompt − 1] or NULL */
-    float *context_logits;    /* [num_prompt, vocab] or NULL */
-    float *generation_logits; /* [max_tokens, vocab] or NULL */
+    float *prompt_log_probs; /* [num_prompt − 1] or NULL */
+    tn_row_results rows[TN_NUM_ROW_KINDS];
 
     /* (lock) */
     int32_t heap_index[2]; /* in the queue; among the time limits. −1: not in it */
@@ -129,6 +139,8 @@ static inline void tn_sequence_prefetch(const tn_sequence *sequence, unsigned li
 }
 enum { TN_PREFETCH_DISTANCE = 6 }; /* sequences ahead */
 
+/* The engine's name of a kind. */
+const char *tn_row_kind_name(tn_row_kind kind);
 /* Checks the request against what the executor serves. limits: from tn_executor_get_info. */
 TN_MUST_CHECK tn_status tn_request_check(const tn_request *request, const tn_executor_info *limits, tn_diag *diag);
 /* Checks and copies the request, as its answer number sequence_index. */

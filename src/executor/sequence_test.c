@@ -20,6 +20,7 @@ static const tn_executor_info limits = {
     .tokens_per_block = 16,
     .max_log_probs = 5,
     .num_blocks = 4,
+    .hidden_size = 8,
 };
 
 static tn_request make_request(void) {
@@ -393,6 +394,8 @@ static void each_failing_allocation_of_create_is_reported_and_leaks_nothing(void
     request.embedding_bias_size = 320;
     request.num_log_probs = 5;
     request.return_prompt_log_probs = request.return_context_logits = request.return_generation_logits = true;
+    request.additional_outputs = &(const tn_additional_output){TN_OUTPUT_HIDDEN_STATES, true};
+    request.num_additional_outputs = 1;
     request.logits_post_processor_name = "any";
     const tn_retention_range range = {0, -1, 50, -1};
     const tn_kv_retention retention = {&range, 1, 35, -1};

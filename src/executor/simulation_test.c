@@ -160,8 +160,8 @@ static void check_beams(const simulation *self, tn_sequence *sequence) {
         tn_beam_answer answer = tn_beams_get(beams, i, num_tokens, true), wanted = tn_beams_get(alone->beams, i, num_tokens, true);
         assert_memory_equal(&answer.score, &wanted.score, sizeof answer.score);
         assert_true(answer.num_tokens == wanted.num_tokens && answer.reason == wanted.reason);
-        tn_beams_copy(beams, &answer, ids[0], NULL, 0, NULL, 0);
-        tn_beams_copy(alone->beams, &wanted, ids[1], NULL, 0, NULL, 0);
+        tn_beams_copy(beams, &answer, ids[0], NULL, 0);
+        tn_beams_copy(alone->beams, &wanted, ids[1], NULL, 0);
         assert_memory_equal(ids[0], ids[1], (size_t)answer.num_tokens * sizeof **ids);
     }
     tn_sequence_destroy(alone);

@@ -125,6 +125,7 @@ tn_status tn_step_runner_init(tn_step_runner *runner, tn_engine *engine, const t
         .max_blocks = options->max_blocks,
         .top_columns = options->top_columns,
         .vocab_size = options->vocab_size,
+        .hidden_size = options->hidden_size,
         .batched_callback = options->batched_callback,
         .batched_user = options->batched_user,
     };
@@ -218,7 +219,7 @@ void tn_engine_step_add(tn_engine_step *step, const tn_step_runner *runner, cons
         batch->positions[batch->num_tokens] = i;
         batch->num_tokens++;
     }
-    bool draws = plan->draws && (!plan->reads_logits || plan->sequence->beams == NULL); /* beams are chosen on the host */
+    bool draws = plan->draws && (!plan->reads_rows || plan->sequence->beams == NULL); /* beams are chosen on the host */
     batch->query_start[seq + 1] = batch->num_tokens;
     batch->seq_slot[seq] = plan->slot;
     batch->kv_length[seq] = end;
@@ -232,7 +233,7 @@ void tn_engine_step_add(tn_engine_step *step, const tn_step_runner *runner, cons
         batch->num_logits++;
     }
     batch->has_draws = batch->has_draws || draws;
-    step->num_rows_that_read += plan->reads_logits;
+    step->num_rows_that_read += plan->reads_rows;
 }
 
 /* --- launching ------------------------------------------------------------------------------------------------------------- */
@@ -265,6 +266,7 @@ static tn_status launch_forward(tn_step_runner *runner, tn_batch *batch) {
     for (int group = 0; status == TN_OK && group < runner->num_groups; group++)
         status = bind(runner->forward, runner->block_table_names[group], TN_DIMS(batch->num_seqs, runner->max_blocks), batch->block_table);
     if (status != TN_OK) return status;
+    if (runner->hidden_size > 0 && tn_context_buffer(runner->forward, TN_OUTPUT_HIDDEN_STATES) == NULL) return TN_OUT_OF_MEMORY;
     runner->logits = tn_context_buffer(runner->forward, "logits");
     return runner->logits != NULL ? tn_context_enqueue(runner->forward, runner->stream) : TN_OUT_OF_MEMORY;
 }
@@ -289,33 +291,29 @@ static int32_t drawn_row(const tn_step_row *row) {
 static tn_status read_beam_logits(tn_step_runner *runner, const tn_step_row *row) {
     const tn_schedule_row *plan = &row->plan;
     const tn_beams *beams = plan->sequence->beams;
-    if (!plan->draws || plan->beam > 0) return TN_OK;
-    size_t vocab = (size_t)runner->vocab_size, row_bytes = vocab * sizeof(float), offset = (size_t)drawn_row(row) * row_bytes;
-    size_t size_bytes = (size_t)plan->num_beams * row_bytes;
-    tn_status status = tn_context_read(runner->forward, "logits", offset, size_bytes, beams->logits, runner->stream);
-    if (status != TN_OK || beams->generation_logits == NULL) return status;
-    size_t drawn = (size_t)(plan->first_token + plan->num_tokens - plan->sequence->num_prompt);
-    return tn_context_read(runner->forward, "logits", offset, size_bytes, beams->generation_logits + drawn * (size_t)beams->width * vocab,
-                           runner->stream);
+    if (beams == NULL || !plan->draws || plan->beam > 0) return TN_OK;
+    size_t row_bytes = (size_t)runner->vocab_size * sizeof(float);
+    return tn_context_read(runner->forward, "logits", (size_t)drawn_row(row) * row_bytes, (size_t)plan->num_beams * row_bytes,
+                           beams->logits, runner->stream);
 }
 
-/* Queues the copies of logits that requests asked for, while the buffer still holds what the network made. */
-static tn_status read_logits(tn_step_runner *runner, const tn_step_row *row) {
+/* Queues the copies of rows that requests asked for, while the buffer still holds what the network made. */
+static tn_status read_rows(tn_step_runner *runner, const tn_step_row *row, tn_row_kind kind) {
     const tn_schedule_row *plan = &row->plan;
-    tn_sequence *sequence = plan->sequence;
-    size_t row_bytes = (size_t)runner->vocab_size * sizeof(float), offset = (size_t)row->first_logits * row_bytes;
+    const tn_sequence *sequence = plan->sequence;
+    const tn_row_results *rows = &sequence->rows[kind];
+    const char *name = tn_row_kind_name(kind);
+    size_t row_bytes = rows->num_columns * sizeof(float);
     tn_status status = TN_OK;
     bool has_prompt = plan->is_context && !sequence->has_prompt_results && plan->num_logits == plan->num_tokens;
-    if (sequence->context_logits != NULL && has_prompt)
-        status = tn_context_read(runner->forward, "logits", offset, (size_t)plan->num_logits * row_bytes,
-                                 sequence->context_logits + (size_t)plan->first_token * (size_t)runner->vocab_size, runner->stream);
-    if (status == TN_OK && sequence->generation_logits != NULL && plan->draws) {
-        size_t drawn = (size_t)(plan->first_token + plan->num_tokens - sequence->num_prompt);
-        status = tn_context_read(runner->forward, "logits", (size_t)drawn_row(row) * row_bytes, row_bytes,
-                                 sequence->generation_logits + drawn * (size_t)runner->vocab_size, runner->stream);
-    }
-    if (status == TN_OK && sequence->beams != NULL) status = read_beam_logits(runner, row);
-    return status;
+    if (rows->context != NULL && has_prompt)
+        status = tn_context_read(runner->forward, name, (size_t)row->first_logits * row_bytes, (size_t)plan->num_logits * row_bytes,
+                                 rows->context + (size_t)plan->first_token * rows->num_columns, runner->stream);
+    if (status != TN_OK || rows->generation == NULL || !plan->draws || plan->beam > 0) return status;
+    size_t place = (size_t)(plan->first_token + plan->num_tokens - sequence->num_prompt);
+    if (sequence->beams != NULL) place *= (size_t)sequence->beams->width;
+    return tn_context_read(runner->forward, name, (size_t)drawn_row(row) * row_bytes, (size_t)plan->num_beams * row_bytes,
+                           rows->generation + place * rows->num_columns, runner->stream);
 }
 
 static double log_softmax_at(const float *logits, int64_t count, int32_t id) {
@@ -347,8 +345,9 @@ tn_status tn_step_runner_launch(tn_step_runner *runner, tn_engine_step *step) {
     step->is_in_flight = true;
     tn_status status = launch_forward(runner, &step->batch);
     for (int32_t i = 0; status == TN_OK && i < step->num_rows && step->num_rows_that_read > 0; i++) {
-        if (!step->rows[i].plan.reads_logits) continue;
-        status = read_logits(runner, &step->rows[i]);
+        if (!step->rows[i].plan.reads_rows) continue;
+        for (tn_row_kind kind = 0; status == TN_OK && kind < TN_NUM_ROW_KINDS; kind++) status = read_rows(runner, &step->rows[i], kind);
+        if (status == TN_OK) status = read_beam_logits(runner, &step->rows[i]);
         if (status == TN_OK) status = read_prompt_log_probs(runner, &step->rows[i]);
     }
     if (status == TN_OK && step->num_rows_that_read > 0) status = tn_step_runner_process_logits(runner, step);

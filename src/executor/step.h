@@ -34,7 +34,7 @@ typedef struct tn_step_row {
 typedef struct tn_engine_step {
     tn_batch batch;
     tn_step_row *rows;                    /* [max_batch_size] */
-    int32_t num_rows, num_rows_that_read; /* their logits */
+    int32_t num_rows, num_rows_that_read; /* plan.reads_rows */
     int32_t *next_ids;                    /* [max_logits] */
     int32_t *top_ids;                     /* [max_logits, 1 + K] */
     float *top_log_probs;                 /* [max_logits, 1 + K] */
@@ -57,6 +57,7 @@ typedef struct tn_step_runner {
     char block_table_names[8][32];
     int32_t max_batch_size, max_num_tokens, max_logits, max_blocks, top_columns;
     int64_t vocab_size;
+    int64_t hidden_size;        /* 0: the plan gives no hidden states */
     void *logits;               /* of the step at hand: device memory of `forward`, read by `sample` */
     int32_t largest_num_logits; /* of all steps so far */
     float *logits_row;          /* [vocab], for log-probabilities of prompts */
@@ -70,7 +71,7 @@ typedef struct tn_step_runner {
 
 typedef struct tn_step_runner_options {
     int32_t max_batch_size, max_num_tokens, max_blocks, num_slots, top_columns;
-    int64_t num_blocks, vocab_size, num_host_slots;
+    int64_t num_blocks, vocab_size, hidden_size, num_host_slots;
     tn_logits_callback batched_callback;
     void *batched_user;
 } tn_step_runner_options;

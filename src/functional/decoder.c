@@ -265,6 +265,9 @@ void tn_decoder_end(tn_decoder *decoder, tn_tensor *x, const tn_weights *head, c
     }
     tn_network_mark_output(network, logits, "logits");
     tn_tensor_set_role(logits, "logits");
+    if (!decoder->options.gives_hidden_states) return;
+    tn_network_mark_output(network, x, "hidden_states");
+    tn_tensor_set_role(x, "hidden_states");
 }
 
 void tn_sample_network(tn_network *network, int64_t vocab_size, int64_t max_seq_len, int64_t max_log_probs) {

@@ -10,7 +10,7 @@
  *
  * Shapes: T num_tokens (all sequences of a step one after another), S num_seqs, B max_blocks, L num_logits.
  *     input_ids i32 [T]     positions i32 [T]      query_start i32 [S+1]   seq_slot i32 [S]   kv_length i32 [S]
- *     block_table.<group> i32 [S, B]               logits_rows i32 [L]  →  logits f32 [L, vocab]
+ *     block_table.<group> i32 [S, B]               logits_rows i32 [L]  →  logits f32 [L, vocab], hidden_states f32 [L, n]
  */
 #ifndef TN_FUNCTIONAL_FUNCTIONAL_H_
 #define TN_FUNCTIONAL_FUNCTIONAL_H_
@@ -74,6 +74,7 @@ typedef struct tn_decoder_options {
     const int64_t *layer_windows; /* [num_layers], 0 = all positions; NULL: all 0. Layers of one window share a cache group */
     int64_t sink_tokens;
     tn_activation_precision head_activations; /* of the product that makes the logits; AUTO: as all others */
+    bool gives_hidden_states;                 /* x of tn_decoder_end is an output too */
 } tn_decoder_options;
 
 typedef struct tn_decoder {
@@ -156,7 +157,7 @@ tn_tensor *tn_fn_moe(tn_network *network, tn_tensor *x, const tn_moe_weights *we
 /* The rows that logits are wanted of, x [T, n] → [L, n]: before the final norm, so that it runs on those rows only. */
 tn_tensor *tn_decoder_gather_rows(tn_decoder *decoder, tn_tensor *x);
 /* logits = soft_cap · tanh(scale · (x · headᵀ + bias) / soft_cap); scale and soft_cap 0: without. head: [vocab, hidden]; marks
- * "logits". */
+ * "logits", and x as "hidden_states" where the options say so. */
 void tn_decoder_end(tn_decoder *decoder, tn_tensor *x, const tn_weights *head, const tn_weights *head_bias, double scale, double soft_cap);
 
 /* The plan function "sample" (TN_OP_SAMPLE) as a network of its own. */

@@ -78,6 +78,7 @@ tn_status tn_model_build(const char *path, const tn_model_build_options *options
     model_options.max_log_probs = options->max_log_probs;
     model_options.cache_dtype = options->cache_dtype;
     model_options.activations = options->activations;
+    model_options.hidden_states = options->hidden_states;
     status = tn_model_make_networks(model, &model_options, options->diag, &networks);
     if (status == TN_OK) status = build(model, options, &model_options, &networks, out_plan);
     tn_model_networks_deinit(model, &networks);

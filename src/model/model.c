@@ -195,6 +195,7 @@ static tn_status make_forward(const tn_model *model, const tn_model_options *opt
         .layer_windows = config->layer_windows,
         /* What is lost here reaches the answer at once; it is one product, and the last rows' only. */
         .head_activations = options->activations == TN_ACTIVATIONS_INT8 ? TN_ACTIVATIONS_Q15 : TN_ACTIVATIONS_AUTO,
+        .gives_hidden_states = options->hidden_states,
     };
     tn_decoder_begin(*out_network, &decoder, &builder.decoder);
     tn_transformer_build(&builder);
@@ -260,7 +261,9 @@ char *tn_model_info_text(const tn_model_config *config, const tn_model_options *
                           tn_dtype_name(options->cache_dtype), (int)config->bos_id);
     for (int i = 0; i < config->num_end_ids; i++) tn_text_append_format(&text, "%s%d", i > 0 ? ", " : "", (int)config->end_ids[i]);
     static const char *const activations[] = {"auto", "float32", "bfloat16", "q15", "int8"};
-    tn_text_append_format(&text, "], \"activations\": \"%s\"}", activations[options->activations]);
+    tn_text_append_format(&text, "], \"activations\": \"%s\"", activations[options->activations]);
+    if (options->hidden_states) tn_text_append_format(&text, ", \"hidden_states\": %lld", (long long)tn_model_head_columns(config));
+    tn_text_append_char(&text, '}');
     if (text.failed) {
         tn_text_deinit(&text);
         return NULL;

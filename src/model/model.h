@@ -36,6 +36,7 @@ typedef struct tn_model_options {
     tn_dtype float_dtype;     /* how float matrices are kept; NONE: as stored */
     tn_activation_precision activations;
     int64_t max_log_probs; /* K of the sampler; 0: 20 */
+    bool hidden_states;    /* `forward` gives them too */
     tn_mapping mapping;
 } tn_model_options;
 void tn_model_options_init(tn_model_options *options);

@@ -105,6 +105,11 @@ typedef struct tn_model_config {
     tn_quantization quantization;    /* of a Hugging Face directory; NONE: each tensor is what it says */
 } tn_model_config;
 
+/* Columns of the embedding table and of the head. */
+static inline int64_t tn_model_head_columns(const tn_model_config *config) {
+    return config->embedding_size > 0 ? config->embedding_size : config->hidden_size;
+}
+
 struct tn_json;
 struct tn_gguf;
 struct tn_family;

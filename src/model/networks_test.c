@@ -91,6 +91,33 @@ static void a_decoder_has_the_executors_inputs_and_outputs(void **state) {
     tn_model_close(model);
 }
 
+static void hidden_states_are_a_second_output_where_asked_for(void **state) {
+    static const struct {
+        const char *name;
+        int64_t columns;
+    } models[] = {{"llama-gqa", 64}, {"opt-narrow", 16}}; /* the head of the latter is narrower than the layers */
+    for (int i = 0; i < 2; i++) {
+        char words[64];
+        tn_model *model = open_golden(models[i].name, *state);
+        tn_model_options options;
+        tn_model_options_init(&options);
+        options.hidden_states = true;
+        tn_model_networks networks;
+        assert_ok(*state, tn_model_make_networks(model, &options, *state, &networks));
+        assert_ok(*state, tn_network_verify(networks.forward, *state));
+        assert_int_equal(tn_network_num_outputs(networks.forward), 2);
+        assert_string_equal(tn_tensor_name(tn_network_output(networks.forward, 0)), "logits");
+        const tn_tensor *hidden = tn_network_output(networks.forward, 1);
+        assert_string_equal(tn_tensor_name(hidden), "hidden_states");
+        assert_int_equal(tn_tensor_dtype(hidden), TN_FLOAT32);
+        assert_int_equal(tn_tensor_dims(hidden).d[1], models[i].columns);
+        snprintf(words, sizeof words, ", \"hidden_states\": %lld}", (long long)models[i].columns);
+        assert_non_null(strstr(networks.info, words));
+        tn_model_networks_deinit(model, &networks);
+        tn_model_close(model);
+    }
+}
+
 static void layers_of_one_window_share_a_cache_group(void **state) {
     char folder[64];
     make_folder(folder);
@@ -301,6 +328,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(networks_of_every_family_verify),
         TEST(a_decoder_has_the_executors_inputs_and_outputs),
+        TEST(hidden_states_are_a_second_output_where_asked_for),
         TEST(layers_of_one_window_share_a_cache_group),
         TEST(the_cache_is_float32_where_the_weights_are),
         TEST(the_info_tells_the_executor_what_it_needs),

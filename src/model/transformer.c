@@ -107,7 +107,7 @@ static const tn_weights *make_slopes(tn_model_builder *builder) {
 void tn_transformer_build(tn_model_builder *builder) {
     const tn_model_config *config = builder->config;
     const tn_weight_names *names = builder->names;
-    int64_t width = config->embedding_size > 0 ? config->embedding_size : config->hidden_size;
+    int64_t width = tn_model_head_columns(config);
     tn_dims table_dims = TN_DIMS(config->vocab_size, width);
     const tn_weights *table = tn_model_expect(builder, tn_model_weight(builder, names->embedding, 0, "weight", true), table_dims);
     tn_transformer self = {.builder = builder, .alibi_slopes = make_slopes(builder)};

@@ -284,8 +284,7 @@ static void absent_features_are_refused_by_name(void **state) {
                                         "encoder input",
                                         "disaggregated serving",
                                         "position ids",
-                                        "language adapters",
-                                        "additional outputs"};
+                                        "language adapters"};
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
         char message[128];
         snprintf(message, sizeof message, "cannot take the request: %s is not built", names[i]);

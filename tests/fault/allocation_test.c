@@ -258,6 +258,7 @@ static tn_status save_engine(chain *c, tn_device *device) {
     options.max_batch_size = 2;
     options.tokens_per_block = 16;
     options.max_log_probs = 1;
+    options.hidden_states = true;
     tn_model *model;
     tn_model_networks networks = {0};
     tn_plan *plan = NULL;
@@ -287,6 +288,8 @@ static tn_status ask(chain *c, tn_executor *executor, const int32_t *prompt, siz
     tn_request_init(&request, prompt, num_prompt, NUM_ANSWER);
     request.num_log_probs = 1;
     request.return_prompt_log_probs = request.return_context_logits = request.return_generation_logits = true;
+    request.additional_outputs = &(const tn_additional_output){TN_OUTPUT_HIDDEN_STATES, true};
+    request.num_additional_outputs = 1;
     c->stage = "request";
     tn_status status = tn_executor_enqueue_diag(executor, &request, c->diag, &id);
     if (status != TN_OK) return status;
