@@ -81,10 +81,10 @@ def _choice(choices: Any, value: str, what: str) -> int:
 
 def build_plan(model: Union[str, os.PathLike], *, max_seq_len: Optional[int] = None, max_num_tokens: Optional[int] = None,
                max_batch_size: Optional[int] = None, tokens_per_block: Optional[int] = None, kv_cache_dtype: str = "float32",
-               activations: str = "auto", optimization_level: int = 1, memory_limit_bytes: Optional[int] = None,
+               activations: str = "auto", optimization_level: int = 1, memory_limit_bytes: Optional[int] = None, hidden_states: bool = False,
                progress: Optional[Callable[[str, int, int], Any]] = None) -> Any:
     """A plan (``tn_plan *``) of a GGUF file or a Hugging Face directory; limits None: the library's defaults (2,048 tokens and 16 sequences a
-    step, the model's own context). ``progress(phase, done, total)`` may give False to cancel.
+    step, the model's own context). ``hidden_states``: the engine gives the additional output of that name. ``progress(phase, done, total)`` may give False to cancel.
 
     Raises: NotFoundError, InvalidDataError, UnsupportedError (architecture, encoding), InvalidArgumentError, OutOfMemoryError, CancelledError.
     """
@@ -100,6 +100,7 @@ def build_plan(model: Union[str, os.PathLike], *, max_seq_len: Optional[int] = N
     options.cache_dtype = _choice(_DTYPES, kv_cache_dtype, "kv_cache_dtype")
     options.activations = _choice(_ACTIVATIONS, activations, "activations")
     options.optimization_level = optimization_level
+    options.hidden_states = hidden_states
     failures: List[BaseException] = []
     if progress is not None:
 

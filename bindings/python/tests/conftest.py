@@ -26,6 +26,12 @@ def gpt2_cases():
 
 
 @pytest.fixture(scope="session")
+def gpt2_hidden_states():
+    """Prompts with rows of Hugging Face's last_hidden_state."""
+    return json.loads((GPT2 / "hidden_states.json").read_text())["cases"]
+
+
+@pytest.fixture(scope="session")
 def gpt2_engine(tmp_path_factory):
     """An engine directory of the golden GPT-2: blocks of 32 tokens, 16 sequences a step."""
     from tenon.engine import build_engine

@@ -119,7 +119,8 @@ def refused_configs():
         ("GPU direct storage", {"use_gpu_direct_storage": True}),
         ("speculative", {"spec_dec_config": trtllm.SpeculativeDecodingConfig()}),
         ("guided", {"guided_decoding_config": guided}),
-        ("additional model outputs", {"additional_model_outputs": [trtllm.AdditionalModelOutput("x")]}),
+        ("additional model output 'x'", {"additional_model_outputs": [trtllm.AdditionalModelOutput("x")]}),
+        ("additional model output 'hidden_states'", {"additional_model_outputs": [trtllm.AdditionalModelOutput("hidden_states")]}),
         ("disaggregated", {"cache_transceiver_config": trtllm.CacheTransceiverConfig()}),
         ("multimodal", {"mm_embedding_offloading": True}),
         ("unified memory", {"kv_cache_config": trtllm.KvCacheConfig(use_uvm=True)}),
@@ -539,7 +540,9 @@ BAD_REQUESTS = [
     ("encoder", {"output_config": trtllm.OutputConfig(return_encoder_output=True)}),
     ("disaggregated", {"request_type": trtllm.RequestType.REQUEST_TYPE_CONTEXT_ONLY}),
     ("position ids", {"position_ids": [0, 1]}), ("language adapter", {"language_adapter_uid": 1}),
-    ("additional outputs", {"output_config": trtllm.OutputConfig(additional_model_outputs=[trtllm.AdditionalModelOutput("x")])}),
+    ("additional output 'x'", {"output_config": trtllm.OutputConfig(additional_model_outputs=[trtllm.AdditionalModelOutput("x")])}),
+    ("does not give the additional output 'hidden_states'",
+     {"output_config": trtllm.OutputConfig(additional_model_outputs=[trtllm.AdditionalModelOutput("hidden_states")])}),
 ]
 
 
@@ -562,6 +565,44 @@ def test_enqueue_refuses_what_is_no_request(start):
     with pytest.raises(KeyError):
         executor.enqueue_requests([trtllm.Request([1], 1), trtllm.Request([1], 1, logits_post_processor_name="no_such")])
     assert executor.get_num_responses_ready() == 0 and executor.enqueue_requests([]) == []
+
+
+# --- additional outputs -------------------------------------------------------------------------------------------------------------
+
+
+def additional(result):
+    return {output.name: numpy.asarray(output.output) for output in result.additional_outputs}
+
+
+def test_hidden_states_come_as_additional_outputs(gpt2_hidden_states, tmp_path):
+    from conftest import GPT2
+    from tenon.engine import build_engine
+
+    build_engine(GPT2, tmp_path, optimization_level=0, hidden_states=True)
+    asked = trtllm.AdditionalModelOutput("hidden_states", gather_context=True)
+    config = trtllm.ExecutorConfig(max_beam_width=2, additional_model_outputs=[asked])
+    with trtllm.Executor(tmp_path, trtllm.ModelType.DECODER_ONLY, config) as executor:
+        for case in gpt2_hidden_states:
+            ids = case["input_ids"]
+            output = trtllm.OutputConfig(additional_model_outputs=[asked])
+            result = answer(executor, trtllm.Request(ids, 3, output_config=output))
+            rows = additional(result)
+            context, generation = rows["context_hidden_states"], rows["generation_hidden_states"]
+            assert context.shape == (len(ids), 64) and generation.shape == (1, 3, 64)
+            assert numpy.abs(context[case["positions"]] - numpy.array(case["rows"])).max() < 2e-4
+            assert numpy.abs(context.mean(axis=0) - numpy.array(case["mean"])).max() < 2e-4
+            assert (generation[0, 0] == context[-1]).all()
+
+            streamed = collect(executor, executor.await_responses, [executor.enqueue_request(trtllm.Request(ids, 3, True, output_config=output))])
+            results = next(iter(streamed.values()))
+            assert [list(additional(result)) for result in results[:-1]] == [["generation_hidden_states"]] * 2
+            assert (numpy.concatenate([additional(result)["generation_hidden_states"][:, 0] for result in results]) == generation[0]).all()
+            assert (additional(results[-1])["context_hidden_states"] == context).all()
+
+            output.additional_model_outputs = [trtllm.AdditionalModelOutput("hidden_states")]
+            beams = answer(executor, trtllm.Request(ids, 3, sampling_config=trtllm.SamplingConfig(2), output_config=output))
+            assert list(additional(beams)) == ["generation_hidden_states"] and additional(beams)["generation_hidden_states"].shape == (2, 3, 64)
+            assert answer(executor, trtllm.Request(ids, 3)).additional_outputs == []
 
 
 # --- logits post-processors ---------------------------------------------------------------------------------------------------------

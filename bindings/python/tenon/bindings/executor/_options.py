@@ -51,8 +51,6 @@ def features_of(request: Request) -> int:
     output = request.__dict__["output_config"]
     if output.return_encoder_output:
         features |= lib.TN_REQUEST_ENCODER
-    if output.additional_model_outputs:
-        features |= lib.TN_REQUEST_ADDITIONAL_OUTPUTS
     if request.request_type != RequestType.REQUEST_TYPE_CONTEXT_AND_GENERATION:
         features |= lib.TN_REQUEST_DISAGGREGATED
     return features
@@ -91,6 +89,15 @@ def _retention(config: Any, keep: List[Any]) -> Any:
     retention.decode_duration_ms = whole_ms(config.decode_duration_ms)
     keep += [ranges, retention]
     return retention
+
+
+def _additional_outputs(outputs: List[Any], keep: List[Any]) -> Any:
+    array = ffi.new("tn_additional_output[]", len(outputs))
+    for target, output in zip(array, outputs):
+        keep.append(ffi.new("char[]", encode(output.name)))
+        target.name, target.gather_context = keep[-1], output.gather_context
+    keep.append(array)
+    return array
 
 
 def whole_ms(duration: Any) -> int:
@@ -145,6 +152,9 @@ def fill_request(target: Any, request: Request, keep: List[Any]) -> None:
     target.return_context_logits = output.return_context_logits
     target.return_generation_logits = output.return_generation_logits
     target.return_perf_metrics = output.return_perf_metrics
+    if output.additional_model_outputs:
+        target.additional_outputs = _additional_outputs(output.additional_model_outputs, keep)
+        target.num_additional_outputs = len(output.additional_model_outputs)
     target.priority = values["priority"]
     if values["client_id"] is not None:
         target.client_id, target.has_client_id = values["client_id"], True
@@ -186,13 +196,15 @@ def refuse_absent(config: ExecutorConfig) -> None:
     mode = decoding.decoding_mode if decoding is not None else None
     if mode is not None and not (mode.isAuto() or mode.isTopKorTopP() or mode.isBeamSearch()):
         _refuse(f"the decoding mode {mode.name}")
+    for output in config.additional_model_outputs or []:
+        if output.name != "hidden_states":
+            _refuse(f"the additional model output '{output.name}'", "there is one: hidden_states")
     cache = config.kv_cache_config
     for what, is_asked in (
         ("weight streaming (gpu_weights_percent)", config.gpu_weights_percent != 1.0),
         ("GPU direct storage", config.use_gpu_direct_storage),
         ("speculative decoding (spec_dec_config)", config.spec_dec_config is not None),
         ("guided decoding", config.guided_decoding_config is not None),
-        ("additional model outputs", bool(config.additional_model_outputs)),
         ("disaggregated serving (cache_transceiver_config)", config.cache_transceiver_config is not None),
         ("offloading of multimodal embeddings", config.mm_embedding_offloading),
         ("a key/value cache in unified memory (use_uvm)", cache.use_uvm),

@@ -22,7 +22,7 @@ from .config import ExecutorConfig
 from .enums import FinishReason, ModelType, RequestStage
 from .kv_cache import Deadline, KVCacheEventManager
 from .request import Request
-from .result import KvCacheMetrics, RequestPerfMetrics, Response, Result, TimingMetrics
+from .result import AdditionalOutput, KvCacheMetrics, RequestPerfMetrics, Response, Result, TimingMetrics
 from .stats import (DebugTensorsPerIteration, InflightBatchingStats, IterationStats, KvCacheStats, RequestStats, RequestStatsPerIteration,
                     StaticBatchingStats)
 
@@ -41,7 +41,7 @@ def _shut_down_all() -> None:
 class _Pending:
     """What a response needs to know of its request until the final one is taken."""
 
-    __slots__ = ("prompt", "streaming", "returns_all", "returns_log_probs", "log_probs", "processor", "more")
+    __slots__ = ("prompt", "streaming", "returns_all", "returns_log_probs", "log_probs", "additional", "processor", "more")
 
     def __init__(self, request: Request, processor: Optional[Processor]) -> None:
         values = request.__dict__
@@ -51,6 +51,7 @@ class _Pending:
         self.returns_log_probs = values["output_config"].return_log_probs
         self.prompt = [] if self.streaming or values["output_config"].exclude_input_from_output else values["input_token_ids"]
         self.log_probs: Dict[int, List[float]] = {}
+        self.additional = [output.name for output in values["output_config"].additional_model_outputs or []]
         self.processor = processor
         self.more = values.get(MORE)
 
@@ -92,6 +93,10 @@ class Executor:
         self._handle: Any = owned(out[0], lib.tn_executor_destroy, keep)
         info = self._info()
         self._vocab_size, self._max_seq_len = int(info.vocab_size), int(info.max_seq_len)
+        if config.additional_model_outputs and info.hidden_size == 0:
+            self._stop(drain=False)
+            raise UnsupportedError("cannot create the executor: the engine does not give the additional model output 'hidden_states'\n"
+                                   "  build it with hidden_states=True (tenon build --embeddings)")
         _live.add(self)
 
     def _fill_processors(self, options: Any, config: ExecutorConfig, keep: List[Any]) -> None:
@@ -266,21 +271,32 @@ class Executor:
             values["log_probs"] = own
             values["cum_log_probs"] = [float(lib.tn_response_beam_cum_log_prob(response, beam)) for beam in beams]
         self._add_logits(response, pending, generated, values)
+        values["additional_outputs"] = self._additional_outputs(response, pending, generated)
         if pending.more is not None:
             values[MORE] = _more_of(response, generated, count)
         return Result._of(**values)
 
     def _add_logits(self, response: Any, pending: _Pending, generated: List[List[int]], values: Dict[str, Any]) -> None:
-        context, first = lib.tn_response_context_logits(response), lib.tn_response_beam_generation_logits(response, 0)
-        vocab = self._vocab_size
+        context = lib.tn_response_context_logits(response)
+        rows = [lib.tn_response_beam_generation_logits(response, beam) for beam in range(len(generated))]
         if context != ffi.NULL:
-            values["context_logits"] = give(_copied(context, (self._num_prompt_tokens(response), vocab)))
-        if first == ffi.NULL:
-            return
-        logits = numpy.zeros((len(generated), max(map(len, generated)), vocab), dtype=numpy.float32)
-        for beam, ids in enumerate(generated):
-            logits[beam, : len(ids)] = _copied(lib.tn_response_beam_generation_logits(response, beam), (len(ids), vocab))
-        values["generation_logits"] = give(numpy.ascontiguousarray(logits.swapaxes(0, 1)) if pending.streaming else logits)
+            values["context_logits"] = give(_copied(context, (self._num_prompt_tokens(response), self._vocab_size)))
+        if rows[0] != ffi.NULL:
+            values["generation_logits"] = _rows_of_beams(rows, generated, self._vocab_size, pending.streaming)
+
+    def _additional_outputs(self, response: Any, pending: _Pending, generated: List[List[int]]) -> List[AdditionalOutput]:
+        found = []
+        columns = ffi.new("size_t *")
+        for name in pending.additional:
+            text = encode(name)
+            context = lib.tn_response_context_output(response, text, columns)
+            if context != ffi.NULL:
+                tensor = give(_copied(context, (self._num_prompt_tokens(response), columns[0])))
+                found.append(AdditionalOutput(f"context_{name}", tensor))
+            rows = [lib.tn_response_beam_generation_output(response, beam, text, columns) for beam in range(len(generated))]
+            if rows[0] != ffi.NULL:
+                found.append(AdditionalOutput(f"generation_{name}", _rows_of_beams(rows, generated, columns[0], pending.streaming)))
+        return found
 
     @staticmethod
     def _num_prompt_tokens(response: Any) -> int:
@@ -460,6 +476,14 @@ _NUMPY_TYPES = {
 def _copied(pointer: Any, shape: Any, dtype: Any = numpy.float32) -> numpy.ndarray:
     size = int(numpy.prod(shape, dtype=numpy.int64)) * numpy.dtype(dtype).itemsize
     return numpy.frombuffer(ffi.buffer(pointer, size), dtype=dtype).reshape(shape).copy() if size else numpy.empty(shape, dtype)
+
+
+def _rows_of_beams(pointers: List[Any], generated: List[List[int]], columns: int, streaming: bool) -> Any:
+    """[beams, tokens, columns], or with streaming [tokens, beams, columns]."""
+    rows = numpy.zeros((len(generated), max(map(len, generated)), columns), dtype=numpy.float32)
+    for beam, ids in enumerate(generated):
+        rows[beam, : len(ids)] = _copied(pointers[beam], (len(ids), columns))
+    return give(numpy.ascontiguousarray(rows.swapaxes(0, 1)) if streaming else rows)
 
 
 def _debug_tensor(tensor: Any) -> Any:

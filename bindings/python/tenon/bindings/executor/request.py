@@ -67,7 +67,8 @@ class SamplingConfig(Record, aliases={"random_seed": "seed", "min_length": "min_
 
 
 class AdditionalModelOutput(Record):
-    """An output of the model by name; refused by name in requests."""
+    """An output of the model by name: ``hidden_states`` (what goes into the product that makes the logits), of engines built with
+    ``hidden_states=True``; others are refused by name. ``gather_context``: also a row for each token of the prompt."""
 
     name: str = field(Str)
     gather_context: bool = field(Bool, default=False)

@@ -56,6 +56,9 @@ class RequestPerfMetrics(Record):
 
 
 class AdditionalOutput(Record):
+    """``name``: "context_" or "generation_" before that of the request's AdditionalModelOutput; ``output`` has the shape of the logits of these
+    tokens, with the output's own columns."""
+
     name: str = field(Str)
     output: Any = field(Tensor)
 
