@@ -6,7 +6,7 @@ CCACHE := $(if $(or $(HOME),$(CCACHE_DIR)),$(if $(shell command -v ccache),-DCMA
 CONFIGURE = cmake -S . -G Ninja $(CCACHE) -B
 DEVELOP = -DTN_TESTS=ON -DTN_WERROR=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
 
-.PHONY: all demo check check-vocabularies check-gpu bench-gpu check-templates test test-serve test-sanitize fuzz-smoke lint format bench install clean
+.PHONY: all demo check check-models check-vocabularies check-gpu bench-gpu check-templates test test-serve test-sanitize fuzz-smoke lint format bench install clean
 all: build/build.ninja
 	@ninja -C build
 
@@ -19,6 +19,13 @@ demo:
 check: build-test/build.ninja
 	@ninja -C build-test unit_tests
 	@scripts/run_tests.py build-test -L unit
+
+# Developers only: random configurations of every family against transformers (PyPI, with torch); SEEDS=N: so many of each
+SEEDS ?= 5
+check-models: build-test/build.ninja
+	@ninja -C build-test tenon python
+	@scripts/make_venv.sh build-test/models-venv scripts/golden/requirements.txt
+	@PYTHONPATH=build-test/python build-test/models-venv/bin/python scripts/golden/compare_models.py --tenon build-test/bin/tenon --count $(SEEDS)
 
 # Developers only: vocabulary files and small tokenizers against the libraries that they come from (PyPI: tokenizers,
 # sentencepiece, protobuf), which are not needed otherwise

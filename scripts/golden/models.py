@@ -222,4 +222,5 @@ def main():
             print(f"{name}: {error}", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
