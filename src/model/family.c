@@ -176,6 +176,7 @@ static const tn_weights *load_each(tn_model_builder *builder, const char *patter
     }
     for (int64_t i = 0; i < count; i++) {
         each[i] = load(builder, pattern, layer, i, "weight", true);
+        if (each[i] != NULL && each[i]->desc.encoding.has_perm) each[i] = as_float32(builder, each[i]); /* each has its own order */
         each[i] = tn_model_expect(builder, dims.rank == 1 ? as_float32(builder, each[i]) : as_matrix(builder, each[i]), dims);
     }
     return tn_weights_stack(&network->arena, each, (uint32_t)count, network->diag);

@@ -157,20 +157,22 @@ static tn_status finish(finder *f, tn_encoding encoding, tn_dims dims) {
     return TN_OK;
 }
 
-/* Are the columns' groups 0, 0, …, 1, 1, …? */
+/* Are the columns' groups 0, 0, …, 1, 1, …? All are as large, whatever their order. */
 static tn_status check_order(finder *f, int64_t columns, int64_t group, bool *out_ascending) {
-    int32_t part[256];
+    int32_t part[256], sizes[TN_QUANTIZED_MAX_GROUPS] = {0};
     const tn_safetensors_tensor *order = f->out->order;
     *out_ascending = true;
     if (order == NULL) return TN_OK;
     if (order->dtype != TN_INT32 || order->dims.rank != 1 || order->dims.d[0] != columns)
         return broken(f, "its g_idx is no int32 a column");
+    if (f->out->num_groups > TN_QUANTIZED_MAX_GROUPS) return broken(f, "its g_idx has more groups than are built");
     for (int64_t i = 0; i < columns; i += 256) {
         int64_t count = columns - i < 256 ? columns - i : 256;
         tn_status status = tn_safetensors_read(f->files, order, (uint64_t)i * 4, part, (size_t)count * 4, NULL);
         if (status != TN_OK) return broken(f, "its g_idx cannot be read");
         for (int64_t j = 0; j < count; j++) {
             if (part[j] < 0 || part[j] >= f->out->num_groups) return broken(f, "its g_idx names a group that is not there");
+            if (++sizes[part[j]] > group) return broken(f, "its g_idx has groups of unequal sizes");
             *out_ascending = *out_ascending && part[j] == (i + j) / group;
         }
     }
@@ -197,8 +199,7 @@ static tn_status find_transposed(finder *f) {
     bool is_ascending;
     tn_status status = check_order(f, columns, columns / groups, &is_ascending);
     if (status != TN_OK) return status;
-    if (!is_ascending) return finish(f, tn_encoding_plain(TN_FLOAT32), TN_DIMS(rows, columns));
-    f->out->order = NULL;
+    if (is_ascending) f->out->order = NULL;
     return finish(f,
                   (tn_encoding){.kind = TN_ENCODING_AFFINE,
                                 .storage = q->bits == 4 ? TN_UINT4 : TN_UINT8,
@@ -207,7 +208,8 @@ static tn_status find_transposed(finder *f) {
                                 .bits = (uint8_t)q->bits,
                                 .block_rows = 1,
                                 .block_cols = columns / groups,
-                                .has_zero = true},
+                                .has_zero = true,
+                                .has_perm = !is_ascending},
                   TN_DIMS(rows, columns));
 }
 

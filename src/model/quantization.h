@@ -4,7 +4,7 @@
  *
  *     quant_method         tensors beside X.weight's name                       becomes
  *     awq (gemm)           X.qweight, X.qzeros, X.scales                        affine uint4, a zero a group
- *     gptq, 4 and 8 bits   X.qweight, X.qzeros, X.scales, X.g_idx               affine uint4 or uint8; where g_idx is out of order float32
+ *     gptq, 4 and 8 bits   X.qweight, X.qzeros, X.scales, X.g_idx               affine uint4 or uint8, with perm where g_idx is out of order
  *     compressed-tensors   X.weight_packed, X.weight_scale[, _zero_point]       affine int4 or int8 (with zeros uint4, uint8)
  *                          X.weight (int8 or fp8), X.weight_scale               affine int8, affine fp8
  *     fp8                  X.weight, X.weight_scale_inv or X.weight_scale       affine fp8, by blocks or as a whole
@@ -38,10 +38,14 @@ typedef struct tn_quantization {
 /* config.json's quantization_config; what is not built is refused by name. Absent values have the formats' own defaults. */
 TN_MUST_CHECK tn_status tn_quantization_from_json(const tn_json_value *value, tn_diag *diag, tn_quantization *out_quantization);
 
+/* Of columns in other than their own order. */
+#define TN_QUANTIZED_MAX_GROUPS 2048
+
 /* One weight made of several tensors. */
 typedef struct tn_quantized_weight {
     tn_weight_desc desc;
-    const tn_safetensors_tensor *data, *scale, *zero, *order; /* order: of columns' groups, if out of order */
+    const tn_safetensors_tensor *data, *scale, *zero,
+        *order; /* order: columns' groups, if out of order; stored columns have them in order */
     int64_t num_groups;
 } tn_quantized_weight;
 

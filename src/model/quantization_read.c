@@ -12,7 +12,7 @@
 typedef struct reading {
     const tn_quantization *quantization;
     const tn_quantized_weight *weight;
-    const uint8_t *data, *scale, *zero; /* mapped */
+    const uint8_t *data, *scale, *zero, *order; /* mapped; order NULL: none */
     int64_t rows, columns, groups;
 } reading;
 
@@ -55,23 +55,52 @@ static void read_codes(const reading *r, int64_t begin, int64_t end, uint8_t *ou
             out[(row - begin) * row_bytes + column / 2] = (uint8_t)(code_at(r, row, column) | code_at(r, row, column + 1) << 4);
 }
 
-/* Columns out of order: their values. */
-static tn_status read_values(const reading *r, const tn_safetensors *files, int64_t begin, int64_t end, float *out, tn_diag *diag) {
-    int32_t groups[256];
-    for (int64_t column = 0; column < r->columns; column += 256) {
-        int64_t count = r->columns - column < 256 ? r->columns - column : 256;
-        tn_status status = tn_safetensors_read(files, r->weight->order, (uint64_t)column * 4, groups, (size_t)count * 4, diag);
-        if (status != TN_OK) return status;
-        for (int64_t i = 0; i < count; i++) {
-            if (groups[i] < 0 || groups[i] >= r->groups)
-                return tn_fail(diag, TN_INVALID_DATA, "cannot read a weight: its file has changed");
-            for (int64_t row = begin; row < end; row++) {
-                double number = (double)code_at(r, row, column + i) - zero_at(r, row, groups[i]);
-                out[(row - begin) * r->columns + column + i] = (float)(number * scale_at(r, row, groups[i]));
-            }
+/* Walks the columns of a weight whose groups are out of order: which stored column each is. */
+typedef struct order_walk {
+    const uint8_t *groups; /* int32 a column */
+    int32_t width, next[TN_QUANTIZED_MAX_GROUPS];
+} order_walk;
+
+static void begin_order(const reading *r, order_walk *walk) {
+    walk->groups = r->order;
+    walk->width = (int32_t)(r->columns / r->groups);
+    for (int32_t g = 0; g < r->groups; g++) walk->next[g] = g * walk->width;
+}
+
+/* −1: not what it was when the file was opened. */
+static int32_t next_stored(const reading *r, order_walk *walk, int64_t column) {
+    int32_t group;
+    memcpy(&group, walk->groups + column * 4, sizeof group);
+    if (group < 0 || group >= r->groups || walk->next[group] == (group + 1) * walk->width) return -1;
+    return walk->next[group]++;
+}
+
+/* Sixteen rows at a time: theirs of a word stand in one line of the cache, and what is written fits the first cache. */
+static bool read_ordered_codes(const reading *r, int64_t begin, int64_t end, uint8_t *out) {
+    order_walk walk;
+    int64_t row_bytes = r->columns * r->quantization->bits / 8;
+    bool has_nibbles = r->quantization->bits == 4;
+    memset(out, 0, (size_t)((end - begin) * row_bytes));
+    for (int64_t first = begin; first < end; first += 16) {
+        int64_t last = first + 16 < end ? first + 16 : end;
+        begin_order(r, &walk);
+        for (int64_t column = 0; column < r->columns; column++) {
+            int32_t stored = next_stored(r, &walk, column);
+            if (stored < 0) return false;
+            uint8_t *at = out + (first - begin) * row_bytes + (has_nibbles ? stored / 2 : stored);
+            int shift = has_nibbles ? 4 * (stored % 2) : 0;
+            for (int64_t row = first; row < last; row++, at += row_bytes) *at |= (uint8_t)(code_at(r, row, column) << shift);
         }
     }
-    return TN_OK;
+    return true;
+}
+
+static bool read_perm(const reading *r, int32_t *out) {
+    order_walk walk;
+    begin_order(r, &walk);
+    for (int64_t column = 0; column < r->columns; column++)
+        if ((out[column] = next_stored(r, &walk, column)) < 0) return false;
+    return true;
 }
 
 /* AWQ and GPTQ: rows of theirs are our columns. */
@@ -83,11 +112,15 @@ static tn_status read_transposed(const tn_safetensors *files, const tn_quantizat
     r.data = tn_safetensors_data(files, weight->data);
     r.scale = tn_safetensors_data(files, weight->scale);
     r.zero = tn_safetensors_data(files, weight->zero);
-    if (r.data == NULL || r.scale == NULL || r.zero == NULL)
+    if (weight->order != NULL) r.order = tn_safetensors_data(files, weight->order);
+    if (r.data == NULL || r.scale == NULL || r.zero == NULL || (r.order == NULL && weight->order != NULL))
         return tn_fail(diag, TN_INTERNAL, "the files of a quantised weight are not mapped");
-    if (weight->order != NULL) return read_values(&r, files, begin, end, dst, diag);
-    if (part == TN_PART_DATA) read_codes(&r, begin, end, dst);
-    for (int64_t row = begin; row < end && part != TN_PART_DATA; row++)
+    if (part == TN_PART_DATA && r.order == NULL) read_codes(&r, begin, end, dst);
+    if ((part == TN_PART_DATA && r.order != NULL && !read_ordered_codes(&r, begin, end, dst)) ||
+        (part == TN_PART_PERM && !read_perm(&r, dst)))
+        return tn_fail(diag, TN_INVALID_DATA, "cannot read a weight: its file has changed");
+    if (part != TN_PART_SCALE && part != TN_PART_ZERO) return TN_OK;
+    for (int64_t row = begin; row < end; row++)
         for (int64_t group = 0; group < r.groups; group++) {
             int64_t at = (row - begin) * r.groups + group;
             if (part == TN_PART_ZERO)

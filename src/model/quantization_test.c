@@ -38,8 +38,8 @@ static void each_form_has_the_values_that_were_packed(void **state) {
         {"gptq_symmetric", "affine_uint4_b1x32_sf16_zuint8"},
         {"gptq_v2", "affine_uint4_b1x32_sf16_zuint8"},
         {"gptq_8", "affine_uint8_b1x32_sf16_zuint8"},
-        {"gptq_order", "float32"},
-        {"gptq_8_order", "float32"},
+        {"gptq_order", "affine_uint4_b1x32_sf16_zuint8_perm"},
+        {"gptq_8_order", "affine_uint8_b1x32_sf16_zuint8_perm"},
         {"packed_int4", "affine_int4_b1x32_sbf16"},
         {"packed_int4_zeros", "affine_uint4_b1x32_sbf16_zuint8"},
         {"packed_int8", "affine_int8_b1x0_sbf16"},
@@ -131,6 +131,27 @@ static void a_weight_whose_tensors_do_not_fit_is_refused_by_name(void **state) {
     refused_without(*state, "mxfp4", "x_scales", "'x_blocks' is no quantised weight: its _blocks and _scales do not fit each other");
 }
 
+static void columns_in_groups_of_unequal_sizes_are_refused(void **state) {
+    checkpoint it = open_golden("gptq_order", *state);
+    static char bytes[1 << 15];
+    FILE *file = fopen(QUANTIZED "gptq_order.safetensors", "rb");
+    assert_non_null(file);
+    size_t size = fread(bytes, 1, sizeof bytes, file);
+    assert_int_equal(fclose(file), 0);
+    const tn_safetensors_tensor *order = tn_safetensors_find(it.files, "x.g_idx");
+    int32_t group;
+    memcpy(&group, bytes + order->offset, sizeof group);
+    group = (group + 1) % 4;
+    memcpy(bytes + order->offset, &group, sizeof group);
+    tn_safetensors *files;
+    tn_weight_source *source;
+    assert_int_equal(tn_safetensors_open_memory("broken", bytes, size, NULL, *state, &files), TN_OK);
+    assert_failed(*state, tn_safetensors_source_create(files, &it.quantization, NULL, *state, &source), TN_INVALID_DATA,
+                  "tensor 'x.qweight' is no quantised weight: its g_idx has groups of unequal sizes");
+    tn_safetensors_close(files);
+    close_golden(&it);
+}
+
 static void packed_tensors_without_a_configuration_are_refused_by_name(void **state) {
     checkpoint it = open_golden("gptq", *state);
     tn_weight_source *source;
@@ -144,6 +165,7 @@ int main(void) {
         TEST(each_form_has_the_values_that_were_packed),
         TEST(methods_that_are_not_built_are_refused_by_name),
         TEST(a_weight_whose_tensors_do_not_fit_is_refused_by_name),
+        TEST(columns_in_groups_of_unequal_sizes_are_refused),
         TEST(packed_tensors_without_a_configuration_are_refused_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

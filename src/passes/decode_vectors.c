@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * decode_vectors.c: constant vectors that are computed with as float32 (norm scales, biases, slopes) are stored as float32, so
- * that no kernel needs another form of them. Exact.
+ * that no kernel needs another form of them; so are matrices whose columns stand in another order, if gather_columns left any. Exact.
  */
 #include "passes/passes_internal.h"
 
 static bool decode_vector(tn_rewriter *rewriter, tn_layer *root) {
     const tn_weights *weights = root->weights;
-    if (weights == NULL || weights->desc.dims.rank > 1 || weights->desc.dtype != TN_FLOAT32) return false;
+    if (weights == NULL || weights->desc.dtype != TN_FLOAT32 || root->outputs.data[0]->uses.count == 0) return false;
+    if (weights->desc.dims.rank > 1 && !weights->desc.encoding.has_perm) return false;
     if (weights->desc.encoding.kind == TN_ENCODING_PLAIN && weights->desc.encoding.storage == TN_FLOAT32) return false;
     const tn_weights *decoded = tn_weights_decode(&rewriter->network->arena, weights, TN_FLOAT32, rewriter->diag);
     if (decoded == NULL) {

@@ -9,6 +9,7 @@
 #include "rewrite/rewrite.h"
 
 extern const tn_pattern tn_drop_collectives;
+extern const tn_pattern tn_gather_columns;
 extern const tn_pattern tn_decode_vectors;
 extern const tn_pattern tn_fold_identity_slices;
 extern const tn_pattern tn_fuse_bias;

@@ -461,6 +461,49 @@ static void weights_of_different_encodings_are_not_joined(void **state) {
     assert_layers(f->net, "matrix_multiply\nmatrix_multiply\n");
 }
 
+/* Columns stored backwards (step −1) or in their own order, under a permutation all the same. */
+static tn_tensor *ordered_linear(fixture *f, tn_tensor *x, const char *name, int step) {
+    static uint8_t data[64 * 16];
+    static float scales[64];
+    int32_t *perm = tn_arena_alloc_array(&f->net->arena, 32, sizeof *perm);
+    tn_weight_desc desc = {.dtype = TN_FLOAT32, .dims = TN_DIMS(64, 32)};
+    assert_true(tn_encoding_parse("affine_uint4_b1x32_perm", &desc.encoding));
+    for (int32_t c = 0; c < 32; c++) perm[c] = step < 0 ? 31 - c : c;
+    tn_weight_parts parts = {.part = {[TN_PART_DATA] = data, [TN_PART_SCALE] = scales, [TN_PART_PERM] = perm}};
+    return tn_fn_linear(f->net, x, tn_weights_value(&f->net->arena, &desc, &parts, name, f->diag), NULL, name);
+}
+
+static void add_ordered_products(fixture *f) {
+    tn_tensor *x = rows(f, 32);
+    f->options.activations = TN_ACTIVATIONS_FLOAT32;
+    tn_network_mark_output(f->net, ordered_linear(f, x, "a", -1), "a");
+    tn_network_mark_output(f->net, ordered_linear(f, x, "b", -1), "b");
+    tn_network_mark_output(f->net, ordered_linear(f, x, "c", 1), "c");
+}
+
+static void products_whose_columns_stand_in_one_order_share_its_gather_and_are_joined(void **state) {
+    fixture *f = *state;
+    add_ordered_products(f);
+    run_passes(f);
+    assert_layers(f->net, "gather\ngather\nmatrix_multiply\nslice\nslice\nmatrix_multiply\n");
+    const tn_layer *joined = find_layer(f->net, TN_OP_MATRIX_MULTIPLY, 0);
+    assert_int_equal(tn_tensor_weights(joined->inputs.data[1])->desc.encoding.kind, TN_ENCODING_AFFINE);
+    assert_false(tn_tensor_weights(joined->inputs.data[1])->desc.encoding.has_perm);
+}
+
+static bool lacks_affine(void *unused, const tn_problem *problem) {
+    (void)unused;
+    return problem->op != TN_OP_MATRIX_MULTIPLY || problem->operands[1].encoding.kind != TN_ENCODING_AFFINE;
+}
+
+static void device_without_the_encoding_gets_decoded_columns(void **state) {
+    fixture *f = *state;
+    add_ordered_products(f);
+    f->options.supports = lacks_affine;
+    run_passes(f);
+    assert_layers(f->net, "matrix_multiply\nslice\nslice\nslice\n");
+}
+
 static void one_quantisation_serves_all_readers(void **state) {
     fixture *f = *state;
     tn_tensor *x = rows(f, 32);
@@ -575,6 +618,8 @@ int main(void) {
         TEST(residuals_of_unknown_equality_are_not_fused),
         TEST(residuals_with_the_same_dimension_name_are_fused),
         TEST(weights_of_different_encodings_are_not_joined),
+        TEST(products_whose_columns_stand_in_one_order_share_its_gather_and_are_joined),
+        TEST(device_without_the_encoding_gets_decoded_columns),
         TEST(one_quantisation_serves_all_readers),
         TEST(equal_layers_become_one),
         TEST(slice_of_everything_is_its_input),

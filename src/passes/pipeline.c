@@ -2,6 +2,7 @@
  *
  * pipeline.c: the passes in their order. What stands where, and why:
  *
+ *     orders of columns before anything joins weights, and before what is left of them is decoded
  *     biases first: every later pattern sees a linear layer as one matrix multiplication
  *     gate and up before activations (which would take the gate's) and before qkv (which would take both)
  *     qkv before residual sums: a product that adds something cannot be joined
@@ -22,6 +23,7 @@ typedef struct pass {
 
 static const pass pipeline[] = {
     {"drop_collectives", &tn_drop_collectives, NULL},
+    {"gather_columns", &tn_gather_columns, NULL},
     {"decode_vectors", &tn_decode_vectors, NULL},
     {"common_subexpressions", NULL, tn_eliminate_common_subexpressions},
     {"fold_identity_slices", &tn_fold_identity_slices, NULL},

@@ -44,7 +44,9 @@ int tn_weights_row_origin(const tn_weights *weights, int64_t row, tn_leaf_is_giv
     case TN_WEIGHTS_DECODE:
     case TN_WEIGHTS_ENCODE: return tn_weights_row_origin(in, row, is_given, user);
     case TN_WEIGHTS_MUL:
-    case TN_WEIGHTS_ADD: return tn_weights_row_origin(in, row, is_given, user) | tn_weights_origin(weights->inputs[1], is_given, user);
+    case TN_WEIGHTS_ADD:
+    case TN_WEIGHTS_AS_STORED:
+        return tn_weights_row_origin(in, row, is_given, user) | tn_weights_origin(weights->inputs[1], is_given, user);
     default: return tn_weights_origin(weights, is_given, user);
     }
 }

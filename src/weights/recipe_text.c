@@ -359,6 +359,7 @@ static const tn_weights *parse_two(recipe_reader *r, tn_weights_op op) {
     const tn_weights *b = a != NULL && expect(r, ',') ? parse_node(r) : NULL;
     if (a == NULL || b == NULL) return NULL;
     if (op == TN_WEIGHTS_INTERLEAVE) return tn_weights_interleave(r->arena, a, b, strip, r->diag);
+    if (op == TN_WEIGHTS_AS_STORED) return tn_weights_as_stored(r->arena, a, b, r->diag);
     return op == TN_WEIGHTS_MUL ? tn_weights_mul(r->arena, a, b, r->diag) : tn_weights_add(r->arena, a, b, r->diag);
 }
 
@@ -375,6 +376,7 @@ static const tn_weights *parse_arguments(recipe_reader *r, tn_weights_op op) {
     case TN_WEIGHTS_RESHAPE:
         return parse_dims(r, &dims) && expect(r, ',') ? tn_weights_reshape(r->arena, parse_node(r), dims, r->diag) : NULL;
     case TN_WEIGHTS_TRANSPOSE: return tn_weights_transpose(r->arena, parse_node(r), r->diag);
+    case TN_WEIGHTS_COLUMN_ORDER: return tn_weights_column_order(r->arena, parse_node(r), r->diag);
     case TN_WEIGHTS_PERMUTE_ROWS: return parse_permuted(r);
     case TN_WEIGHTS_DECODE:
         return parse_dtype(r, &dtype) && expect(r, ',') ? tn_weights_decode(r->arena, parse_node(r), dtype, r->diag) : NULL;

@@ -29,6 +29,8 @@ const char *tn_weights_op_name(tn_weights_op op) {
         [TN_WEIGHTS_ENCODE] = "encode",
         [TN_WEIGHTS_MUL] = "mul",
         [TN_WEIGHTS_ADD] = "add",
+        [TN_WEIGHTS_COLUMN_ORDER] = "column_order",
+        [TN_WEIGHTS_AS_STORED] = "as_stored",
     };
     return (int)op >= 0 && op < TN_NUM_WEIGHTS_OPS ? names[op] : "unknown";
 }
@@ -377,4 +379,25 @@ const tn_weights *tn_weights_mul(tn_arena *arena, const tn_weights *x, const tn_
 
 const tn_weights *tn_weights_add(tn_arena *arena, const tn_weights *x, const tn_weights *term, tn_diag *diag) {
     return make_arithmetic(arena, TN_WEIGHTS_ADD, x, term, diag);
+}
+
+/* --- columns that stand in another order -------------------------------------------------------------------------------------- */
+
+const tn_weights *tn_weights_column_order(tn_arena *arena, const tn_weights *x, tn_diag *diag) {
+    if (x == NULL) return NULL;
+    int64_t columns = tn_weight_num_columns(&x->desc);
+    if (!x->desc.encoding.has_perm || tn_weight_num_rows(&x->desc) == 0 || columns > INT32_MAX)
+        return fail_desc(diag, TN_WEIGHTS_COLUMN_ORDER, &x->desc, "its columns stand in their own order");
+    tn_weight_desc desc = {.dtype = TN_INT32, .encoding = tn_encoding_plain(TN_INT32), .dims = TN_DIMS(columns)};
+    return make_node(arena, TN_WEIGHTS_COLUMN_ORDER, &desc, &x, 1, diag);
+}
+
+const tn_weights *tn_weights_as_stored(tn_arena *arena, const tn_weights *x, const tn_weights *order, tn_diag *diag) {
+    if (x == NULL || order == NULL) return NULL;
+    if (!x->desc.encoding.has_perm || order->op != TN_WEIGHTS_COLUMN_ORDER ||
+        tn_weight_num_columns(&order->desc) != tn_weight_num_columns(&x->desc))
+        return fail_desc(diag, TN_WEIGHTS_AS_STORED, &x->desc, "it has no such order of columns");
+    tn_weight_desc desc = x->desc;
+    desc.encoding.has_perm = false;
+    return make_node(arena, TN_WEIGHTS_AS_STORED, &desc, (const tn_weights *[]){x, order}, 2, diag);
 }

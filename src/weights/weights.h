@@ -48,6 +48,8 @@ typedef enum tn_weights_op {
     TN_WEIGHTS_ENCODE,       /* PLAIN float → encoding */
     TN_WEIGHTS_MUL,          /* PLAIN float times a small tensor: [1], [k], or [n, 1] */
     TN_WEIGHTS_ADD,
+    TN_WEIGHTS_COLUMN_ORDER, /* encoding with perm [n, k] → int32 [k]: the column that stands at each stored one */
+    TN_WEIGHTS_AS_STORED,    /* encoding with perm, a column order → the stored columns as they stand, without perm */
     TN_NUM_WEIGHTS_OPS
 } tn_weights_op;
 const char *tn_weights_op_name(tn_weights_op op); /* "load", "concat" …: what plans store */
@@ -85,6 +87,11 @@ const tn_weights *tn_weights_decode(tn_arena *arena, const tn_weights *x, tn_dty
 const tn_weights *tn_weights_encode(tn_arena *arena, const tn_weights *x, const tn_encoding *encoding, tn_diag *diag);
 const tn_weights *tn_weights_mul(tn_arena *arena, const tn_weights *x, const tn_weights *factor, tn_diag *diag);
 const tn_weights *tn_weights_add(tn_arena *arena, const tn_weights *x, const tn_weights *term, tn_diag *diag);
+
+/* w · x is as_stored(w) · (x gathered by column_order(w)). The order that as_stored is given may be another weight's: reading fails
+ * unless the two are equal. */
+const tn_weights *tn_weights_column_order(tn_arena *arena, const tn_weights *x, tn_diag *diag);
+const tn_weights *tn_weights_as_stored(tn_arena *arena, const tn_weights *x, const tn_weights *order, tn_diag *diag);
 
 /* Equal recipes over equal sources: one weight in the plan. The hash agrees with it. */
 bool tn_weights_equal(const tn_weights *a, const tn_weights *b);

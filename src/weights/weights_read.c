@@ -50,6 +50,7 @@ static tn_status read_leaf(const row_reader *reader, const tn_weights *x, int64_
     for (int part = 0; part < TN_NUM_WEIGHT_PARTS; part++) {
         size_t bytes;
         if (!tn_encoding_part_bytes(encoding, (tn_weight_part)part, end - begin, columns_of(x), &bytes) || bytes == 0) continue;
+        if (parts[part] == NULL) continue; /* not asked for */
         size_t offset = tn_part_row_offset(encoding, (tn_weight_part)part, begin, columns_of(x));
         if (x->op == TN_WEIGHTS_VALUE) {
             memcpy(parts[part], (const char *)x->value.part[part] + offset, bytes);
@@ -271,6 +272,39 @@ static tn_status read_arithmetic(const row_reader *reader, const tn_weights *x, 
     return write_floats(reader, x, values, end - begin, parts);
 }
 
+/* perm of a weight as the inverse that a gather reads. */
+static tn_status read_order(const row_reader *reader, const tn_weights *x, void *const *parts) {
+    int64_t columns = columns_of(x);
+    int32_t *perm = tn_arena_alloc_array(reader->scratch, (size_t)columns, sizeof *perm), *order = parts[TN_PART_DATA];
+    if (perm == NULL) return tn_fail_memory(reader->diag, "an order of columns", (size_t)columns * sizeof *perm);
+    void *only_perm[TN_NUM_WEIGHT_PARTS] = {[TN_PART_PERM] = perm};
+    tn_status status = read_node(reader, x->inputs[0], 0, 1, only_perm);
+    if (status != TN_OK) return status;
+    for (int64_t s = 0; s < columns; s++) order[s] = -1;
+    for (int64_t c = 0; c < columns; c++) {
+        if (perm[c] < 0 || perm[c] >= columns || order[perm[c]] >= 0)
+            return tn_fail(reader->diag, TN_INVALID_DATA, "cannot read a weight's order of columns: it is no permutation");
+        order[perm[c]] = (int32_t)c;
+    }
+    return TN_OK;
+}
+
+static tn_status read_as_stored(const row_reader *reader, const tn_weights *x, int64_t begin, int64_t end, void *const *parts) {
+    int64_t columns = columns_of(x);
+    int32_t *order = tn_arena_alloc_array(reader->scratch, (size_t)columns, 2 * sizeof *order), *perm = order + columns;
+    if (order == NULL) return tn_fail_memory(reader->diag, "an order of columns", (size_t)columns * 2 * sizeof *order);
+    void *with_perm[TN_NUM_WEIGHT_PARTS], *only_order[TN_NUM_WEIGHT_PARTS] = {order};
+    memcpy(with_perm, parts, sizeof with_perm);
+    with_perm[TN_PART_PERM] = perm;
+    tn_status status = read_node(reader, x->inputs[0], begin, end, with_perm);
+    if (status == TN_OK) status = read_node(reader, x->inputs[1], 0, 1, only_order);
+    for (int64_t c = 0; c < columns && status == TN_OK; c++)
+        if (perm[c] < 0 || perm[c] >= columns || order[perm[c]] != c)
+            status = tn_fail(reader->diag, TN_INVALID_DATA,
+                             "cannot read a weight: its columns stand in another order than those of the weights it was joined with");
+    return status;
+}
+
 static tn_status read_node(const row_reader *reader, const tn_weights *x, int64_t begin, int64_t end, void *const *parts) {
     if (begin == end) return TN_OK;
     switch (x->op) {
@@ -288,6 +322,8 @@ static tn_status read_node(const row_reader *reader, const tn_weights *x, int64_
     case TN_WEIGHTS_ENCODE: return read_converted(reader, x, begin, end, parts);
     case TN_WEIGHTS_MUL:
     case TN_WEIGHTS_ADD: return read_arithmetic(reader, x, begin, end, parts);
+    case TN_WEIGHTS_COLUMN_ORDER: return read_order(reader, x, parts);
+    case TN_WEIGHTS_AS_STORED: return read_as_stored(reader, x, begin, end, parts);
     default: return tn_fail(reader->diag, TN_INTERNAL, "a weight's recipe has an unknown operation");
     }
 }

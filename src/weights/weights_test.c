@@ -267,6 +267,48 @@ static void mul_and_add_take_a_scalar_a_row_or_a_column(void **state) {
     assert_null(tn_weights_mul(&f->arena, load(f, "q4_1"), load(f, "scalar"), NULL));
 }
 
+/* "affine_rows" with its columns stored backwards, and an order that is none. */
+static const tn_weights *backwards(fixture *f, bool is_permutation, const char *name) {
+    const tn_weights *x = load(f, "affine_rows");
+    tn_memory_tensor tensor = make_tensor(&f->arena, name, affine(1, 0), TN_DIMS(8, 64), 8);
+    int32_t *perm = tn_arena_alloc_array(&f->arena, 64, sizeof *perm);
+    for (int32_t c = 0; c < 64; c++) perm[c] = is_permutation ? 63 - c : c / 2;
+    tn_weight_desc desc = x->desc;
+    desc.encoding.has_perm = true;
+    tensor.parts.part[TN_PART_PERM] = perm;
+    return tn_weights_value(&f->arena, &desc, &tensor.parts, name, NULL);
+}
+
+static void stored_columns_gathered_by_their_order_are_the_weight(void **state) {
+    fixture *f = *state;
+    const tn_weights *x = backwards(f, true, "x"), *order = tn_weights_column_order(&f->arena, x, NULL);
+    float *stored = all_floats(f, load(f, "affine_rows")), values[8 * 64], columns[64];
+    for (int i = 0; i < 8 * 64; i++) values[i] = stored[i / 64 * 64 + 63 - i % 64];
+    for (int i = 0; i < 64; i++) columns[i] = (float)(63 - i);
+    check(f, x, values, 1);
+    check(f, tn_weights_as_stored(&f->arena, x, order, NULL), stored, 1);
+    check(f, order, columns, 1);
+    x = tn_weights_slice(&f->arena, x, 0, 3, 7, NULL);
+    check(f, tn_weights_as_stored(&f->arena, x, order, NULL), stored + 3 * 64, 1);
+}
+
+static void another_order_than_that_of_the_weight_is_refused_when_it_is_read(void **state) {
+    fixture *f = *state;
+    const tn_weights *x = backwards(f, true, "x"), *none = backwards(f, false, "none");
+    const tn_weights *order = tn_weights_column_order(&f->arena, none, NULL);
+    static uint8_t data[8 * 64], scales[8 * 64], zeros[8];
+    void *parts[TN_NUM_WEIGHT_PARTS] = {data, scales, zeros};
+    tn_arena scratch = {0};
+    assert_int_equal(tn_weights_read_rows(order, 0, 1, parts, &scratch, NULL), TN_INVALID_DATA);
+    order = tn_weights_column_order(&f->arena, x, NULL);
+    assert_int_equal(tn_weights_read_rows(tn_weights_as_stored(&f->arena, none, order, NULL), 0, 8, parts, &scratch, NULL),
+                     TN_INVALID_DATA);
+    assert_null(tn_weights_column_order(&f->arena, load(f, "affine_rows"), NULL));
+    assert_null(tn_weights_as_stored(&f->arena, load(f, "affine_rows"), order, NULL));
+    assert_null(tn_weights_as_stored(&f->arena, x, load(f, "vector"), NULL));
+    tn_arena_deinit(&scratch);
+}
+
 static void impossible_arguments_are_refused(void **state) {
     fixture *f = *state;
     tn_arena *a = &f->arena;
@@ -446,6 +488,8 @@ int main(void) {
         cmocka_unit_test(permute_rows_follows_the_table),
         cmocka_unit_test(decode_and_encode_change_the_form_and_round_once),
         cmocka_unit_test(mul_and_add_take_a_scalar_a_row_or_a_column),
+        cmocka_unit_test(stored_columns_gathered_by_their_order_are_the_weight),
+        cmocka_unit_test(another_order_than_that_of_the_weight_is_refused_when_it_is_read),
         cmocka_unit_test(impossible_arguments_are_refused),
         cmocka_unit_test(a_load_without_a_source_says_which_weight_is_missing),
         cmocka_unit_test(equal_recipes_are_one_weight),

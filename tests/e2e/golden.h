@@ -97,13 +97,14 @@ static inline void golden_read_beams(const tn_json_value *object, golden_case *o
     }
 }
 
-static inline golden_model *golden_load(const char *name, const char *config) {
+/* folder: of tests/golden */
+static inline golden_model *golden_load_from(const char *folder, const char *name, const char *config) {
     golden_model *model = calloc(1, sizeof *model);
     assert_non_null(model);
     model->name = name;
     model->config = config;
     char path[256];
-    snprintf(path, sizeof path, TN_TEST_DATA "/models/%s/expected.json", name);
+    snprintf(path, sizeof path, TN_TEST_DATA "/%s/%s/expected.json", folder, name);
     tn_json *json;
     const tn_json_value *cases;
     assert_int_equal(tn_json_load(path, NULL, NULL, NULL, &json), TN_OK);
@@ -116,6 +117,10 @@ static inline golden_model *golden_load(const char *name, const char *config) {
     }
     tn_json_destroy(json);
     return model;
+}
+
+static inline golden_model *golden_load(const char *name, const char *config) {
+    return golden_load_from("models", name, config);
 }
 
 /* A directory with the model's weights and `config` as its config.json. */

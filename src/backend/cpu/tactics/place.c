@@ -73,6 +73,26 @@ static void gather_tile(const tn_bound_step *step, int64_t begin, int64_t end, i
     }
 }
 
+/* Single elements of 32 bits of a row: what the order of a weight's columns needs. A tile is a part of a row. */
+static void gather_columns_tile(const tn_bound_step *step, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    gather_call c = gather_begin(step->problem, step->symbols, step->buffers);
+    const int32_t *indices = (const int32_t *)(const void *)c.indices.data;
+    int64_t length = c.data.dims[c.data.rank - 1], per_row = tn_ceil_div(c.per_batch, TN_CPU_MOVE_CHUNK);
+    for (int64_t tile = begin; tile < end; tile++) {
+        const uint32_t *x = (const uint32_t *)(const void *)c.data.data + tile / per_row * length;
+        uint32_t *y = (uint32_t *)(void *)c.y.data + tile / per_row * c.per_batch;
+        int64_t first = tile % per_row * TN_CPU_MOVE_CHUNK,
+                last = first + TN_CPU_MOVE_CHUNK < c.per_batch ? first + TN_CPU_MOVE_CHUNK : c.per_batch;
+        for (int64_t i = first; i < last; i++) y[i] = indices[i] >= 0 && indices[i] < length ? x[indices[i]] : 0;
+    }
+}
+
+static bool gathers_columns(const gather_call *c) {
+    return c->params->mode == TN_GATHER_DEFAULT && c->params->batch_dims == 0 && c->params->axis == c->data.rank - 1 && c->y.bits == 32 &&
+           c->indices.dtype == TN_INT32;
+}
+
 /* ELEMENT: every index stands for one element, along the axis; the others are its own. */
 static nest gather_nest(const gather_call *c) {
     int64_t strides[TN_MAX_RANK] = {0};
@@ -114,6 +134,10 @@ static tn_status gather_prepare(const tn_device_info *device, const tn_problem *
         nest n = gather_nest(&c);
         return tn_cpu_move_launch(gather_elements_tile, nest_num_tiles(&n), n.line * (bytes + 16), out_launch);
     }
+    if (gathers_columns(&c))
+        return tn_cpu_move_launch(gather_columns_tile,
+                                  c.y.count > 0 ? c.y.count / c.per_batch * tn_ceil_div(c.per_batch, TN_CPU_MOVE_CHUNK) : 0,
+                                  (c.per_batch < TN_CPU_MOVE_CHUNK ? c.per_batch : TN_CPU_MOVE_CHUNK) * (bytes + 8), out_launch);
     int64_t width = c.inner < TN_CPU_MOVE_CHUNK ? c.inner : TN_CPU_MOVE_CHUNK;
     return tn_cpu_move_launch(gather_tile, c.y.count > 0 ? c.y.count / c.inner * tn_ceil_div(c.inner, TN_CPU_MOVE_CHUNK) : 0,
                               width * bytes + 16, out_launch);
