@@ -27,7 +27,7 @@ Bodies are JSON objects with `Content-Type: application/json`. A field that is n
 | 408 | head or body did not come in time |
 | 413, 415, 431 | body too large; not plain JSON; head too large |
 | 429 | the queue is full, too many connections or wrong keys of one address; `Retry-After` says when to come again |
-| 501 | not built |
+| 501 | not built into this engine |
 | 503 | shutting down, or out of memory or connections; `Retry-After` |
 
 After a stream has begun an error comes as an event: `data: {"error": …}`, then `data: [DONE]`. libmicrohttpd answers what it cannot

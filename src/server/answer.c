@@ -8,6 +8,7 @@
 #include <microhttpd.h>
 #include <string.h>
 
+#include "server/embeddings.h"
 #include "server/generation.h"
 #include "server/server_internal.h"
 
@@ -230,6 +231,9 @@ void tn_exchange_finish(tn_exchange *exchange) {
     pthread_mutex_lock(&generation->lock);
     if (generation->is_failed) {
         tn_exchange_refuse(exchange, &generation->error);
+    } else if (generation->num_dimensions > 0) {
+        tn_embeddings_write(generation, out);
+        tn_exchange_reply(exchange, 200, "application/json");
     } else {
         write_head(generation, generation->is_chat ? "chat.completion" : "text_completion", out);
         for (int32_t i = 0; i < generation->num_choices; i++) write_whole_choice(generation, i, out);

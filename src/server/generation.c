@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "server/embeddings.h"
 #include "server/server_internal.h"
 
 tn_generation *tn_generation_create(tn_server *server, int32_t num_jobs, int32_t choices_per_job) {
@@ -353,6 +354,7 @@ static void take(tn_job *job, const tn_response *response) {
     int32_t num_beams = tn_response_num_beams(response);
     for (int32_t i = 0; is_ok && i < num_beams && &choice[i] < job->choices + job->num_choices; i++)
         is_ok = take_tokens(&choice[i], response, i, is_last);
+    if (is_last && self->num_dimensions > 0 && !self->is_failed) self->is_failed = !tn_embedding_take(choice, response, &self->error);
     count_response(choice, response, (size_t)(choice->num_tokens - num_before));
     /* fewer beams than were asked for: the rest are empty */
     if (tn_response_is_final(response))

@@ -85,6 +85,8 @@ struct tn_generation {
     tn_stop_strings stops;
     const int32_t *stop_ids;
     size_t num_stop_ids;
+    int32_t num_dimensions;      /* of the vectors of /v1/embeddings; 0: another route */
+    bool is_base64;              /* they are told so */
     int64_t prompt_logits_bytes; /* given back to the server's budget at the end */
     tn_job *jobs;
     int32_t num_jobs, num_choices;

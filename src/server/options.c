@@ -12,6 +12,7 @@ void tn_server_options_init(tn_server_options *options) {
         .struct_size = sizeof *options,
         .host = "127.0.0.1",
         .port = 8000,
+        .pooling = "last",
         .max_key_failures_per_minute = 60,
         .max_head_bytes = 16384,
         .max_headers = 100,
@@ -54,6 +55,9 @@ tn_status tn_server_check_options(const tn_server_options *options, tn_diag *dia
         return tn_fail(diag, TN_INVALID_ARGUMENT, "cannot start the server: executor, model_name or host is missing");
     if ((options->tls_certificate_path == NULL) != (options->tls_key_path == NULL))
         return tn_fail(diag, TN_INVALID_ARGUMENT, "cannot start the server: of certificate and key only one is given");
+    if (options->pooling == NULL || (strcmp(options->pooling, "last") != 0 && strcmp(options->pooling, "mean") != 0))
+        return tn_fail(diag, TN_INVALID_ARGUMENT, "cannot start the server: pooling is '%s', must be last or mean",
+                       options->pooling != NULL ? options->pooling : "");
     struct {
         const char *name;
         int64_t value, min, max;
@@ -114,7 +118,7 @@ tn_status tn_server_copy_options(tn_server *server, const tn_server_options *opt
     server->options.diag = NULL;
     tn_server_options *own = &server->options;
     const char **strings[] = {&own->model_name, &own->chat_template,        &own->build_info_json, &own->host,
-                              &own->keys_path,  &own->tls_certificate_path, &own->tls_key_path};
+                              &own->keys_path,  &own->tls_certificate_path, &own->tls_key_path,    &own->pooling};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++) copy_string(server, strings[i]);
     copy_strings(server, &own->allowed_hosts, own->num_allowed_hosts);
     copy_strings(server, &own->cors_origins, own->num_cors_origins);

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/hash.h"
+#include "server/embeddings.h"
 #include "server/generation.h"
 #include "server/sampling.h"
 #include "server/server_internal.h"
@@ -36,7 +37,7 @@ static bool check_response_format(const tn_preparation *self, const tn_api_field
                        "'response_format' other than text is not supported: guided decoding is not built");
 }
 
-static bool check_model(const tn_preparation *self, const tn_api_fields *fields) {
+bool tn_prepare_check_model(const tn_preparation *self, const tn_api_fields *fields) {
     const tn_server_options *options = &self->server->options;
     if (!options->require_model_name || (fields->model != NULL && strcmp(fields->model, options->model_name) == 0)) return true;
     return tn_api_fail(self->error, 404, "model_not_found", "model", "this server has the model '%s'", options->model_name);
@@ -85,10 +86,10 @@ static bool reserve(const tn_preparation *self, int64_t num_requests, int64_t nu
     atomic_fetch_sub(&server->num_prompt_logits_bytes, num_bytes);
     if (!fits_requests) return refuse_full(self, "requests", options->max_queued_requests);
     if (!fits_tokens) return refuse_full(self, "prompt tokens", options->max_queued_tokens);
-    return refuse_full(self, "bytes of prompts' log-probabilities", (long long)options->max_prompt_logits_bytes);
+    return refuse_full(self, "bytes of prompts' log-probabilities and hidden states", (long long)options->max_prompt_logits_bytes);
 }
 
-static bool check_context(const tn_preparation *self, const char *param, const tn_prompt *prompts, size_t count) {
+bool tn_prepare_check_context(const tn_preparation *self, const char *param, const tn_prompt *prompts, size_t count) {
     int64_t context = self->server->limits.max_seq_len;
     for (size_t i = 0; i < count; i++)
         if ((int64_t)prompts[i].num_ids >= context)
@@ -181,10 +182,21 @@ static bool read_prompts(const tn_preparation *self, const tn_api_fields *fields
 
 static void name_generation(tn_generation *generation, const tn_api_fields *fields, const tn_exchange *exchange) {
     const tn_server *server = generation->server;
-    snprintf(generation->id, sizeof generation->id, "%s-%llx", generation->is_chat ? "chatcmpl" : "cmpl", (unsigned long long)exchange->id);
+    const char *kind = generation->is_chat ? "chatcmpl" : generation->num_dimensions > 0 ? "embd" : "cmpl";
+    snprintf(generation->id, sizeof generation->id, "%s-%llx", kind, (unsigned long long)exchange->id);
     generation->created_unix_s = (int64_t)time(NULL);
     const char *model = fields->model != NULL ? tn_arena_string(&generation->arena, fields->model) : NULL;
     generation->model = model != NULL ? model : server->options.model_name;
+}
+
+bool tn_generation_start(const tn_preparation *self, const tn_api_fields *fields, tn_exchange *exchange, tn_generation *generation,
+                         tn_request *pattern, const tn_prompt *prompts, int64_t num_bytes) {
+    name_generation(generation, fields, exchange);
+    generation->exchange = exchange;
+    generation->n = 1;
+    pattern->cache_salt = salt_of(exchange, fields);
+    pattern->allotted_time_ms = self->server->options.request_timeout_ms;
+    return enqueue(self, generation, pattern, prompts, num_bytes);
 }
 
 static bool make_generation(const tn_preparation *self, const tn_api_fields *fields, tn_exchange *exchange, tn_generation *generation,
@@ -220,10 +232,12 @@ static bool prepare(const tn_preparation *self, tn_exchange *exchange, const tn_
     tn_prompt *prompts = NULL;
     size_t num_prompts = 0;
     bool is_chat = exchange->route->fields == TN_FIELDS_CHAT;
-    if (!tn_fields_read(body, exchange->route->fields, self->diag, &fields, self->error) || !check_model(self, &fields)) return false;
+    if (exchange->route->fields == TN_FIELDS_EMBEDDINGS) return tn_embeddings_prepare(self, exchange, body);
+    if (!tn_fields_read(body, exchange->route->fields, self->diag, &fields, self->error) || !tn_prepare_check_model(self, &fields))
+        return false;
     if (!check_response_format(self, &fields) || !read_tool_choice(self, &fields)) return false;
     if (!read_prompts(self, &fields, is_chat, &prompts, &num_prompts)) return false;
-    if (!check_context(self, is_chat ? "messages" : "prompt", prompts, num_prompts)) return false;
+    if (!tn_prepare_check_context(self, is_chat ? "messages" : "prompt", prompts, num_prompts)) return false;
     tn_generation *generation = tn_generation_create(server, (int32_t)num_prompts, (int32_t)fields.n);
     if (generation == NULL) return tn_api_fail(self->error, 503, "overloaded", NULL, "out of memory for the request");
     generation->is_chat = is_chat;

@@ -256,12 +256,6 @@ static void handle_tokenizer_info(tn_exchange *exchange) {
     tn_exchange_reply(exchange, 200, "application/json");
 }
 
-static void handle_embeddings(tn_exchange *exchange) {
-    tn_api_error error;
-    tn_api_fail(&error, 501, "unsupported", NULL, "embeddings are not built: plans do not give hidden states");
-    tn_exchange_refuse(exchange, &error);
-}
-
 /* --- the table ---------------------------------------------------------------------------------------------------------------------------- */
 
 /* A path that ends in * stands for all that begin so. */
@@ -276,7 +270,8 @@ static const tn_route routes[] = {
     {"/v1/models/*", TN_METHOD_GET, false, false, 0, handle_model, "The model, by its name."},
     {"/v1/completions", TN_METHOD_POST, false, true, TN_FIELDS_COMPLETIONS, tn_exchange_generate, "Goes on with a text."},
     {"/v1/chat/completions", TN_METHOD_POST, false, true, TN_FIELDS_CHAT, tn_exchange_generate, "Answers a conversation."},
-    {"/v1/embeddings", TN_METHOD_POST, false, false, TN_FIELDS_EMBEDDINGS, handle_embeddings, "Refused: not built."},
+    {"/v1/embeddings", TN_METHOD_POST, false, true, TN_FIELDS_EMBEDDINGS, tn_exchange_generate,
+     "Texts as vectors; 501 without `--embeddings`."},
     {"/tokenize", TN_METHOD_POST, false, false, TN_FIELDS_TOKENIZE, handle_tokenize, "A text or a conversation as tokens."},
     {"/detokenize", TN_METHOD_POST, false, false, TN_FIELDS_DETOKENIZE, handle_detokenize, "Tokens as text."},
     {"/tokenizer_info", TN_METHOD_GET, false, false, 0, handle_tokenizer_info, "Vocabulary, special tokens, chat template."},

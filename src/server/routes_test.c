@@ -35,7 +35,7 @@ static void small_routes_answer(void **state) {
     expect(tn_test_get(self.port, "/tokenizer_info"), 200, "\"vocab_size\": 320");
     expect(tn_test_get(self.port, "/metrics"), 200, "# TYPE tenon_time_to_first_token_seconds histogram");
     expect(tn_test_get(self.port, "/health?x=1"), 200, "ok");
-    expect(tn_test_post(self.port, "/v1/embeddings", "{\"input\": \"a\"}"), 501, "hidden states");
+    expect(tn_test_post(self.port, "/v1/embeddings", "{\"input\": \"a\"}"), 501, "with --embeddings");
 }
 
 static void head_and_unknown_methods_are_answered(void **state) {

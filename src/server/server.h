@@ -55,6 +55,7 @@ typedef struct tn_server_options {
     bool require_model_name;       /* default false: any `model` is served; true: another is 404 */
     const char *chat_template;     /* in place of the tokenizer's own; NULL: that */
     bool allow_request_template;   /* default false: `chat_template` in a request is refused */
+    const char *pooling;           /* of /v1/embeddings: "last" (default), the vector of a text's last token, or "mean", of all */
     const char *build_info_json;   /* a JSON object shown by /version and /v1/models as "meta"; NULL: none */
 
     /* Where. A host that is neither a loopback address nor "localhost" needs keys, unless insecure is set. */
@@ -81,7 +82,7 @@ typedef struct tn_server_options {
     int64_t max_queued_tokens;           /* their prompts together; default 4,194,304, 429 beyond */
     int32_t max_sequences_per_request;   /* prompts · n of one HTTP request; default 128 */
     size_t max_stream_buffer_bytes;      /* of text that a reader has not taken; default 1 MiB, then it is dropped */
-    size_t max_prompt_logits_bytes;      /* of log-probabilities of prompts that are computed at once; default 1 GiB, 429 beyond */
+    size_t max_prompt_logits_bytes;      /* of log-probabilities and hidden states of prompts at once; default 1 GiB, 429 beyond */
 
     /* How long, in milliseconds. */
     int64_t head_timeout_ms;    /* from the first byte, or the connection, to the end of the headers; default 10,000 */

@@ -12,14 +12,19 @@ enum { NUM_REQUESTS = 400, WINDOW = 24 };
 static golden_model *model;
 static char path[64];
 
-static void open_engine(tn_test_decoder *decoder, const tn_executor_options *options) {
+static void open_on(tn_test_decoder *decoder, const char *backend, bool hidden_states, const tn_executor_options *options) {
     tn_model_options model_options;
     tn_model_options_init(&model_options);
     model_options.tokens_per_block = 16;
     model_options.max_num_tokens = 128;
     model_options.max_batch_size = 16;
-    tn_test_decoder_open(decoder, path, "cuda", NULL, &model_options);
+    model_options.hidden_states = hidden_states;
+    tn_test_decoder_open(decoder, path, backend, NULL, &model_options);
     tn_test_decoder_start(decoder, options);
+}
+
+static void open_engine(tn_test_decoder *decoder, const tn_executor_options *options) {
+    open_on(decoder, "cuda", false, options);
 }
 
 static tn_response *await_final(tn_test_decoder *decoder, uint64_t id) {
@@ -143,6 +148,37 @@ static void a_seed_gives_the_same_draws_again(void **state) {
     tn_test_decoder_close(&decoder);
 }
 
+/* The prompt's rows and those of the generated tokens. */
+static void hidden_states_are_those_of_ref(void **state) {
+    (void)state;
+    const golden_case *longest = &model->cases[model->num_cases - 1];
+    tn_test_decoder decoders[2];
+    tn_response *responses[2];
+    for (int i = 0; i < 2; i++) {
+        open_on(&decoders[i], i == 0 ? "cuda" : "ref", true, NULL);
+        tn_request request;
+        tn_request_init(&request, longest->ids, longest->num_ids, GOLDEN_TOKENS);
+        request.additional_outputs = &(const tn_additional_output){TN_OUTPUT_HIDDEN_STATES, true};
+        request.num_additional_outputs = 1;
+        responses[i] = tn_test_answer(&decoders[i], &request);
+        check_tokens(longest, responses[i]);
+    }
+    for (int part = 0; part < 2; part++) {
+        const float *rows[2];
+        size_t columns, num_rows = part == 0 ? longest->num_ids : GOLDEN_TOKENS;
+        for (int i = 0; i < 2; i++)
+            rows[i] = part == 0 ? tn_response_context_output(responses[i], TN_OUTPUT_HIDDEN_STATES, &columns)
+                                : tn_response_generation_output(responses[i], TN_OUTPUT_HIDDEN_STATES, &columns);
+        for (size_t i = 0; i < num_rows * columns; i++)
+            if (!(fabs((double)rows[0][i] - (double)rows[1][i]) <= golden_tolerance(&decoders[0])))
+                fail_msg("row %zu: %zu is %g, wanted %g", i / columns, i % columns, (double)rows[0][i], (double)rows[1][i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        tn_response_destroy(responses[i]);
+        tn_test_decoder_close(&decoders[i]);
+    }
+}
+
 static void too_little_memory_is_told_and_nothing_breaks(void **state) {
     (void)state;
     tn_test_decoder decoder;
@@ -186,6 +222,7 @@ int main(void) {
         cmocka_unit_test(chunked_prompts_among_others_give_the_same_tokens),
         cmocka_unit_test(a_shared_prefix_changes_no_token),
         cmocka_unit_test(a_seed_gives_the_same_draws_again),
+        cmocka_unit_test(hidden_states_are_those_of_ref),
         cmocka_unit_test(too_little_memory_is_told_and_nothing_breaks),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);

@@ -64,6 +64,6 @@ def model():
 
 @pytest.fixture(scope="session")
 def serving(program, model):
-    server = Serving(program, model, "--served-model-name", "smollm2", "--cache-size", "1G", "--max-body-size", "2M")
+    server = Serving(program, model, "--served-model-name", "smollm2", "--cache-size", "1G", "--max-body-size", "2M", "--embeddings")
     yield server
     assert server.stop() == 0, server.said()

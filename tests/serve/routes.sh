@@ -40,7 +40,8 @@ ask "completion, streamed" 200 '^data: \[DONE\]' POST /v1/completions '{"prompt"
 ask "completion with echo" 200 '"token_logprobs": ?\[null' POST /v1/completions '{"prompt": "The sky is", "max_tokens": 0, "echo": true, "logprobs": 1}'
 ask "chat" 200 '"chat.completion"' POST /v1/chat/completions "{$chat}"
 ask "chat, streamed" 200 '"usage": ?\{"prompt_tokens"' POST /v1/chat/completions "{$chat, \"stream\": true, \"stream_options\": {\"include_usage\": true}}"
-ask "embeddings" '[245]0[01]' . POST /v1/embeddings '{"input": "hello"}'
+ask "embeddings" '200|501' '"embedding": ?\[|--embeddings' POST /v1/embeddings '{"input": "hello"}'
+ask "embeddings in base64" '200|501' '"embedding": ?"[A-Za-z0-9+/]+=*"|--embeddings' POST /v1/embeddings '{"input": [[19556], [905]], "encoding_format": "base64", "dimensions": 8}'
 ask "tokenize" 200 '"tokens": ?\[' POST /tokenize '{"prompt": "Hello world"}'
 ask "tokenize a chat" 200 '"tokens": ?\[' POST /tokenize "{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}"
 ask "detokenize" 200 'prompt' POST /detokenize '{"tokens": [19556, 905]}'

@@ -135,13 +135,30 @@ def test_history_with_tool_calls_is_taken_or_refused_by_name(client):
         assert error.body["message"]
 
 
-def test_embeddings_are_given_or_refused_by_name(client):
-    try:
-        answer = client.embeddings.create(model="smollm2", input=["one", "two"])
-    except openai.APIStatusError as error:
-        assert error.status_code in (400, 501) and "embedding" in error.body["message"].lower()
-        return
-    assert len(answer.data) == 2 and len(answer.data[0].embedding) == len(answer.data[1].embedding)
+def test_embeddings_are_vectors_of_length_one(client):
+    texts = ["The cat sat on the mat.", "Stock prices fell sharply on Monday."]
+    answer = client.embeddings.create(model="smollm2", input=texts)  # this client asks for base64
+    assert [item.index for item in answer.data] == [0, 1] and answer.usage.prompt_tokens == answer.usage.total_tokens > 8
+    vectors = [item.embedding for item in answer.data]
+    assert [len(vector) for vector in vectors] == [576, 576] and vectors[0] != vectors[1]
+    assert all(abs(sum(x * x for x in vector) - 1) < 1e-5 for vector in vectors)
+    for text, vector in zip(texts, vectors):
+        assert client.embeddings.create(model="smollm2", input=text, encoding_format="float").data[0].embedding == pytest.approx(vector, rel=1e-6)
+        ids = client.post("/../tokenize", cast_to=object, body={"prompt": text})["tokens"]
+        assert client.embeddings.create(model="smollm2", input=ids).data[0].embedding == vector
+    short = client.embeddings.create(model="smollm2", input=texts[0], dimensions=100).data[0].embedding
+    length = sum(x * x for x in vectors[0][:100]) ** 0.5
+    assert short == pytest.approx([x / length for x in vectors[0][:100]], abs=1e-6)
+
+
+@pytest.mark.parametrize("arguments,param", [
+    ({"input": []}, "input"), ({"input": [[]]}, "input"), ({"input": ["a"] * 129}, "input"), ({"input": [1] * 9000}, "input"),
+    ({"input": [10**6]}, "input"), ({"input": "a", "dimensions": 577}, "dimensions"), ({"input": "a", "dimensions": 0}, "dimensions"),
+    ({"input": "a", "encoding_format": "hex"}, "encoding_format"), ({"input": {"text": "a"}}, "input"), ({"input": [1, "a"]}, "input")])
+def test_wrong_bodies_of_embeddings_are_refused_by_field(client, arguments, param):
+    with pytest.raises(openai.BadRequestError) as raised:
+        client.embeddings.create(model="smollm2", **arguments)
+    assert raised.value.body["param"] == param
 
 
 @pytest.mark.parametrize("arguments,param", [

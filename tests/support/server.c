@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-void tn_test_server_open(tn_test_server *self, const char *backend) {
+static void open_model(tn_test_server *self, const char *backend, bool hidden_states) {
     tn_model_options options;
     tn_device_options device;
     *self = (tn_test_server){0};
@@ -26,9 +26,18 @@ void tn_test_server_open(tn_test_server *self, const char *backend) {
     options.tokens_per_block = 16;
     options.max_num_tokens = 256;
     options.max_batch_size = 64;
+    options.hidden_states = hidden_states;
     device.num_threads = 1;
     tn_test_decoder_open(&self->decoder, TN_TEST_DATA "/models/llama-gqa", backend, &device, &options);
     assert_int_equal(tn_tokenizer_load(TN_TEST_DATA "/tokenizers/bytes320", NULL, &self->tokenizer), TN_OK);
+}
+
+void tn_test_server_open(tn_test_server *self, const char *backend) {
+    open_model(self, backend, false);
+}
+
+void tn_test_server_open_for_embeddings(tn_test_server *self, const char *backend) {
+    open_model(self, backend, true);
 }
 
 tn_server_options tn_test_server_options(const tn_test_server *self) {

@@ -20,6 +20,8 @@ typedef struct tn_test_server {
 
 /* Backend "cpu" or "null"; the model stays open over several servers. */
 void tn_test_server_open(tn_test_server *self, const char *backend);
+/* The same with hidden states in the plan. */
+void tn_test_server_open_for_embeddings(tn_test_server *self, const char *backend);
 /* Options with the executor, the tokenizer and port 0; change what a test is about and start. */
 tn_server_options tn_test_server_options(const tn_test_server *self);
 /* executor_options and options may be NULL: defaults. */
