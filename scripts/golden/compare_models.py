@@ -169,11 +169,50 @@ def olmo2(r):
     return hf.Olmo2Config, fields | rms(r) | dict(attention_bias=flag(r), hidden_act=r.choice(ACTIVATIONS), rope_parameters=rope_of(r, d))
 
 
+def olmo(r):
+    fields, d = base(r, head_dim=False)
+    return hf.OlmoConfig, fields | dict(attention_bias=flag(r), clip_qkv=r.choice([None, 1.0]), hidden_act=r.choice(ACTIVATIONS),
+                                        rope_parameters=rope_of(r, d))
+
+
+def olmo3(r):
+    fields, d = base(r, head_dim=False)
+    theta = r.choice([10000.0, 500000.0])
+    full = rope_of(r, d, ("default", "linear", "yarn")) | {"rope_theta": theta}
+    return hf.Olmo3Config, fields | rms(r) | windows(r, fields) | dict(
+        attention_bias=flag(r), rope_parameters={"full_attention": full, "sliding_attention": rope("default", theta)})
+
+
+def exaone4(r):
+    fields, d = base(r, head_dim=False)
+    more = windows(r, fields) if flag(r) else dict(sliding_window=r.choice([None, 5]))
+    return hf.Exaone4Config, fields | rms(r) | more | dict(hidden_act=r.choice(ACTIVATIONS), rope_parameters=rope_of(r, d))
+
+
+def glm(r, config_class=hf.GlmConfig):
+    fields, d = base(r)
+    return config_class, fields | rms(r) | dict(attention_bias=flag(r), rope_parameters=rope(
+        "default", r.choice([10000.0, 500000.0]), partial_rotary_factor=r.choice([0.5, 1.0])))
+
+
+def glm4(r):
+    return glm(r, hf.Glm4Config)
+
+
+def multipliers(r):
+    return dict(embedding_multiplier=r.choice([1.0, 6.0]), residual_multiplier=r.choice([1.0, 0.3]),
+                attention_multiplier=r.choice([1.0, 0.2]), logits_scaling=r.choice([1.0, 4.0]), attention_bias=flag(r))
+
+
 def granite(r):
     fields, d = base(r, head_dim=False)
-    return hf.GraniteConfig, fields | rms(r) | dict(
-        embedding_multiplier=r.choice([1.0, 6.0]), residual_multiplier=r.choice([1.0, 0.3]), attention_multiplier=r.choice([1.0, 0.2]),
-        logits_scaling=r.choice([1.0, 4.0]), attention_bias=flag(r), mlp_bias=flag(r), rope_parameters=rope_of(r, d))
+    return hf.GraniteConfig, fields | rms(r) | multipliers(r) | dict(mlp_bias=flag(r), rope_parameters=rope_of(r, d))
+
+
+def granitemoe(r):
+    fields, d = base(r, head_dim=False)
+    return hf.GraniteMoeConfig, fields | rms(r) | multipliers(r) | dict(
+        num_local_experts=r.choice([4, 5]), num_experts_per_tok=r.choice([1, 2]), rope_parameters=rope_of(r, d))
 
 
 def cohere(r):
@@ -295,7 +334,8 @@ def deepseek_v3(r):
                                                  num_experts_per_tok=2))
 
 
-FAMILIES = [llama, mistral, mixtral, qwen2, qwen3, qwen2_moe, qwen3_moe, gemma, gemma2, gemma3, phi, phi3, starcoder2, olmo2, granite,
+FAMILIES = [llama, mistral, mixtral, qwen2, qwen3, qwen2_moe, qwen3_moe, gemma, gemma2, gemma3, phi, phi3, starcoder2, olmo, olmo2,
+            olmo3, exaone4, glm, glm4, granite, granitemoe,
             cohere, cohere2, stablelm, smollm3, nemotron, gpt2, gptj, gpt_bigcode, gpt_neox, falcon, opt, bloom, mpt, gpt_oss,
             deepseek_v2, deepseek_v3]
 
@@ -306,10 +346,11 @@ def as_version_4(config):
     config["torch_dtype"] = config.pop("dtype")
     if parameters is None:
         return config
-    if "full_attention" in parameters:  # gemma3
-        if config["model_type"] != "gemma3_text":
+    if "full_attention" in parameters:  # a rope for each kind of layer
+        if config["model_type"] not in ("gemma3_text", "olmo3"):
             return None
-        config["rope_local_base_freq"] = parameters["sliding_attention"]["rope_theta"]
+        if config["model_type"] == "gemma3_text":
+            config["rope_local_base_freq"] = parameters["sliding_attention"]["rope_theta"]
         parameters = parameters["full_attention"]
     parameters = dict(parameters)
     theta, kind, share = parameters.pop("rope_theta"), parameters.pop("rope_type"), parameters.pop("partial_rotary_factor", None)

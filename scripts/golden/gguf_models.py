@@ -94,39 +94,88 @@ def split_gates(config, name, x):
     return [(name + ".weight" if name.endswith("sinks") else name, x)]
 
 
+def split_latent(config, name, x):
+    """DeepSeek: what the latent is multiplied by, for keys the other way round, as absorbed projections need it."""
+    if "kv_b_proj" not in name:
+        return [(name.replace("e_score_correction_bias", "e_score_correction.bias"), x)]
+    each = x.reshape(config["num_attention_heads"], -1, x.shape[-1])
+    k, v = np.split(each, [config["qk_nope_head_dim"]], axis=1)
+    return [(name.replace("kv_b_proj", "k_b_proj"), k.swapaxes(1, 2)), (name.replace("kv_b_proj", "v_b_proj"), v)]
+
+
+def split_experts(config, name, x):
+    """Granite: gates and ups are halves of [experts, 2 · out, in]; q and k in pairs."""
+    if "input_linear" not in name:
+        return pairs(config, name, x)
+    return [(name.replace("block_sparse_moe.input_linear", f"mlp.experts.{part}"), half) for part, half in
+            zip(("gate_proj", "up_proj"), np.split(x, 2, axis=1))]
+
+
+def split_wqkv(config, name, x):
+    """InternLM 2: q, k and v of each key/value head → all of q, of k, of v; q and k in pairs."""
+    if "wqkv" not in name:
+        return [(name, x)]
+    heads, kv_heads = heads_of(config)
+    each = x.reshape(kv_heads, heads // kv_heads + 2, -1, *x.shape[1:])
+    parts = {"q_proj": each[:, :-2], "k_proj": each[:, -2:-1], "v_proj": each[:, -1:]}
+    return [pairs(config, name.replace("attention.wqkv", f"self_attn.{part}"), rows.reshape(-1, *x.shape[1:]))[0] for part, rows in parts.items()]
+
+
+def split_pack(config, name, x):
+    """Baichuan: q, k, v; q and k in pairs."""
+    if "W_pack" not in name:
+        return [(name, x)]
+    return [pairs(config, name.replace("W_pack", part), rows)[0] for part, rows in zip(("q_proj", "k_proj", "v_proj"), np.split(x, 3))]
+
+
+def bare(config, name, x):
+    return [(name.removeprefix("transformer."), x)]
+
+
 # --- metadata -----------------------------------------------------------------------------------------------------------
+
+
+def num_layers(config):
+    return get(config, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
 
 
 def sizes(w, config):
     heads, kv_heads = heads_of(config)
     hidden = get(config, "hidden_size", "n_embd", "d_model")
-    w.add_block_count(get(config, "num_hidden_layers", "n_layer", "n_layers"))
-    w.add_context_length(get(config, "max_position_embeddings", "n_positions", "max_seq_len", default=2048))
+    w.add_block_count(num_layers(config))
+    w.add_context_length(get(config, "max_position_embeddings", "n_positions", "max_seq_len", "seq_length", default=2048))
     w.add_embedding_length(hidden)
     w.add_feed_forward_length(get(config, "intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner", default=4 * hidden))
     w.add_head_count(heads)
     if config["model_type"] == "falcon":
         kv_heads = config["num_kv_heads"] if config.get("new_decoder_architecture") else 1
-    if config["model_type"] == "gpt_bigcode":
+    if config["model_type"] in ("gpt_bigcode", "deepseek_v3"):
         kv_heads = 1
+    if config["model_type"] == "chatglm":
+        kv_heads = config["multi_query_group_num"]
     w.add_head_count_kv(kv_heads)
-    w.add_vocab_size(config["vocab_size"])
+    w.add_vocab_size(get(config, "vocab_size", "padded_vocab_size"))
     w.add_bos_token_id(1)
     w.add_eos_token_id(2)
-    if config.get("head_dim"):
+    if config.get("kv_lora_rank"):
+        w.add_key_length(config["kv_lora_rank"] + config["qk_rope_head_dim"])
+        w.add_value_length(config["kv_lora_rank"])
+    elif config.get("head_dim"):
         w.add_key_length(config["head_dim"])
         w.add_value_length(config["head_dim"])
-    epsilon = get(config, "rms_norm_eps")
+    epsilon = config["layer_norm_epsilon"] if config["model_type"] == "exaone" else get(config, "rms_norm_eps", "layernorm_epsilon")
     if epsilon is not None:
         w.add_layer_norm_rms_eps(epsilon)
     else:
-        w.add_layer_norm_eps(get(config, "layer_norm_epsilon", "layer_norm_eps", "norm_epsilon", "norm_eps"))
+        w.add_layer_norm_eps(1e-5 if config["model_type"] == "olmo" else get(config, "layer_norm_epsilon", "layer_norm_eps", "norm_epsilon", "norm_eps"))
 
 
 def rotary(w, config):
     heads, _ = heads_of(config)
     head = config.get("head_dim") or get(config, "hidden_size", "n_embd") // heads
-    rope = config.get("rope_parameters") or {}
+    rope = config.get("rope_parameters") or (config.get("rope_scaling") or {}) | {"rope_theta": config.get("rope_theta", 10000.0)}
+    if config["model_type"] == "chatglm":
+        rope = {"rope_theta": 10000.0 * config["rope_ratio"], "partial_rotary_factor": 0.5}
     whole = rope.get("full_attention", rope)
     w.add_rope_dimension_count(config.get("rotary_dim") or int(head * whole.get("partial_rotary_factor", 1.0)))
     w.add_rope_freq_base(whole.get("rope_theta", 10000.0))
@@ -136,8 +185,11 @@ def rotary(w, config):
         w.add_rope_scaling_factor(whole["factor"])
         if kind == gguf.RopeScalingType.YARN:
             w.add_rope_scaling_orig_ctx_len(whole["original_max_position_embeddings"])
-            w.add_rope_scaling_yarn_beta_fast(whole["beta_fast"])
-            w.add_rope_scaling_yarn_beta_slow(whole["beta_slow"])
+            if "beta_fast" in whole:
+                w.add_rope_scaling_yarn_beta_fast(whole["beta_fast"])
+                w.add_rope_scaling_yarn_beta_slow(whole["beta_slow"])
+    if config["model_type"] in ("exaone4", "olmo3"):
+        w.add_sliding_window_pattern([kind == "sliding_attention" for kind in config["layer_types"]])
     if config.get("sliding_window") and config["model_type"] != "qwen2_moe":
         w.add_sliding_window(config["sliding_window"])
 
@@ -149,11 +201,26 @@ def caps(w, config):
 
 
 def experts(w, config):
-    w.add_expert_count(get(config, "num_experts", "num_local_experts"))
+    w.add_expert_count(get(config, "num_experts", "num_local_experts", "n_routed_experts"))
     w.add_expert_used_count(config["num_experts_per_tok"])
     w.add_expert_feed_forward_length(get(config, "moe_intermediate_size", "intermediate_size"))
     if config.get("shared_expert_intermediate_size"):
         w.add_expert_shared_feed_forward_length(config["shared_expert_intermediate_size"])
+
+
+def latent(w, config):
+    w.add_leading_dense_block_count(config["first_k_dense_replace"])
+    w.add_q_lora_rank(config["q_lora_rank"])
+    w.add_kv_lora_rank(config["kv_lora_rank"])
+    w.add_key_length_mla(config["qk_nope_head_dim"] + config["qk_rope_head_dim"])
+    w.add_value_length_mla(config["v_head_dim"])
+    w.add_expert_shared_count(config["n_shared_experts"])
+    w.add_expert_weights_scale(config["routed_scaling_factor"])
+    w.add_expert_weights_norm(config["norm_topk_prob"])
+    w.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    w.add_expert_group_count(config["n_group"])
+    w.add_expert_group_used_count(config["topk_group"])
+    w.add_rope_scaling_yarn_log_mul(0.1 * config["rope_parameters"]["mscale_all_dim"])
 
 
 def granite_scales(w, config):
@@ -171,6 +238,10 @@ def alibi(w, config):
     w.add_max_alibi_bias(config["attn_config"]["alibi_bias_max"])
     if config["attn_config"]["clip_qkv"]:
         w.add_clamp_kqv(config["attn_config"]["clip_qkv"])
+
+
+def clip(w, config):
+    w.add_clamp_kqv(config["clip_qkv"])
 
 
 def parallel(w, config):
@@ -204,6 +275,16 @@ CONVERSIONS = {
     "bloom-four-heads": (ARCH.BLOOM, split_heads, []),
     "cohere2-four": (ARCH.COHERE2, None, [rotary, logit_scale]),
     "smollm3-four": (ARCH.SMOLLM3, pairs, [rotary]),
+    "deepseek_v3": (ARCH.DEEPSEEK2, split_latent, [rotary, experts, latent]),
+    "olmo": (ARCH.OLMO, pairs, [rotary, clip]),
+    "olmo3": (ARCH.OLMO2, None, [rotary]),
+    "granitemoe": (ARCH.GRANITE_MOE, split_experts, [rotary, experts, granite_scales]),
+    "exaone": (ARCH.EXAONE, None, [rotary]),
+    "exaone4": (ARCH.EXAONE4, None, [rotary]),
+    "internlm2": (ARCH.INTERNLM2, split_wqkv, [rotary]),
+    "baichuan": (ARCH.BAICHUAN, split_pack, [rotary]),
+    "chatglm": (ARCH.CHATGLM, bare, [rotary]),
+    "glm4": (ARCH.GLM4, None, [rotary]),
     "gpt_oss": (ARCH.GPT_OSS, split_gates, [rotary, experts]),
 }
 
@@ -224,6 +305,14 @@ def stack(tensors, config):
     return out
 
 
+def llama3_factors(theta, size, scaling):
+    """What each frequency is divided by: 1 where its wave is short, the factor where it is long, in between a blend."""
+    waves = 2 * np.pi * theta ** (np.arange(0, size, 2) / size)
+    low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
+    blend = np.clip((scaling["original_max_position_embeddings"] / waves - low) / (high - low), 0, 1)
+    return (1 / ((1 - blend) / scaling["factor"] + blend)).astype(np.float32)
+
+
 def convert(name):
     arch, change, keys = CONVERSIONS[name]
     config, tensors = load(MODELS / name)
@@ -232,7 +321,10 @@ def convert(name):
     sizes(w, config)
     for add in keys:
         add(w, config)
-    names = gguf.get_tensor_name_map(arch, get(config, "num_hidden_layers", "n_layer", "n_layers"))
+    names = gguf.get_tensor_name_map(arch, num_layers(config))
+    llama3 = config.get("rope_scaling") or {}
+    if llama3.get("rope_type") == "llama3":
+        w.add_tensor("rope_freqs.weight", llama3_factors(config["rope_theta"], config["head_dim"], llama3))
     long = (config.get("rope_parameters") or {}).get("long_factor")
     if long:
         rope = config["rope_parameters"]

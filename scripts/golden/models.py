@@ -4,12 +4,14 @@
 # models.py [NAME ...]: tiny random checkpoints of model families with Hugging Face's logits and greedy tokens, into
 # tests/golden/models. For each family, and each field of its configuration that changes results, one with another value than
 # the default. Needs torch and transformers (made with 2.15 and 5.23). Weights are rounded to bfloat16 and kept so; the sums are
-# float32. A seed counts only if no greedy token was a close call.
+# float32. A seed counts only if no greedy token was a close call. Architectures that transformers has no code for are what another
+# one computes under other names (RENAMED).
 import json
 import pathlib
 import shutil
 import sys
 
+import safetensors.torch
 import torch
 import transformers as hf
 
@@ -115,14 +117,26 @@ MODELS = {
         rope_parameters=rope("yarn", 150000.0, factor=8.0, original_max_position_embeddings=32, beta_fast=32.0, beta_slow=1.0,
                              truncate=False))),
     "deepseek_v2": (hf.DeepseekV2Config, BASE | dict(
-        num_key_value_heads=4, q_lora_rank=24, kv_lora_rank=16, qk_rope_head_dim=8, qk_nope_head_dim=16, v_head_dim=12, n_routed_experts=4,
-        n_shared_experts=2, moe_intermediate_size=24, num_experts_per_tok=2, first_k_dense_replace=1, topk_method="greedy", n_group=1,
-        topk_group=1, num_hidden_layers=3, routed_scaling_factor=1.5)),
-    "deepseek_v3": (hf.DeepseekV3Config, BASE | dict(
-        num_key_value_heads=4, q_lora_rank=None, kv_lora_rank=16, qk_rope_head_dim=8, qk_nope_head_dim=16, v_head_dim=16,
-        n_routed_experts=4, n_shared_experts=1, moe_intermediate_size=24, num_experts_per_tok=2, first_k_dense_replace=1, n_group=1,
-        topk_group=1, norm_topk_prob=True, routed_scaling_factor=2.5, num_hidden_layers=2,
+        num_key_value_heads=4, q_lora_rank=None, kv_lora_rank=16, qk_rope_head_dim=8, qk_nope_head_dim=16, v_head_dim=12,
+        n_routed_experts=8, n_shared_experts=2, moe_intermediate_size=16, num_experts_per_tok=3, first_k_dense_replace=1,
+        topk_method="group_limited_greedy", n_group=4, topk_group=2, routed_scaling_factor=1.5,
         rope_parameters=rope("yarn", factor=4.0, original_max_position_embeddings=64, mscale=1.0, mscale_all_dim=0.8))),
+    "deepseek_v3": (hf.DeepseekV3Config, BASE | dict(
+        rms_norm_eps=1e-2, num_key_value_heads=4, q_lora_rank=24, kv_lora_rank=16, qk_rope_head_dim=8, qk_nope_head_dim=16, v_head_dim=16,
+        n_routed_experts=8, n_shared_experts=1, moe_intermediate_size=16, num_experts_per_tok=3, first_k_dense_replace=1, n_group=4,
+        topk_group=2, norm_topk_prob=True, routed_scaling_factor=2.5,
+        rope_parameters=rope("yarn", factor=4.0, original_max_position_embeddings=64, mscale=0.8, mscale_all_dim=0.8))),
+    "exaone4": (hf.Exaone4Config, BASE | dict(num_hidden_layers=4, sliding_window=6, sliding_window_pattern=2)),
+    "olmo": (hf.OlmoConfig, BASE | dict(clip_qkv=1.5)),
+    "olmo3": (hf.Olmo3Config, BASE | dict(
+        num_hidden_layers=3, sliding_window=6, layer_types=ALTERNATE, rope_parameters={
+            "full_attention": rope("yarn", 500000.0, factor=4.0, original_max_position_embeddings=64, beta_fast=32.0, beta_slow=1.0),
+            "sliding_attention": rope("default", 500000.0)})),
+    "granitemoe": (hf.GraniteMoeConfig, BASE | dict(
+        num_local_experts=4, num_experts_per_tok=2, intermediate_size=24, embedding_multiplier=6.0, residual_multiplier=0.3,
+        attention_multiplier=0.2, logits_scaling=4.0)),
+    "glm": (hf.GlmConfig, BASE | dict(head_dim=16)),
+    "glm4": (hf.Glm4Config, BASE | dict(head_dim=8)),
     # as GGUF can say them
     "mixtral-all": (hf.MixtralConfig, BASE | dict(num_local_experts=4, num_experts_per_tok=2, intermediate_size=24)),
     "qwen2_moe-all": (hf.Qwen2MoeConfig, BASE | EXPERTS | dict(shared_expert_intermediate_size=40)),
@@ -133,6 +147,117 @@ MODELS = {
                                               eos_token_id=2)),
     "cohere2-four": (hf.Cohere2Config, BASE | dict(num_hidden_layers=4, sliding_window=6, logit_scale=0.25)),
     "smollm3-four": (hf.SmolLM3Config, BASE | dict(num_hidden_layers=4)),
+}
+
+
+# --- architectures without code in transformers: another one's weights and fields under their names -------------------------
+
+
+def chatglm(config, tensors):
+    renames = (("model.embed_tokens", "transformer.embedding.word_embeddings"), ("model.norm", "transformer.encoder.final_layernorm"),
+               ("lm_head", "transformer.output_layer"), ("model.layers", "transformer.encoder.layers"),
+               ("self_attn.o_proj", "self_attention.dense"), ("gate_up_proj", "dense_h_to_4h"), ("down_proj", "dense_4h_to_h"))
+    return dict(
+        architectures=["ChatGLMModel"], model_type="chatglm", add_bias_linear=False, add_qkv_bias=True, hidden_size=config.hidden_size,
+        apply_query_key_layer_scaling=True, apply_residual_connection_post_layernorm=False, attention_softmax_in_fp32=True,
+        bias_dropout_fusion=True, ffn_hidden_size=config.intermediate_size, fp32_residual_connection=False, kv_channels=config.head_dim,
+        layernorm_epsilon=config.rms_norm_eps, multi_query_attention=True, multi_query_group_num=config.num_key_value_heads,
+        num_attention_heads=config.num_attention_heads, num_layers=config.num_hidden_layers, original_rope=True,
+        padded_vocab_size=config.vocab_size, post_layer_norm=True, quantization_bit=0, rmsnorm=True, rope_ratio=2.0,
+        seq_length=config.max_position_embeddings, tie_word_embeddings=False), joined(
+            renamed(tensors, renames), "self_attn", lambda q, k, v: torch.cat([q, k, v]), "self_attention.query_key_value")
+
+
+def exaone(config, tensors):
+    renames = (("model.embed_tokens", "transformer.wte"), ("model.norm", "transformer.ln_f"), ("model.layers", "transformer.h"),
+               ("input_layernorm", "ln_1"), ("post_attention_layernorm", "ln_2"), ("self_attn", "attn.attention"), ("o_proj", "out_proj"),
+               ("gate_proj", "c_fc_0"), ("up_proj", "c_fc_1"), ("down_proj", "c_proj"))
+    return dict(
+        architectures=["ExaoneForCausalLM"], model_type="exaone", activation_function="silu", attention_dropout=0.0, embed_dropout=0.0,
+        head_dim=config.head_dim, hidden_size=config.hidden_size, intermediate_size=config.intermediate_size,
+        layer_norm_epsilon=config.rms_norm_eps, max_position_embeddings=config.max_position_embeddings,
+        num_attention_heads=config.num_attention_heads, num_key_value_heads=config.num_key_value_heads,
+        num_layers=config.num_hidden_layers, rope_scaling=without(config.rope_parameters, "rope_theta"),
+        rope_theta=config.rope_parameters["rope_theta"], tie_word_embeddings=True,
+        vocab_size=config.vocab_size), renamed(tensors, renames)
+
+
+def internlm2(config, tensors):
+    renames = (("embed_tokens", "tok_embeddings"), ("lm_head", "output"), ("input_layernorm", "attention_norm"),
+               ("post_attention_layernorm", "ffn_norm"), ("self_attn.o_proj", "attention.wo"), ("mlp.gate_proj", "feed_forward.w1"),
+               ("mlp.up_proj", "feed_forward.w3"), ("mlp.down_proj", "feed_forward.w2"))
+    size, groups = config.head_dim, config.num_key_value_heads
+
+    def by_groups(*parts):
+        return torch.cat([part.reshape(groups, -1, size, *part.shape[1:]) for part in parts], 1).flatten(0, 2)
+
+    return dict(
+        architectures=["InternLM2ForCausalLM"], model_type="internlm2", attn_implementation="eager", bias=True, hidden_act="silu",
+        hidden_size=config.hidden_size, intermediate_size=config.intermediate_size,
+        max_position_embeddings=config.max_position_embeddings, num_attention_heads=config.num_attention_heads,
+        num_hidden_layers=config.num_hidden_layers, num_key_value_heads=groups, rms_norm_eps=config.rms_norm_eps,
+        rope_scaling={"type": "dynamic", "factor": 2.0}, rope_theta=config.rope_parameters["rope_theta"], tie_word_embeddings=False,
+        vocab_size=config.vocab_size), joined(renamed(tensors, renames), "self_attn", by_groups, "attention.wqkv")
+
+
+def baichuan(config, tensors):
+    positions = "model_max_length" if config.is_large else "max_position_embeddings"
+    second = dict(z_loss_weight=0) if config.is_large else {}
+    return dict(
+        architectures=["BaichuanForCausalLM"], model_type="baichuan", hidden_act="silu", hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size, num_attention_heads=config.num_attention_heads,
+        num_hidden_layers=config.num_hidden_layers, rms_norm_eps=config.rms_norm_eps, tie_word_embeddings=False,
+        vocab_size=config.vocab_size, **{positions: config.max_position_embeddings}, **second), joined(
+            tensors, "self_attn", lambda q, k, v: torch.cat([q, k, v]), "self_attn.W_pack")
+
+
+def renamed(tensors, renames):
+    out = {}
+    for name, x in tensors.items():
+        for old, new in renames:
+            name = name.replace(old, new)
+        out[name] = x
+    return out
+
+
+def joined(tensors, attention, join, whole):
+    """q, k and v, weights and biases, as one."""
+    out = dict(tensors)
+    for name in tensors:
+        if f"{attention}.q_proj" in name:
+            parts = [out.pop(name.replace("q_proj", part)) for part in ("q_proj", "k_proj", "v_proj")]
+            out[name.replace(f"{attention}.q_proj", whole)] = join(*parts).contiguous()
+    return out
+
+
+class UnitHead(torch.nn.Linear):
+    def forward(self, x):
+        return torch.nn.functional.linear(x, torch.nn.functional.normalize(self.weight))
+
+
+def as_large_baichuan(model):
+    """ALiBi instead of rotary embedding (a position's cosine is 1 and its sine 0), and rows of the head of length 1."""
+    heads, forward = model.config.num_attention_heads, model.forward
+    model.lm_head.__class__ = UnitHead
+    model.model.rotary_emb.inv_freq.zero_()
+
+    def with_alibi(ids, **more):
+        at = torch.arange(ids.shape[1])
+        slopes = torch.tensor([2.0 ** (-8.0 * (h + 1) / heads) for h in range(heads)])
+        bias = slopes[:, None, None] * (at[None, :] - at[:, None])
+        return forward(ids, attention_mask=bias.masked_fill(at[None, :] > at[:, None], -torch.inf)[None], **more)
+
+    model.forward = with_alibi
+
+
+# name: (what is computed: configuration class, fields; what is written: (config, tensors) of (configuration, tensors))
+RENAMED = {
+    "chatglm": (hf.GlmConfig, BASE | dict(head_dim=8, rope_parameters=rope("default", 20000.0, partial_rotary_factor=0.5)), chatglm),
+    "exaone": (hf.LlamaConfig, BASE | dict(tie_word_embeddings=True, rope_parameters=rope(
+        "llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32)), exaone),
+    "internlm2": (hf.LlamaConfig, BASE | dict(attention_bias=True, rope_parameters=rope("dynamic", factor=2.0)), internlm2),
+    "baichuan": (hf.LlamaConfig, BASE | dict(num_key_value_heads=4, is_large=False), baichuan),
+    "baichuan-large": (hf.LlamaConfig, BASE | dict(num_key_value_heads=4, is_large=True), baichuan),
 }
 
 
@@ -175,7 +300,7 @@ def greedy(model, ids):
 
 
 def make(name):
-    config_class, fields = MODELS[name]
+    config_class, fields, *rename = (MODELS | RENAMED)[name]
     for seed in range(1, 120):
         config = config_class(**fields)
         # eager Falcon adds its ALiBi twice, once with the mask
@@ -184,6 +309,8 @@ def make(name):
         model = hf.AutoModelForCausalLM.from_config(config, attn_implementation=attention).float().eval()
         randomize(model, generator)
         model.tie_weights()
+        if getattr(config, "is_large", False):
+            as_large_baichuan(model)
         cases = []
         for length in (11 if "longrope" in name else 5, 19):  # LongRoPE: beyond the original context
             ids = torch.randint(3, VOCAB, (length,), generator=generator).tolist()
@@ -207,6 +334,11 @@ def make(name):
     for file in folder.iterdir():
         if file.name not in ("config.json", "model.safetensors"):
             file.unlink()
+    if rename:
+        fields, tensors = rename[0](config, safetensors.torch.load_file(folder / "model.safetensors"))
+        safetensors.torch.save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+        fields |= dict(bos_token_id=1, eos_token_id=2, pad_token_id=0, torch_dtype="bfloat16", use_cache=True)
+        (folder / "config.json").write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")
     source = f"scripts/golden/models.py, transformers {hf.__version__}, torch {torch.__version__}, seed {seed}"
     (folder / "expected.json").write_text(json.dumps({"source": source, "cases": cases}, separators=(",", ":")) + "\n")
     size = sum(file.stat().st_size for file in folder.iterdir())
@@ -215,7 +347,7 @@ def make(name):
 
 def main():
     torch.set_num_threads(1)
-    for name in sys.argv[1:] or MODELS:
+    for name in sys.argv[1:] or MODELS | RENAMED:
         try:
             make(name)
         except Exception as error:  # the others are made all the same

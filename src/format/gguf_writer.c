@@ -141,13 +141,14 @@ void tn_gguf_writer_add_string_array(tn_gguf_writer *writer, const char *key, co
 }
 
 void tn_gguf_writer_add_array(tn_gguf_writer *writer, const char *key, tn_gguf_value_type type, const void *elements, size_t count) {
-    assert(type == TN_GGUF_INT32 || type == TN_GGUF_UINT32 || type == TN_GGUF_FLOAT32 || type == TN_GGUF_UINT8);
+    bool is_byte = type == TN_GGUF_UINT8 || type == TN_GGUF_BOOL;
+    assert(type == TN_GGUF_INT32 || type == TN_GGUF_UINT32 || type == TN_GGUF_FLOAT32 || is_byte);
     begin_value(writer, key, TN_GGUF_ARRAY);
     append_le(&writer->values, 4, type);
     append_le(&writer->values, 8, count);
     for (size_t i = 0; i < count; i++) {
         uint32_t word;
-        if (type == TN_GGUF_UINT8)
+        if (is_byte)
             word = ((const uint8_t *)elements)[i];
         else
             memcpy(&word, (const uint8_t *)elements + 4 * i, sizeof word);

@@ -31,7 +31,8 @@ void tn_gguf_writer_add_float(tn_gguf_writer *writer, const char *key, float val
 void tn_gguf_writer_add_bool(tn_gguf_writer *writer, const char *key, bool value);
 void tn_gguf_writer_add_string(tn_gguf_writer *writer, const char *key, const char *bytes, size_t size);
 void tn_gguf_writer_add_string_array(tn_gguf_writer *writer, const char *key, const char *const *strings, size_t count);
-/* type: of the elements, which are in host order; TN_GGUF_INT32, TN_GGUF_UINT32, TN_GGUF_FLOAT32 or TN_GGUF_UINT8. */
+/* type: of the elements, which are in host order; TN_GGUF_INT32, TN_GGUF_UINT32, TN_GGUF_FLOAT32, TN_GGUF_UINT8 or
+ * TN_GGUF_BOOL (bytes). */
 void tn_gguf_writer_add_array(tn_gguf_writer *writer, const char *key, tn_gguf_value_type type, const void *elements, size_t count);
 /* dims row-major, rank 1 to 4. *out_index (may be NULL) is for tn_gguf_writer_write. */
 void tn_gguf_writer_add_tensor(tn_gguf_writer *writer, const char *name, tn_ggml_type type, tn_dims dims, size_t *out_index);

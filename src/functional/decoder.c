@@ -252,12 +252,14 @@ tn_tensor *tn_decoder_gather_rows(tn_decoder *decoder, tn_tensor *x) {
     return tn_layer_output(tn_network_add_layer(decoder->network, TN_OP_GATHER, &params, inputs, 2, "logits_rows.gather"), 0);
 }
 
-void tn_decoder_end(tn_decoder *decoder, tn_tensor *x, const tn_weights *head, const tn_weights *head_bias, double scale, double soft_cap) {
+void tn_decoder_end(tn_decoder *decoder, tn_tensor *x, const tn_weights *head, const tn_weights *head_bias, const tn_weights *head_scale,
+                    double scale, double soft_cap) {
     tn_network *network = decoder->network;
     tn_tensor *logits = tn_fn_linear(network, x, head, head_bias, "head");
     tn_layer *product = logits != NULL ? logits->producer : NULL;
     while (product != NULL && product->kind != TN_OP_MATRIX_MULTIPLY) product = product->inputs.data[0]->producer; /* the bias's sum */
     if (product != NULL) product->precision = decoder->options.head_activations;
+    if (head_scale != NULL) logits = tn_fn_multiply(network, logits, tn_network_add_weights(network, head_scale, "head.scale"), NULL);
     logits = tn_fn_scale(network, logits, scale, "logits.scale");
     if (soft_cap > 0.0) {
         logits = tn_fn_activation(network, tn_fn_scale(network, logits, 1.0 / soft_cap, NULL), TN_ACTIVATION_TANH, NULL);

@@ -148,7 +148,8 @@ typedef struct tn_moe_config {
     int64_t num_experts, top_k;
     tn_route_type route;
     bool renormalize;
-    double scale; /* 0: 1 */
+    double scale;                   /* 0: 1 */
+    int64_t num_groups, top_groups; /* TN_OP_ROUTE's */
     tn_activation_type activation;
     double limit; /* 0: down(activation(gate) · up); else gpt-oss's: gate at most limit, up within ±limit, and up + 1 */
 } tn_moe_config;
@@ -156,9 +157,10 @@ tn_tensor *tn_fn_moe(tn_network *network, tn_tensor *x, const tn_moe_weights *we
 
 /* The rows that logits are wanted of, x [T, n] → [L, n]: before the final norm, so that it runs on those rows only. */
 tn_tensor *tn_decoder_gather_rows(tn_decoder *decoder, tn_tensor *x);
-/* logits = soft_cap · tanh(scale · (x · headᵀ + bias) / soft_cap); scale and soft_cap 0: without. head: [vocab, hidden]; marks
- * "logits", and x as "hidden_states" where the options say so. */
-void tn_decoder_end(tn_decoder *decoder, tn_tensor *x, const tn_weights *head, const tn_weights *head_bias, double scale, double soft_cap);
+/* logits = soft_cap · tanh(scale · (x · headᵀ + bias) · head_scale / soft_cap); scale and soft_cap 0, bias and head_scale [1, vocab]
+ * NULL: without. head: [vocab, hidden]; marks "logits", and x as "hidden_states" where the options say so. */
+void tn_decoder_end(tn_decoder *decoder, tn_tensor *x, const tn_weights *head, const tn_weights *head_bias, const tn_weights *head_scale,
+                    double scale, double soft_cap);
 
 /* The plan function "sample" (TN_OP_SAMPLE) as a network of its own. */
 void tn_sample_network(tn_network *network, int64_t vocab_size, int64_t max_seq_len, int64_t max_log_probs);

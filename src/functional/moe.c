@@ -42,7 +42,9 @@ tn_tensor *tn_fn_moe(tn_network *network, tn_tensor *x, const tn_moe_weights *we
     tn_op_params route_params = {.route = {.type = (int)params->route,
                                            .top_k = params->top_k,
                                            .renormalize = params->renormalize,
-                                           .scale = params->scale == 0.0 ? 1.0 : params->scale}};
+                                           .scale = params->scale == 0.0 ? 1.0 : params->scale,
+                                           .groups = params->num_groups,
+                                           .top_groups = params->top_groups}};
     snprintf(part, sizeof part, "%s.choice_bias", name);
     if (weights->choice_bias != NULL) logits[1] = tn_network_add_weights(network, weights->choice_bias, part);
     snprintf(part, sizeof part, "%s.route", name);

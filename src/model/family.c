@@ -15,10 +15,37 @@ tn_mapping tn_mapping_single(void) {
 
 const tn_family *const *tn_families(void) {
     static const tn_family *const families[] = {
-        &tn_family_llama,    &tn_family_gpt2,       &tn_family_gpt_bigcode, &tn_family_gemma,   &tn_family_gemma2,   &tn_family_phi,
-        &tn_family_phi3,     &tn_family_gptj,       &tn_family_gpt_neox,    &tn_family_falcon,  &tn_family_opt,      &tn_family_bloom,
-        &tn_family_qwen_moe, &tn_family_starcoder2, &tn_family_olmo2,       &tn_family_granite, &tn_family_cohere,   &tn_family_stablelm,
-        &tn_family_smollm3,  &tn_family_nemotron,   &tn_family_mpt,         &tn_family_gpt_oss, &tn_family_deepseek, NULL,
+        &tn_family_llama,
+        &tn_family_gpt2,
+        &tn_family_gpt_bigcode,
+        &tn_family_gemma,
+        &tn_family_gemma2,
+        &tn_family_phi,
+        &tn_family_phi3,
+        &tn_family_gptj,
+        &tn_family_gpt_neox,
+        &tn_family_falcon,
+        &tn_family_opt,
+        &tn_family_bloom,
+        &tn_family_qwen_moe,
+        &tn_family_starcoder2,
+        &tn_family_olmo,
+        &tn_family_olmo2,
+        &tn_family_granite,
+        &tn_family_cohere,
+        &tn_family_stablelm,
+        &tn_family_smollm3,
+        &tn_family_nemotron,
+        &tn_family_mpt,
+        &tn_family_gpt_oss,
+        &tn_family_deepseek,
+        &tn_family_exaone,
+        &tn_family_exaone4,
+        &tn_family_internlm2,
+        &tn_family_baichuan,
+        &tn_family_glm,
+        &tn_family_chatglm,
+        NULL,
     };
     return families;
 }
@@ -239,6 +266,35 @@ const tn_weights *tn_model_experts(tn_model_builder *builder, const char *patter
     return transpose_experts(builder, tn_model_expect(builder, stacked, TN_DIMS(count, columns, rows)), 0, 1);
 }
 
+const tn_weights *tn_model_joined_experts(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t first, int64_t rows,
+                                          int64_t columns) {
+    tn_network *network = builder->network;
+    int64_t count = builder->config->num_experts;
+    const tn_weights *both = load(builder, pattern, layer, 0, "weight", true);
+    both = as_matrix(builder, tn_model_expect(builder, both, TN_DIMS(count, 2 * rows, columns)));
+    both = tn_weights_reshape(&network->arena, both, TN_DIMS(count * 2 * rows, columns), network->diag);
+    const tn_weights **halves = tn_arena_alloc_array(&network->arena, (size_t)count, sizeof *halves);
+    if (halves == NULL) {
+        network->failed = network->out_of_memory = true;
+        return NULL;
+    }
+    for (int64_t i = 0; i < count; i++) halves[i] = tn_model_rows(builder, both, (2 * i + first) * rows, (2 * i + first + 1) * rows);
+    return tn_weights_stack(&network->arena, halves, (uint32_t)count, network->diag);
+}
+
+const tn_weights *tn_model_heads(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t rows, int64_t columns,
+                                 bool is_transposed) {
+    tn_network *network = builder->network;
+    int64_t heads = builder->config->num_heads;
+    const tn_weights *x = load(builder, pattern, layer, 0, "weight", true);
+    x = tn_model_expect(builder, x, is_transposed ? TN_DIMS(heads, columns, rows) : TN_DIMS(heads, rows, columns));
+    if (is_transposed) {
+        if (is_quantized(x)) x = tn_weights_decode(&network->arena, x, TN_FLOAT32, network->diag); /* blocks stand along its rows */
+        x = transpose_experts(builder, x, 0, 1);
+    }
+    return tn_weights_reshape(&network->arena, as_matrix(builder, x), TN_DIMS(heads * rows, columns), network->diag);
+}
+
 const tn_weights *tn_model_expert_half(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t first, int64_t rows,
                                        int64_t columns) {
     const tn_weights *both = load(builder, pattern, layer, 0, "weight", true);
@@ -266,6 +322,13 @@ const tn_weights *tn_model_rows(tn_model_builder *builder, const tn_weights *wei
         tn_weights_slice(&builder->network->arena, weights, weights->desc.dims.rank == 1 ? -1 : 0, begin, end, builder->network->diag);
     if (rows == NULL) builder->network->failed = true;
     return rows;
+}
+
+const uint8_t *tn_model_ropes_of_windows(const tn_model_config *config, tn_arena *arena, tn_layer_rope with_window, tn_layer_rope without) {
+    uint8_t *ropes = tn_arena_alloc(arena, (size_t)config->num_layers);
+    for (int64_t i = 0; ropes != NULL && i < config->num_layers; i++)
+        ropes[i] = (uint8_t)(config->layer_windows != NULL && config->layer_windows[i] > 0 ? with_window : without);
+    return ropes;
 }
 
 static void print_dims(tn_dims dims, char *text, size_t size) {

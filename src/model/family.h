@@ -23,6 +23,7 @@ typedef struct tn_weight_names {
     const char *attention_norm, *attention_post_norm, *mlp_norm, *mlp_post_norm;
     const char *q, *k, *v, *qkv, *o, *q_norm, *k_norm, *sinks;
     const char *q_a, *q_a_norm, *q_b, *kv_a, *kv_a_norm, *kv_b; /* of latent attention */
+    const char *k_b, *v_b;                                      /* instead of kv_b: [heads, kv_rank, k], [heads, v, kv_rank] */
     const char *gate, *up, *gate_up, *down;
     const char *router, *choice_bias;                                   /* choice_bias: a whole name */
     const char *expert_gate, *expert_up, *expert_gate_up, *expert_down; /* with expert number: one tensor an expert; without: stacked */
@@ -59,18 +60,22 @@ typedef struct tn_family {
 extern const tn_weight_names tn_gguf_names;
 /* What Hugging Face calls those of Llama, and of families that kept its names. */
 extern const tn_weight_names tn_llama_names;
-/* The same with other names for two norms. */
-#define TN_GGUF_NAMES(attention_norm_name, mlp_norm_name)                                                                          \
-    {                                                                                                                              \
-        .embedding = "token_embd", .embedding_norm = "token_embd_norm", .positions = "position_embd", .final_norm = "output_norm", \
-        .head = "output", .attention_norm = attention_norm_name, .attention_post_norm = "blk.%d.post_attention_norm",              \
-        .mlp_norm = mlp_norm_name, .mlp_post_norm = "blk.%d.post_ffw_norm", .q = "blk.%d.attn_q", .k = "blk.%d.attn_k",            \
-        .v = "blk.%d.attn_v", .qkv = "blk.%d.attn_qkv", .o = "blk.%d.attn_output", .q_norm = "blk.%d.attn_q_norm",                 \
-        .k_norm = "blk.%d.attn_k_norm", .sinks = "blk.%d.attn_sinks", .gate = "blk.%d.ffn_gate", .up = "blk.%d.ffn_up",            \
-        .gate_up = "blk.%d.ffn_up", .down = "blk.%d.ffn_down", .router = "blk.%d.ffn_gate_inp",                                    \
-        .choice_bias = "blk.%d.exp_probs_b.bias=", .expert_gate = "blk.%d.ffn_gate_exps", .expert_up = "blk.%d.ffn_up_exps",       \
-        .expert_down = "blk.%d.ffn_down_exps", .shared_gate = "blk.%d.ffn_gate_shexp", .shared_up = "blk.%d.ffn_up_shexp",         \
-        .shared_down = "blk.%d.ffn_down_shexp", .shared_router = "blk.%d.ffn_gate_inp_shexp"                                       \
+/* The same with norms behind attention and MLP alone. */
+extern const tn_weight_names tn_olmo2_names;
+/* tn_gguf_names with other names for two norms. */
+#define TN_GGUF_NAMES(attention_norm_name, mlp_norm_name)                                                                                 \
+    {                                                                                                                                     \
+        .embedding = "token_embd", .embedding_norm = "token_embd_norm", .positions = "position_embd", .final_norm = "output_norm",        \
+        .head = "output", .attention_norm = attention_norm_name, .attention_post_norm = "blk.%d.post_attention_norm",                     \
+        .mlp_norm = mlp_norm_name, .mlp_post_norm = "blk.%d.post_ffw_norm", .q = "blk.%d.attn_q", .k = "blk.%d.attn_k",                   \
+        .v = "blk.%d.attn_v", .qkv = "blk.%d.attn_qkv", .o = "blk.%d.attn_output", .q_norm = "blk.%d.attn_q_norm",                        \
+        .k_norm = "blk.%d.attn_k_norm", .sinks = "blk.%d.attn_sinks", .q_a = "blk.%d.attn_q_a", .q_a_norm = "blk.%d.attn_q_a_norm",       \
+        .q_b = "blk.%d.attn_q_b", .kv_a = "blk.%d.attn_kv_a_mqa", .kv_a_norm = "blk.%d.attn_kv_a_norm", .kv_b = "blk.%d.attn_kv_b",       \
+        .k_b = "blk.%d.attn_k_b", .v_b = "blk.%d.attn_v_b", .gate = "blk.%d.ffn_gate", .up = "blk.%d.ffn_up", .gate_up = "blk.%d.ffn_up", \
+        .down = "blk.%d.ffn_down", .router = "blk.%d.ffn_gate_inp",                                                                       \
+        .choice_bias = "blk.%d.exp_probs_b.bias=", .expert_gate = "blk.%d.ffn_gate_exps", .expert_up = "blk.%d.ffn_up_exps",              \
+        .expert_down = "blk.%d.ffn_down_exps", .shared_gate = "blk.%d.ffn_gate_shexp", .shared_up = "blk.%d.ffn_up_shexp",                \
+        .shared_down = "blk.%d.ffn_down_shexp", .shared_router = "blk.%d.ffn_gate_inp_shexp"                                              \
     }
 
 const tn_family *tn_family_find_hf(const char *architecture); /* NULL: unknown */
@@ -89,10 +94,18 @@ const tn_weights *tn_model_bias(tn_model_builder *builder, const char *pattern, 
 const tn_weights *tn_model_norm(tn_model_builder *builder, const char *pattern, int64_t layer, tn_dims dims);
 /* All experts' [n, k] as one [E, n, k]. */
 const tn_weights *tn_model_experts(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t rows, int64_t columns);
+/* [heads, rows, columns], in the file or (is_transposed) with columns before rows, as [heads · rows, columns]. */
+const tn_weights *tn_model_heads(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t rows, int64_t columns,
+                                 bool is_transposed);
+/* The gates (first 0) or ups (first 1) of all experts, where they are halves of one [E, 2n, k]. */
+const tn_weights *tn_model_joined_experts(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t first, int64_t rows,
+                                          int64_t columns);
 /* The gates (first 0) or ups (first 1) of all experts, where they are alternate columns of one [E, k, 2n]; and their biases. */
 const tn_weights *tn_model_expert_half(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t first, int64_t rows,
                                        int64_t columns);
 const tn_weights *tn_model_expert_half_bias(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t first, int64_t rows);
+/* Ropes of layers with a window and of those without. NULL: out of memory. */
+const uint8_t *tn_model_ropes_of_windows(const tn_model_config *config, tn_arena *arena, tn_layer_rope with_window, tn_layer_rope without);
 /* Checks a weight's shape against what the config says; reports and returns NULL if it differs. */
 const tn_weights *tn_model_expect(tn_model_builder *builder, const tn_weights *weights, tn_dims dims);
 /* Rows [begin, end) of a matrix or elements of a vector. */
@@ -103,7 +116,8 @@ void tn_transformer_build(tn_model_builder *builder);
 
 extern const tn_family tn_family_llama, tn_family_gpt2, tn_family_gpt_bigcode, tn_family_gemma, tn_family_gemma2, tn_family_phi,
     tn_family_phi3, tn_family_gptj, tn_family_gpt_neox, tn_family_falcon, tn_family_opt, tn_family_bloom, tn_family_qwen_moe,
-    tn_family_starcoder2, tn_family_olmo2, tn_family_granite, tn_family_cohere, tn_family_stablelm, tn_family_smollm3, tn_family_nemotron,
-    tn_family_mpt, tn_family_gpt_oss, tn_family_deepseek;
+    tn_family_starcoder2, tn_family_olmo, tn_family_olmo2, tn_family_granite, tn_family_cohere, tn_family_stablelm, tn_family_smollm3,
+    tn_family_nemotron, tn_family_mpt, tn_family_gpt_oss, tn_family_deepseek, tn_family_exaone, tn_family_exaone4, tn_family_internlm2,
+    tn_family_baichuan, tn_family_glm, tn_family_chatglm;
 
 #endif

@@ -139,17 +139,33 @@ void tn_gguf_rope(tn_gguf_reader *reader, tn_rotary_type type) {
     if (is_long) rope->scaling = TN_ROPE_LONG;
 }
 
+/* An array with a bool for each layer; NULL: the key is absent or no array. */
+static const tn_gguf_value *find_list(tn_gguf_reader *reader, const char *name) {
+    metadata_key key = make_key(reader, name);
+    const tn_gguf_value *value = tn_gguf_find(reader->gguf, key.text);
+    if (value == NULL || !value->is_array || reader->status != TN_OK) return NULL;
+    if (value->type == TN_GGUF_BOOL && value->count == (uint64_t)reader->config->num_layers) return value;
+    reader->status = tn_fail(reader->diag, TN_INVALID_DATA, "cannot read %s: '%s' must have one bool for each of %lld layers",
+                             tn_gguf_name(reader->gguf), key.text, (long long)reader->config->num_layers);
+    return NULL;
+}
+
 void tn_gguf_windows(tn_gguf_reader *reader, int64_t pattern) {
     tn_model_config *config = reader->config;
     int64_t window = tn_gguf_integer_key_or(reader, "attention.sliding_window", 0, 1 << 30, 0);
-    pattern = tn_gguf_integer_key_or(reader, "attention.sliding_window_pattern", 1, 1 << 16, pattern);
+    const tn_gguf_value *list = find_list(reader, "attention.sliding_window_pattern");
+    if (list == NULL) pattern = tn_gguf_integer_key_or(reader, "attention.sliding_window_pattern", 1, 1 << 16, pattern);
     if (reader->status != TN_OK || window == 0) return;
     int64_t *windows = tn_arena_alloc_array(reader->arena, (size_t)config->num_layers, sizeof *windows);
     if (windows == NULL) {
         reader->status = tn_fail_memory(reader->diag, "the model's configuration", (size_t)config->num_layers * sizeof *windows);
         return;
     }
-    for (int64_t layer = 0; layer < config->num_layers; layer++) windows[layer] = pattern == 0 || (layer + 1) % pattern != 0 ? window : 0;
+    for (int64_t layer = 0; layer < config->num_layers; layer++) {
+        int64_t has_window = pattern == 0 || (layer + 1) % pattern != 0;
+        if (list != NULL) (void)tn_gguf_integer(list, (uint64_t)layer, &has_window);
+        windows[layer] = has_window != 0 ? window : 0;
+    }
     config->layer_windows = windows;
 }
 
@@ -203,10 +219,7 @@ static void read_sizes(tn_gguf_reader *reader) {
                 tn_fail(reader->diag, TN_INVALID_DATA, "cannot read %s: %lld attention heads do not divide an embedding length of %lld",
                         tn_gguf_name(reader->gguf), (long long)out->num_heads, (long long)out->hidden_size);
     }
-    int64_t value_length = tn_gguf_integer_key_or(reader, "attention.value_length", 1, 1 << 16, out->head_dim);
-    if (reader->status == TN_OK && value_length != out->head_dim)
-        reader->status = tn_fail(reader->diag, TN_UNSUPPORTED, "cannot read %s: value heads of %lld beside key heads of %lld are not built",
-                                 tn_gguf_name(reader->gguf), (long long)value_length, (long long)out->head_dim);
+    out->v_head_dim = tn_gguf_integer_key_or(reader, "attention.value_length", 1, 1 << 16, out->head_dim);
     out->num_experts = tn_gguf_integer_key_or(reader, "expert_count", 0, 65536, 0);
     int64_t used = tn_gguf_integer_key_or(reader, "expert_used_count", 0, 65536, 0);
     out->expert_size = tn_gguf_integer_key_or(reader, "expert_feed_forward_length", 1, 1 << 24, out->intermediate_size);
@@ -214,6 +227,14 @@ static void read_sizes(tn_gguf_reader *reader) {
     if (reader->status == TN_OK && out->num_experts > 0 && (used < 1 || used > out->num_experts))
         reader->status = tn_fail(reader->diag, TN_INVALID_DATA, "cannot read %s: '%s.expert_used_count' is %lld of %lld experts",
                                  tn_gguf_name(reader->gguf), out->architecture, (long long)used, (long long)out->num_experts);
+}
+
+/* Only latent attention has values of another size. */
+static void check_value_heads(tn_gguf_reader *reader) {
+    const tn_model_config *config = reader->config;
+    if (reader->status == TN_OK && config->v_head_dim != config->head_dim && config->latent.kv_rank == 0)
+        reader->status = tn_fail(reader->diag, TN_UNSUPPORTED, "cannot read %s: value heads of %lld beside key heads of %lld are not built",
+                                 tn_gguf_name(reader->gguf), (long long)config->v_head_dim, (long long)config->head_dim);
 }
 
 static tn_status read_names(const tn_gguf *gguf, tn_arena *arena, tn_diag *diag, tn_model_config *out) {
@@ -238,8 +259,8 @@ tn_status tn_model_config_from_gguf(const tn_gguf *gguf, tn_arena *arena, tn_dia
     if (status != TN_OK) return status;
     *out_family = tn_family_find_gguf(out_config->architecture);
     if (*out_family == NULL)
-        return tn_fail(diag, TN_UNSUPPORTED, "cannot read %s: architecture '%s' is not known to Tenon", tn_gguf_name(gguf),
-                       out_config->architecture);
+        return tn_fail(diag, TN_UNSUPPORTED, "cannot read %s: architecture '%s' is %s", tn_gguf_name(gguf), out_config->architecture,
+                       strcmp(out_config->architecture, "t5") == 0 ? "an encoder-decoder; only decoders are built" : "not known to Tenon");
     const tn_gguf_tensor *embedding = tn_gguf_find_tensor(gguf, "token_embd.weight");
     if (embedding == NULL || embedding->dims.rank != 2)
         return tn_fail(diag, TN_INVALID_DATA, "cannot read %s: there is no matrix 'token_embd.weight'", tn_gguf_name(gguf));
@@ -253,6 +274,7 @@ tn_status tn_model_config_from_gguf(const tn_gguf *gguf, tn_arena *arena, tn_dia
     if (reader.is_asked == NULL) return tn_fail_memory(diag, "the model's configuration", tn_gguf_num_values(gguf));
     read_sizes(&reader);
     (*out_family)->read_gguf(&reader);
+    check_value_heads(&reader);
     status = check_keys(&reader);
     if (status == TN_OK) status = read_ids(&reader);
     if (status == TN_OK) status = tn_model_config_check(out_config, tn_gguf_name(gguf), diag);

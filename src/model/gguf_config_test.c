@@ -159,6 +159,62 @@ static void rotary_keys_and_factors_are_read(void **state) {
     tn_arena_deinit(&arena);
 }
 
+/* What stands in files that were made before absorbed projections, and in later ones. */
+static void sizes_of_latent_heads_are_read_in_both_forms(void **state) {
+    for (int is_later = 0; is_later < 2; is_later++) {
+        maker self;
+        tn_arena arena = {0};
+        const tn_family *family;
+        begin(&self, "deepseek2", *state);
+        add_sizes(&self, "deepseek2", "attention.head_count_kv");
+        add_integer(&self, "deepseek2.attention.head_count_kv", is_later ? 1 : 4);
+        add_integer(&self, "deepseek2.attention.kv_lora_rank", 32);
+        add_integer(&self, "deepseek2.rope.dimension_count", 8);
+        add_integer(&self, "deepseek2.attention.key_length", is_later ? 40 : 24);
+        add_integer(&self, "deepseek2.attention.value_length", is_later ? 32 : 12);
+        if (is_later) add_integer(&self, "deepseek2.attention.key_length_mla", 24);
+        if (is_later) add_integer(&self, "deepseek2.attention.value_length_mla", 12);
+        tn_gguf_writer_add_string(self.writer, "deepseek2.rope.scaling.type", "yarn", 4);
+        tn_gguf_writer_add_float(self.writer, "deepseek2.rope.scaling.factor", 4.0f);
+        tn_gguf_writer_add_float(self.writer, "deepseek2.rope.scaling.yarn_log_multiplier", 0.1f);
+        tn_model_config config = read_ok(&self, &arena, *state, &family);
+        assert_ptr_equal(family, &tn_family_deepseek);
+        assert_int_equal(config.num_kv_heads, 4);
+        assert_int_equal(config.head_dim, 24);
+        assert_int_equal(config.v_head_dim, 12);
+        assert_int_equal(config.latent.rope_dim, 8);
+        assert_int_equal(config.route, TN_ROUTE_SOFTMAX_TOPK);
+        assert_true(config.rope.attention_factor == 1.0);
+        double raise = 0.1 * log(4.0) + 1.0;
+        assert_true(fabs(config.attention_scale - raise * raise / sqrt(24.0)) < 1e-6);
+        tn_arena_deinit(&arena);
+    }
+}
+
+static void a_pattern_of_windows_may_be_a_list(void **state) {
+    static const uint8_t pattern[] = {1, 0};
+    for (size_t count = 1; count <= 2; count++) {
+        maker self;
+        tn_arena arena = {0};
+        tn_model_config config;
+        const tn_family *family;
+        begin(&self, "exaone4", *state);
+        add_sizes(&self, "exaone4", NULL);
+        add_integer(&self, "exaone4.attention.sliding_window", 16);
+        tn_gguf_writer_add_array(self.writer, "exaone4.attention.sliding_window_pattern", TN_GGUF_BOOL, pattern, count);
+        tn_status status = finish(&self, 0.0f, TN_DIMS(1), &arena, *state, &config, &family);
+        if (count == 1) {
+            assert_failed(*state, status, TN_INVALID_DATA, "sliding_window_pattern' must have one bool for each of 2 layers");
+        } else {
+            assert_ok(*state, status);
+            assert_int_equal(config.layer_windows[0], 16);
+            assert_int_equal(config.layer_windows[1], 0);
+            assert_int_equal(config.layer_ropes[1], TN_LAYER_ROPE_NONE);
+        }
+        tn_arena_deinit(&arena);
+    }
+}
+
 /* --- wrong ------------------------------------------------------------------------------------------------------------------ */
 
 static void an_unknown_architecture_is_refused_by_name(void **state) {
@@ -166,6 +222,9 @@ static void an_unknown_architecture_is_refused_by_name(void **state) {
     begin(&self, "mamba", *state);
     add_sizes(&self, "mamba", NULL);
     refused(&self, *state, TN_UNSUPPORTED, "architecture 'mamba' is not known to Tenon");
+    begin(&self, "t5", *state);
+    add_sizes(&self, "t5", NULL);
+    refused(&self, *state, TN_UNSUPPORTED, "architecture 't5' is an encoder-decoder; only decoders are built");
     begin(&self, NULL, *state);
     refused(&self, *state, TN_INVALID_DATA, "general.architecture");
 }
@@ -323,6 +382,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(each_architecture_is_read),
         TEST(rotary_keys_and_factors_are_read),
+        TEST(sizes_of_latent_heads_are_read_in_both_forms),
+        TEST(a_pattern_of_windows_may_be_a_list),
         TEST(an_unknown_architecture_is_refused_by_name),
         TEST(missing_keys_are_named),
         TEST(unknown_keys_of_the_architecture_are_refused_by_name),

@@ -33,7 +33,8 @@ bool tn_gguf_is(const tn_gguf_reader *reader, const char *architecture);
 void tn_gguf_norm(tn_gguf_reader *reader, bool is_layer_norm);
 /* The rotary keys into config.rope; theta 0 unless a family calls it. */
 void tn_gguf_rope(tn_gguf_reader *reader, tn_rotary_type type);
-/* attention.sliding_window for the layers whose (index + 1) % pattern is not 0; pattern 0: for all. */
+/* attention.sliding_window for the layers that sliding_window_pattern lists, or, where it is a number or absent, for those whose
+ * (index + 1) % pattern is not 0; pattern 0: for all. */
 void tn_gguf_windows(tn_gguf_reader *reader, int64_t pattern);
 
 #endif

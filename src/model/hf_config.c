@@ -20,8 +20,13 @@ static tn_status read_architecture(const tn_json_value *config, tn_diag *diag, t
     status = tn_json_to_string(tn_json_at(architectures, 0), diag, &name, NULL);
     if (status != TN_OK) return status;
     *family = tn_family_find_hf(name);
-    if (*family == NULL)
-        return tn_json_fail(tn_json_at(architectures, 0), diag, TN_UNSUPPORTED, "is '%s', an architecture that Tenon does not know", name);
+    if (*family == NULL) {
+        bool has_encoder = false;
+        const tn_json_value *flag = tn_json_find(config, "is_encoder_decoder");
+        if (flag != NULL && tn_json_kind_of(flag) == TN_JSON_BOOL) (void)!tn_json_to_bool(flag, diag, &has_encoder);
+        const char *what = has_encoder ? "an encoder-decoder; only decoders are built" : "an architecture that Tenon does not know";
+        return tn_json_fail(tn_json_at(architectures, 0), diag, TN_UNSUPPORTED, "is '%s', %s", name, what);
+    }
     out->architecture = tn_arena_string(arena, name);
     return out->architecture != NULL ? TN_OK : tn_fail_memory(diag, "the model's configuration", strlen(name));
 }
@@ -84,7 +89,7 @@ tn_status tn_model_config_from_json(const tn_json *json, const char *file, tn_ar
     if (reader.is_asked == NULL) return tn_fail_memory(diag, "the model's configuration", tn_json_count(root));
     (void)tn_hf_has(&reader, "architectures");
     (void)tn_hf_has(&reader, "eos_token_id");
-    out_config->vocab_size = tn_hf_integer(&reader, "vocab_size", 1, TN_HF_MAX_SIZE);
+    out_config->vocab_size = tn_hf_integer(&reader, "vocab_size|padded_vocab_size", 1, TN_HF_MAX_SIZE);
     (*out_family)->read_hf(&reader);
     read_quantization(&reader);
     out_config->bos_id = (int32_t)tn_hf_integer_or(&reader, "bos_token_id", 0, out_config->vocab_size - 1, -1);

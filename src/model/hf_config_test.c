@@ -132,6 +132,36 @@ static void relatives_differ_where_their_architectures_do(void **state) {
     tn_arena_deinit(&it.arena);
 }
 
+static void experts_of_deepseek_come_out_of_groups(void **state) {
+    loaded it = taken_in(*state, "deepseek_v3", NULL, NULL);
+    assert_int_equal(it.config.expert_groups, 4);
+    assert_int_equal(it.config.chosen_groups, 2);
+    assert_int_equal(it.config.route, TN_ROUTE_SIGMOID_TOPK);
+    tn_arena_deinit(&it.arena);
+    it = taken_in(*state, "deepseek_v2", "\"group_limited_greedy\"", "\"greedy\"");
+    assert_int_equal(it.config.expert_groups, 0);
+    tn_arena_deinit(&it.arena);
+    it = taken_in(*state, "deepseek_v2", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 5, \"moe_layer_freq\": 2");
+    static const bool is_dense[5] = {true, true, false, true, false};
+    assert_memory_equal(it.config.layer_is_dense, is_dense, sizeof is_dense);
+    tn_arena_deinit(&it.arena);
+}
+
+static void layers_without_windows_are_not_rotated_in_exaone_4(void **state) {
+    static const uint8_t ropes[4] = {TN_LAYER_ROPE, TN_LAYER_ROPE_NONE, TN_LAYER_ROPE, TN_LAYER_ROPE_NONE};
+    loaded it = taken_in(*state, "exaone4", NULL, NULL);
+    assert_memory_equal(it.config.layer_ropes, ropes, sizeof ropes);
+    tn_arena_deinit(&it.arena);
+    static const char text[] =
+        "{\"architectures\": [\"Exaone4ForCausalLM\"], \"vocab_size\": 32, \"hidden_size\": 16, \"intermediate_size\": 16,"
+        " \"num_hidden_layers\": 4, \"num_attention_heads\": 2, \"max_position_embeddings\": 64, \"sliding_window\": null,"
+        " \"sliding_window_pattern\": null}";
+    assert_ok(*state, load_text(text, sizeof text - 1, *state, &it));
+    assert_null(it.config.layer_ropes);
+    assert_int_equal(it.config.layer_windows[0], 0);
+    tn_arena_deinit(&it.arena);
+}
+
 static void eos_may_be_a_list_an_id_or_null(void **state) {
     loaded it = taken_in(*state, "llama-gqa", "\"eos_token_id\": 2", "\"eos_token_id\": [2, 7, 9]");
     assert_int_equal(it.config.num_end_ids, 3);
@@ -285,6 +315,8 @@ static void fields_that_published_models_have_beside_are_taken(void **state) {
         {"deepseek_v2",
          "\"aux_loss_alpha\": 0.001, \"seq_aux\": true, \"scoring_func\": \"softmax\", \"moe_layer_freq\": 1, \"ep_size\": 1, "},
         {"mpt", "\"verbose\": 0, \"init_config\": {\"name\": \"kaiming_normal_\"}, "},
+        {"exaone", "\"prefix_projection\": false, \"resid_dropout\": 0.0, "},
+        {"internlm2", "\"rms_norm_type\": null, \"pretraining_tp\": 1, "},
         {"gpt_neox", "\"rotary_pct\": 0.25, \"rotary_emb_base\": 10000, "},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -390,6 +422,14 @@ static void unknown_rotary_scalings_and_their_fields_are_refused_by_name(void **
             "'rope_parameters.rope_type' is 7, must be a string");
 }
 
+static void encoder_decoders_are_refused_as_what_they_are(void **state) {
+    static const char text[] = "{\"architectures\": [\"T5ForConditionalGeneration\"], \"is_encoder_decoder\": true, \"vocab_size\": 32128}";
+    loaded it;
+    assert_failed(*state, load_text(text, sizeof text - 1, *state, &it), TN_UNSUPPORTED,
+                  "is 'T5ForConditionalGeneration', an encoder-decoder; only decoders are built");
+    tn_arena_deinit(&it.arena);
+}
+
 static void an_unknown_architecture_is_refused_by_name(void **state) {
     refused(*state, "LlamaForCausalLM", "GrokForCausalLM", TN_UNSUPPORTED,
             "is 'GrokForCausalLM', an architecture that Tenon does not know");
@@ -474,14 +514,30 @@ static void what_a_family_cannot_build_is_refused_by_name(void **state) {
         {"mpt", "\"qk_ln\": false", "\"rope\": true", "'attn_config.rope' is a field that Tenon does not know"},
         {"mpt", "\"no_bias\": true", "\"no_bias\": false", "biases are not built for MPT"},
         {"gpt_oss", "\"swiglu_alpha\": 1.702", "\"swiglu_alpha\": 1.5", "another factor than 1.702"},
-        {"deepseek_v3", "\"n_group\": 1", "\"n_group\": 4", "choosing groups of experts is not built"},
-        {"deepseek_v3", "\"hidden_act\"", "\"moe_layer_freq\": 2, \"hidden_act\"", "'moe_layer_freq' is above 1"},
+        {"deepseek_v3", "\"hidden_act\"", "\"topk_method\": \"greedy\", \"hidden_act\"", "'topk_method' is a way to choose experts"},
+        {"deepseek_v3", "\"hidden_act\"", "\"scoring_func\": \"softmax\", \"hidden_act\"", "'scoring_func' is a way to choose experts"},
+        {"deepseek_v2", "\"group_limited_greedy\"", "\"noaux_tc\"", "'topk_method' is a way to choose experts that is not built"},
+        {"chatglm", "\"rmsnorm\": true", "\"rmsnorm\": false", "'rmsnorm' is false: LayerNorm is not built for ChatGLM"},
+        {"chatglm", "\"add_bias_linear\": false", "\"add_bias_linear\": true", "biases of the MLP are not built"},
+        {"internlm2", "\"bias\": true", "\"biases\": true", "'biases' is a field that Tenon does not know of InternLM2ForCausalLM"},
+        {"baichuan", "\"hidden_act\"", "\"rope_ratio\": 2.0, \"hidden_act\"",
+         "'rope_ratio' is a field that Tenon does not know of Baichuan"},
+        {"exaone", "\"embed_dropout\"", "\"sliding_window\": 8, \"embed_dropout\"",
+         "a field that Tenon does not know of ExaoneForCausalLM"},
+        {"granitemoe", "\"hidden_act\"", "\"shared_intermediate_size\": 8, \"hidden_act\"", "'shared_intermediate_size' is a field"},
+        {"olmo", "\"hidden_act\"", "\"weight_tying\": true, \"hidden_act\"",
+         "'weight_tying' is a field that Tenon does not know of OlmoFor"},
+        {"glm4", "\"hidden_act\"", "\"use_qk_norm\": true, \"hidden_act\"", "'use_qk_norm' is a field that Tenon does not know of Glm4"},
         {"gpt_neox", "\"is_decoder\": false", "\"is_decoder\": true", "cross attention is not built"},
         {"nemotron", "\"relu2\"", "\"relu3\"", "'hidden_act' is 'relu3', an activation that Tenon does not know"},
         {"smollm3-windows", "\"layer_types\"", "\"_layer_types\"", "is true without layer_types, which is not built"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         refused_in(*state, cases[i].model, cases[i].from, cases[i].to, TN_UNSUPPORTED, cases[i].message);
+    refused_in(*state, "deepseek_v3", "\"n_group\": 4", "\"n_group\": 3", TN_INVALID_DATA,
+               "3 of 8 experts cannot come out of 2 of 3 groups");
+    refused_in(*state, "deepseek_v3", "\"topk_group\": 2", "\"topk_group\": 1", TN_INVALID_DATA,
+               "3 of 8 experts cannot come out of 1 of 4");
     refused_in(*state, "phi3-longrope", "\"long_factor\": [", "\"long_factor\": [2.0,", TN_INVALID_DATA,
                "has 5 factors, the rotated part of a head needs 4");
     refused_in(*state, "phi3-longrope", "\"long_factor\"", "\"_long_factor\"", TN_UNSUPPORTED, "is a field that Tenon does not know");
@@ -553,6 +609,8 @@ int main(void) {
         TEST(current_and_older_form_of_each_golden_model_give_the_same_config),
         TEST(fields_of_a_llama_are_read),
         TEST(relatives_differ_where_their_architectures_do),
+        TEST(experts_of_deepseek_come_out_of_groups),
+        TEST(layers_without_windows_are_not_rotated_in_exaone_4),
         TEST(eos_may_be_a_list_an_id_or_null),
         TEST(generation_config_has_the_last_word_on_end_ids),
         TEST(sliding_windows_are_read_as_each_architecture_means_them),
@@ -567,6 +625,7 @@ int main(void) {
         TEST(an_epsilon_of_zero_or_none_is_refused),
         TEST(rope_factors_that_are_no_factors_are_refused),
         TEST(unknown_rotary_scalings_and_their_fields_are_refused_by_name),
+        TEST(encoder_decoders_are_refused_as_what_they_are),
         TEST(an_unknown_architecture_is_refused_by_name),
         TEST(wrong_json_types_are_refused_by_name),
         TEST(end_ids_outside_the_vocabulary_and_too_many_are_refused),

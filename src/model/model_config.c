@@ -20,6 +20,12 @@ tn_status tn_model_config_check(const tn_model_config *config, const char *file,
                           (long long)config->rope.dim, (long long)config->head_dim);
     if (config->rope.scaling == TN_ROPE_DYNAMIC && config->rope.dim <= 2)
         return tn_fail_at(diag, TN_INVALID_DATA, &where, "%s: dynamic rotary scaling needs a rotated part above 2", file);
+    const tn_route_params route = {
+        .top_k = config->experts_per_token, .groups = config->expert_groups, .top_groups = config->chosen_groups};
+    if (!tn_route_groups_fit(&route, config->num_experts))
+        return tn_fail_at(diag, TN_INVALID_DATA, &where, "%s: %lld of %lld experts cannot come out of %lld of %lld groups", file,
+                          (long long)config->experts_per_token, (long long)config->num_experts, (long long)config->chosen_groups,
+                          (long long)config->expert_groups);
     if (!isfinite(config->norm_epsilon))
         return tn_fail_at(diag, TN_INVALID_DATA, &where, "%s: the norm's epsilon is not a finite number", file);
     return TN_OK;

@@ -62,9 +62,11 @@ typedef struct tn_model_config {
     tn_residual_form residual;
     bool residual_is_normed; /* BLOOM's apply_residual_connection_post_layernorm */
     bool has_embedding_norm, has_no_final_norm;
+    bool norms_are_bare;                                 /* no scales */
     double embedding_scale, residual_scale, logit_scale; /* 0: 1 */
     double logit_soft_cap;                               /* 0: none */
     tn_bias_rule head_bias;
+    bool has_unit_head; /* rows of the head count as if of length 1: Baichuan 2 */
 
     /* positions */
     tn_rope rope, local_rope;     /* theta 0: none */
@@ -87,6 +89,7 @@ typedef struct tn_model_config {
     struct {                     /* keys and values out of one latent vector: DeepSeek; kv_rank 0: not so */
         int64_t q_rank, kv_rank; /* q_rank 0: queries straight from x */
         int64_t rope_dim;        /* of head_dim; these keys are shared by all heads */
+        double norm_epsilon;     /* of the norms of the narrow vectors */
     } latent;
 
     /* MLP */
@@ -98,8 +101,10 @@ typedef struct tn_model_config {
     int64_t expert_size, shared_expert_size;
     const bool *layer_is_dense; /* [num_layers]: an MLP where others have experts; NULL: none */
     tn_route_type route;
+    int64_t expert_groups, chosen_groups; /* experts come out of the best groups (TN_OP_ROUTE); 0, 1: of all */
     bool renormalizes_scores, has_router_bias, has_choice_bias, has_shared_gate, has_expert_bias;
     bool expert_gate_is_interleaved; /* gate and up are alternate columns of one [experts, in, out]: gpt-oss */
+    bool expert_gate_is_joined;      /* gate and up are one [experts, out, in], gate first */
     double expert_scale;             /* of the scores; 0: 1 */
     double expert_limit;             /* gpt-oss: inputs of the activation are clamped to it; 0: none */
     tn_quantization quantization;    /* of a Hugging Face directory; NONE: each tensor is what it says */

@@ -212,6 +212,13 @@ static void a_missing_tensor_of_any_family_is_named_once(void **state) {
         {"gpt_oss", "model.layers.0.mlp.experts.down_proj_bias", "model.layers.0.mlp.experts.down_proj_Bias"},
         {"deepseek_v3", "model.layers.1.mlp.gate.e_score_correction_bias", "model.layers.1.mlp.gate.e_score_correction_Bias"},
         {"deepseek_v2", "model.layers.0.self_attn.kv_b_proj.weight", "model.layers.0.self_attn.kv_b_proj.Weight"},
+        {"exaone", "transformer.h.1.mlp.c_fc_1.weight", "transformer.h.1.mlp.c_fc_1.Weight"},
+        {"exaone4", "model.layers.0.self_attn.q_norm.weight", "model.layers.0.self_attn.q_norm.Weight"},
+        {"internlm2", "model.layers.0.attention.wqkv.bias", "model.layers.0.attention.wqkv.Bias"},
+        {"baichuan", "model.layers.1.self_attn.W_pack.weight", "model.layers.1.self_attn.W_pack.Weight"},
+        {"granitemoe", "model.layers.1.block_sparse_moe.input_linear.weight", "model.layers.1.block_sparse_moe.input_linear.Weight"},
+        {"glm4", "model.layers.1.post_mlp_layernorm.weight", "model.layers.1.post_mlp_layernorm.Weight"},
+        {"chatglm", "transformer.encoder.layers.0.mlp.dense_h_to_4h.weight", "transformer.encoder.layers.0.mlp.dense_h_to_4h.Weight"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char message[128];
@@ -249,6 +256,8 @@ static void a_tensor_of_another_shape_is_named_with_both_shapes(void **state) {
             "tensor 'transformer.wpe.weight' has shape [512, 64], the configuration needs [500, 64]");
     refused(*state, "opt", "\"max_position_embeddings\": 512", "\"max_position_embeddings\": 511", NULL, NULL, TN_INVALID_DATA,
             "tensor 'model.decoder.embed_positions.weight' has shape [514, 64], the configuration needs [513, 64]");
+    refused(*state, "exaone", "\"vocab_size\": 96", "\"vocab_size\": 95", NULL, NULL, TN_INVALID_DATA,
+            "tensor 'transformer.wte.weight' has shape [96, 32], the configuration needs [95, 32]");
     refused(*state, "falcon-mqa", "\"vocab_size\": 320", "\"vocab_size\": 321", NULL, NULL, TN_INVALID_DATA,
             "tensor 'transformer.word_embeddings.weight' has shape [320, 64], the configuration needs [321, 64]");
 }

@@ -6,9 +6,19 @@
 
 #include <stdio.h>
 
+static const tn_weights *make_ones(tn_model_builder *builder) {
+    tn_network *network = builder->network;
+    int64_t count = builder->config->hidden_size;
+    float *ones = tn_arena_alloc_array(&network->arena, (size_t)count, sizeof *ones);
+    for (int64_t i = 0; ones != NULL && i < count; i++) ones[i] = 1.0f;
+    if (ones == NULL) network->failed = network->out_of_memory = true;
+    return ones != NULL ? tn_weights_floats(&network->arena, ones, TN_DIMS(count), network->diag) : NULL;
+}
+
 static tn_tensor *add_norm(tn_model_builder *builder, tn_tensor *x, const char *pattern, int64_t layer, const char *name) {
     const tn_model_config *config = builder->config;
-    const tn_weights *scale = tn_model_norm(builder, pattern, layer, TN_DIMS(config->hidden_size));
+    const tn_weights *scale =
+        config->norms_are_bare ? make_ones(builder) : tn_model_norm(builder, pattern, layer, TN_DIMS(config->hidden_size));
     if (!config->is_layer_norm) return tn_fn_rms_norm(builder->network, x, scale, config->norm_epsilon, name);
     const tn_weights *bias = tn_model_bias(builder, pattern, layer, config->norm_bias, config->hidden_size);
     return tn_fn_layer_norm(builder->network, x, scale, bias, config->norm_epsilon, name);
@@ -104,6 +114,13 @@ static const tn_weights *make_slopes(tn_model_builder *builder) {
     return tn_weights_floats(&network->arena, slopes, TN_DIMS(config->num_heads), network->diag);
 }
 
+static const tn_weights *make_head_scale(tn_model_builder *builder, const tn_weights *head) {
+    tn_network *network = builder->network;
+    if (!builder->config->has_unit_head) return NULL;
+    const tn_weights *norms = tn_weights_inverse_norms(&network->arena, head, network->diag);
+    return tn_weights_reshape(&network->arena, norms, TN_DIMS(1, builder->config->vocab_size), network->diag);
+}
+
 void tn_transformer_build(tn_model_builder *builder) {
     const tn_model_config *config = builder->config;
     const tn_weight_names *names = builder->names;
@@ -122,6 +139,6 @@ void tn_transformer_build(tn_model_builder *builder) {
                          "project_out");
     const tn_weights *head = config->tie_embeddings ? table : tn_model_weight(builder, names->head, 0, "weight", true);
     const tn_weights *head_bias = tn_model_bias(builder, names->head, 0, config->head_bias, config->vocab_size);
-    tn_decoder_end(&builder->decoder, x, tn_model_expect(builder, head, table_dims), head_bias, config->logit_scale,
-                   config->logit_soft_cap);
+    head = tn_model_expect(builder, head, table_dims);
+    tn_decoder_end(&builder->decoder, x, head, head_bias, make_head_scale(builder, head), config->logit_scale, config->logit_soft_cap);
 }

@@ -65,9 +65,14 @@ static tn_tensor *add_latent(tn_model_builder *builder, tn_tensor *x, int64_t la
     weights.latent_norm = tn_model_norm(builder, names->kv_a_norm, layer, TN_DIMS(rank));
     weights.k_rotated = tn_model_rows(builder, kv_a, rank, rank + rotated);
     weights.k_rotated_bias = tn_model_rows(builder, kv_a_bias, rank, rank + rotated);
-    const tn_weights *kv_b = keys_first(builder, tn_model_linear(builder, names->kv_b, layer, heads * (plain + v), rank), plain, v);
-    weights.k = tn_model_rows(builder, kv_b, 0, heads * plain);
-    weights.v = tn_model_rows(builder, kv_b, heads * plain, heads * (plain + v));
+    if (names->k_b != NULL && tn_model_has_weight(builder, names->k_b, layer, "weight")) {
+        weights.k = tn_model_heads(builder, names->k_b, layer, plain, rank, true);
+        weights.v = tn_model_heads(builder, names->v_b, layer, v, rank, false);
+    } else {
+        const tn_weights *kv_b = keys_first(builder, tn_model_linear(builder, names->kv_b, layer, heads * (plain + v), rank), plain, v);
+        weights.k = tn_model_rows(builder, kv_b, 0, heads * plain);
+        weights.v = tn_model_rows(builder, kv_b, heads * plain, heads * (plain + v));
+    }
     weights.o = tn_model_linear(builder, names->o, layer, hidden, heads * v);
     weights.o_bias = tn_model_bias(builder, names->o, layer, config->o_bias, hidden);
     return tn_fn_latent_attention(&builder->decoder, x, &weights, attention, name);
@@ -176,7 +181,7 @@ tn_tensor *tn_transformer_attention(const tn_transformer *self, tn_tensor *x, in
         .layer = layer,
         .scale = config->scale_by_layer ? scale / (double)(layer + 1) : scale,
         .soft_cap = config->attention_soft_cap,
-        .norm_epsilon = config->norm_epsilon,
+        .norm_epsilon = config->latent.kv_rank > 0 ? config->latent.norm_epsilon : config->norm_epsilon,
         .norm_type = config->qk_norm_is_layer_norm ? TN_NORMALIZATION_LAYER : TN_NORMALIZATION_RMS,
         .clip = config->qkv_clip,
         .rotary_table = rope == TN_LAYER_ROPE_NONE ? NULL : self->rotary_tables[rope],

@@ -95,9 +95,12 @@ static tn_tensor *add_experts(tn_model_builder *builder, tn_tensor *x, int64_t l
     tn_moe_weights weights = {.router = tn_model_linear(builder, names->router, layer, experts, hidden)};
     if (config->expert_gate_is_interleaved) {
         weights.gate = tn_model_expert_half(builder, names->expert_gate_up, layer, 0, inner, hidden);
-        weights.up = tn_model_expert_half(builder, names->expert_gate_up, layer, 1, inner, hidden);
+        if (weights.gate != NULL) weights.up = tn_model_expert_half(builder, names->expert_gate_up, layer, 1, inner, hidden);
         weights.gate_bias = tn_model_expert_half_bias(builder, names->expert_gate_up, layer, 0, inner);
         weights.up_bias = tn_model_expert_half_bias(builder, names->expert_gate_up, layer, 1, inner);
+    } else if (config->expert_gate_is_joined && names->expert_gate_up != NULL) {
+        weights.gate = tn_model_joined_experts(builder, names->expert_gate_up, layer, 0, inner, hidden);
+        if (weights.gate != NULL) weights.up = tn_model_joined_experts(builder, names->expert_gate_up, layer, 1, inner, hidden);
     } else {
         weights.gate = tn_model_experts(builder, names->expert_gate, layer, inner, hidden);
         weights.up = tn_model_experts(builder, names->expert_up, layer, inner, hidden);
@@ -115,6 +118,8 @@ static tn_tensor *add_experts(tn_model_builder *builder, tn_tensor *x, int64_t l
                          .route = config->route,
                          .renormalize = config->renormalizes_scores,
                          .scale = config->expert_scale,
+                         .num_groups = config->expert_groups,
+                         .top_groups = config->chosen_groups,
                          .activation = config->activation,
                          .limit = config->expert_limit};
     tn_tensor *y = tn_fn_moe(builder->network, x, &weights, &moe, name);

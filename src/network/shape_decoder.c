@@ -166,6 +166,9 @@ bool tn_shape_route(tn_shape *shape) {
         return false;
     if (!tn_sym_is_const(symbols, logits->dims[1], &experts) || params->top_k < 1 || params->top_k > experts)
         return tn_shape_fail(shape, "it cannot take the %" PRId64 " largest of %s", params->top_k, tn_shape_describe(shape, logits));
+    if (!tn_route_groups_fit(params, experts))
+        return tn_shape_fail(shape, "it cannot take %" PRId64 " of %" PRId64 " experts out of the %" PRId64 " best of %" PRId64 " groups",
+                             params->top_k, experts, params->top_groups, params->groups);
     tn_sym top_k = tn_shape_const(shape, params->top_k);
     shape->num_outputs = 3;
     shape->outputs[0] = (tn_shape_output){.dtype = TN_INT32, .rank = 1, .dims = {tn_shape_const(shape, experts + 1)}};

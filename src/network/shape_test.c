@@ -320,6 +320,9 @@ static void experts_are_routed_multiplied_and_combined(void **state) {
     assert_type(y, "float32 [n * 2, 16]");
     assert_type(output(OP(COMBINE, {0}, y, order, tn_layer_output(route, 2))), "float32 [n, 16]");
     assert_refused(OP(ROUTE, PARAMS(.route = {.top_k = 9}), logits), "it cannot take the 9 largest of float32 [n, 8]");
+    assert_refused(OP(ROUTE, PARAMS(.route = {.top_k = 2, .groups = 3, .top_groups = 1}), logits), "out of the 1 best of 3 groups");
+    assert_refused(OP(ROUTE, PARAMS(.route = {.top_k = 3, .groups = 4, .top_groups = 1}), logits),
+                   "cannot take 3 of 8 experts out of the 1");
     assert_refused(OP(GROUPED_MATMUL, PARAMS(.grouped_matmul = {.top_k = 2}), logits, weight, starts, order),
                    "the inner dimensions 8 and 32 differ");
     assert_refused(OP(GROUPED_MATMUL, PARAMS(.grouped_matmul = {0}), rows, weight, starts, order), "top_k is 0");

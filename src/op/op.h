@@ -126,6 +126,13 @@ static inline bool tn_activation_is_plain(tn_activation_type type) {
     return type <= TN_ACTIVATION_GELU_QUICK;
 }
 
+/* ROUTE's groups are of equal size, and those that are left have enough experts; 0 or 1 of them: there is nothing to fit. */
+static inline bool tn_route_groups_fit(const tn_route_params *params, int64_t experts) {
+    if (params->groups == 0 || params->groups == 1) return true;
+    return params->groups > 0 && experts % params->groups == 0 && params->top_groups > 0 && params->top_groups <= params->groups &&
+           params->top_k <= experts / params->groups * params->top_groups;
+}
+
 /* The op finds out a size of output 0 itself and writes it as output 1: what is known before is only its largest value. */
 static inline bool tn_op_counts_output(tn_op_kind kind) {
     return kind == TN_OP_NON_ZERO || kind == TN_OP_NMS;

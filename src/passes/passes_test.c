@@ -135,7 +135,7 @@ static void build(fixture *f, const model *m, int64_t num_layers) {
         x = tn_fn_add(f->net, x, add_mlp(f, m, norm(f, m, x, "post_norm"), layer), NULL);
     }
     x = norm(f, m, tn_decoder_gather_rows(&decoder, x), "final_norm");
-    tn_decoder_end(&decoder, x, matrix_as(f, "head", type, TN_DIMS(VOCAB, HIDDEN)), NULL, 0.0, 0.0);
+    tn_decoder_end(&decoder, x, matrix_as(f, "head", type, TN_DIMS(VOCAB, HIDDEN)), NULL, NULL, 0.0, 0.0);
 }
 
 /* "matrix_multiply|bias,add" a line, without constants. */

@@ -533,8 +533,9 @@ static bool fits_qkv_cache(const checked_problem *p) {
 static bool fits_route(const checked_problem *p) {
     shape logits = input(p, 0);
     int64_t experts = logits.columns, top_k = p->params->route.top_k, choices;
-    return logits.is_given && top_k > 0 && top_k <= experts && is_absent_or(input(p, 1), experts) && output(p, 0).count == experts + 1 &&
-           tn_mul_i64(logits.rows, top_k, &choices) && output(p, 1).count == choices && is_matrix(output(p, 2), logits.rows, top_k);
+    return logits.is_given && top_k > 0 && top_k <= experts && tn_route_groups_fit(&p->params->route, experts) &&
+           is_absent_or(input(p, 1), experts) && output(p, 0).count == experts + 1 && tn_mul_i64(logits.rows, top_k, &choices) &&
+           output(p, 1).count == choices && is_matrix(output(p, 2), logits.rows, top_k);
 }
 
 static bool fits_combine(const checked_problem *p) {

@@ -42,6 +42,7 @@ int tn_weights_row_origin(const tn_weights *weights, int64_t row, tn_leaf_is_giv
         return tn_weights_row_origin(weights->inputs[row / strip % 2], row / (2 * strip) * strip + row % strip, is_given, user);
     case TN_WEIGHTS_PERMUTE_ROWS: return tn_weights_row_origin(in, weights->table[row], is_given, user);
     case TN_WEIGHTS_DECODE:
+    case TN_WEIGHTS_INVERSE_NORMS:
     case TN_WEIGHTS_ENCODE: return tn_weights_row_origin(in, row, is_given, user);
     case TN_WEIGHTS_MUL:
     case TN_WEIGHTS_ADD:

@@ -377,6 +377,7 @@ static const tn_weights *parse_arguments(recipe_reader *r, tn_weights_op op) {
         return parse_dims(r, &dims) && expect(r, ',') ? tn_weights_reshape(r->arena, parse_node(r), dims, r->diag) : NULL;
     case TN_WEIGHTS_TRANSPOSE: return tn_weights_transpose(r->arena, parse_node(r), r->diag);
     case TN_WEIGHTS_COLUMN_ORDER: return tn_weights_column_order(r->arena, parse_node(r), r->diag);
+    case TN_WEIGHTS_INVERSE_NORMS: return tn_weights_inverse_norms(r->arena, parse_node(r), r->diag);
     case TN_WEIGHTS_PERMUTE_ROWS: return parse_permuted(r);
     case TN_WEIGHTS_DECODE:
         return parse_dtype(r, &dtype) && expect(r, ',') ? tn_weights_decode(r->arena, parse_node(r), dtype, r->diag) : NULL;

@@ -26,6 +26,7 @@ static const char *const recipes[] = {
     "interleave(2, load(\"a\" float16[2,4]), load(\"b\" float16[2,4]))",
     "permute_rows([1,0,2], load(\"a\" q4_0[3,32]))",
     "decode(bfloat16, load(\"a\" q4_0[3,32]))",
+    "reshape([1,3], inverse_norms(load(\"a\" q4_0[3,32])))",
     "encode(q8_0, load(\"a\" float32[3,32]))",
     "as_stored(load(\"a\" affine_uint4_b1x32_perm[3,32]), column_order(load(\"b\" affine_uint4_b1x32_perm[2,32])))",
     "add(mul(load(\"a\" float32[3,32]), load(\"s\" float32[1])), value(float32[3,1] \"000000000000803f00000040\"))",

@@ -31,6 +31,7 @@ const char *tn_weights_op_name(tn_weights_op op) {
         [TN_WEIGHTS_ADD] = "add",
         [TN_WEIGHTS_COLUMN_ORDER] = "column_order",
         [TN_WEIGHTS_AS_STORED] = "as_stored",
+        [TN_WEIGHTS_INVERSE_NORMS] = "inverse_norms",
     };
     return (int)op >= 0 && op < TN_NUM_WEIGHTS_OPS ? names[op] : "unknown";
 }
@@ -400,4 +401,11 @@ const tn_weights *tn_weights_as_stored(tn_arena *arena, const tn_weights *x, con
     tn_weight_desc desc = x->desc;
     desc.encoding.has_perm = false;
     return make_node(arena, TN_WEIGHTS_AS_STORED, &desc, (const tn_weights *[]){x, order}, 2, diag);
+}
+
+const tn_weights *tn_weights_inverse_norms(tn_arena *arena, const tn_weights *x, tn_diag *diag) {
+    if (x == NULL) return NULL;
+    if (x->desc.dims.rank != 2) return fail_desc(diag, TN_WEIGHTS_INVERSE_NORMS, &x->desc, "it must be a matrix");
+    tn_weight_desc desc = {.dtype = TN_FLOAT32, .encoding = tn_encoding_plain(TN_FLOAT32), .dims = TN_DIMS(x->desc.dims.d[0], 1)};
+    return make_node(arena, TN_WEIGHTS_INVERSE_NORMS, &desc, &x, 1, diag);
 }

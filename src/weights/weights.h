@@ -48,8 +48,9 @@ typedef enum tn_weights_op {
     TN_WEIGHTS_ENCODE,       /* PLAIN float → encoding */
     TN_WEIGHTS_MUL,          /* PLAIN float times a small tensor: [1], [k], or [n, 1] */
     TN_WEIGHTS_ADD,
-    TN_WEIGHTS_COLUMN_ORDER, /* encoding with perm [n, k] → int32 [k]: the column that stands at each stored one */
-    TN_WEIGHTS_AS_STORED,    /* encoding with perm, a column order → the stored columns as they stand, without perm */
+    TN_WEIGHTS_COLUMN_ORDER,  /* encoding with perm [n, k] → int32 [k]: the column that stands at each stored one */
+    TN_WEIGHTS_AS_STORED,     /* encoding with perm, a column order → the stored columns as they stand, without perm */
+    TN_WEIGHTS_INVERSE_NORMS, /* [n, k] → PLAIN float32 [n, 1]: 1 / the length of each row */
     TN_NUM_WEIGHTS_OPS
 } tn_weights_op;
 const char *tn_weights_op_name(tn_weights_op op); /* "load", "concat" …: what plans store */
@@ -86,6 +87,7 @@ const tn_weights *tn_weights_permute_rows(tn_arena *arena, const tn_weights *x, 
 const tn_weights *tn_weights_decode(tn_arena *arena, const tn_weights *x, tn_dtype dtype, tn_diag *diag);
 const tn_weights *tn_weights_encode(tn_arena *arena, const tn_weights *x, const tn_encoding *encoding, tn_diag *diag);
 const tn_weights *tn_weights_mul(tn_arena *arena, const tn_weights *x, const tn_weights *factor, tn_diag *diag);
+const tn_weights *tn_weights_inverse_norms(tn_arena *arena, const tn_weights *x, tn_diag *diag);
 const tn_weights *tn_weights_add(tn_arena *arena, const tn_weights *x, const tn_weights *term, tn_diag *diag);
 
 /* w · x is as_stored(w) · (x gathered by column_order(w)). The order that as_stored is given may be another weight's: reading fails

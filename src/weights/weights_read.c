@@ -3,6 +3,7 @@
  * weights_read.c: running a recipe for a range of rows. Each op asks its inputs for the rows it needs; nothing is kept between
  * calls. Buffers of a node are as large as the range asked for, times what the op widens.
  */
+#include <math.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -305,6 +306,20 @@ static tn_status read_as_stored(const row_reader *reader, const tn_weights *x, i
     return status;
 }
 
+/* A row of zeros is as long as torch's normalize takes it to be. */
+static tn_status read_inverse_norms(const row_reader *reader, const tn_weights *x, int64_t begin, int64_t end, void *const *parts) {
+    const tn_weights *in = x->inputs[0];
+    int64_t columns = columns_of(in);
+    float *values = NULL, *out = parts[TN_PART_DATA];
+    tn_status status = read_floats(reader, in, begin, end, &values);
+    for (int64_t row = 0; status == TN_OK && row < end - begin; row++) {
+        double sum = 0.0;
+        for (int64_t c = 0; c < columns; c++) sum += (double)values[row * columns + c] * (double)values[row * columns + c];
+        out[row] = (float)(1.0 / fmax(sqrt(sum), 1e-12));
+    }
+    return status;
+}
+
 static tn_status read_node(const row_reader *reader, const tn_weights *x, int64_t begin, int64_t end, void *const *parts) {
     if (begin == end) return TN_OK;
     switch (x->op) {
@@ -324,6 +339,7 @@ static tn_status read_node(const row_reader *reader, const tn_weights *x, int64_
     case TN_WEIGHTS_ADD: return read_arithmetic(reader, x, begin, end, parts);
     case TN_WEIGHTS_COLUMN_ORDER: return read_order(reader, x, parts);
     case TN_WEIGHTS_AS_STORED: return read_as_stored(reader, x, begin, end, parts);
+    case TN_WEIGHTS_INVERSE_NORMS: return read_inverse_norms(reader, x, begin, end, parts);
     default: return tn_fail(reader->diag, TN_INTERNAL, "a weight's recipe has an unknown operation");
     }
 }

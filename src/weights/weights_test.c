@@ -2,6 +2,7 @@
  *
  * weights_test.c: every recipe operation against direct computation, in all row ranges; packing; bad arguments; no memory.
  */
+#include <math.h>
 #include <stdlib.h>
 
 #include "support/fault_allocator.h"
@@ -309,6 +310,24 @@ static void another_order_than_that_of_the_weight_is_refused_when_it_is_read(voi
     tn_arena_deinit(&scratch);
 }
 
+static void inverse_norms_are_of_rows_in_any_encoding(void **state) {
+    fixture *f = *state;
+    static const char *const names[] = {"f32", "q4_1"};
+    for (int i = 0; i < 2; i++) {
+        const tn_weights *x = load(f, names[i]);
+        float *values = all_floats(f, x), expected[8];
+        for (int row = 0; row < 8; row++) {
+            double sum = 0.0;
+            for (int c = 0; c < 64; c++) sum += (double)values[row * 64 + c] * (double)values[row * 64 + c];
+            expected[row] = (float)(1.0 / sqrt(sum));
+        }
+        check(f, tn_weights_inverse_norms(&f->arena, x, NULL), expected, 1);
+    }
+    const tn_weights *zeros = tn_weights_floats(&f->arena, (float[]){0.0f, 0.0f}, TN_DIMS(1, 2), NULL);
+    check(f, tn_weights_inverse_norms(&f->arena, zeros, NULL), (float[]){1e12f}, 1);
+    assert_null(tn_weights_inverse_norms(&f->arena, load(f, "scalar"), NULL));
+}
+
 static void impossible_arguments_are_refused(void **state) {
     fixture *f = *state;
     tn_arena *a = &f->arena;
@@ -490,6 +509,7 @@ int main(void) {
         cmocka_unit_test(mul_and_add_take_a_scalar_a_row_or_a_column),
         cmocka_unit_test(stored_columns_gathered_by_their_order_are_the_weight),
         cmocka_unit_test(another_order_than_that_of_the_weight_is_refused_when_it_is_read),
+        cmocka_unit_test(inverse_norms_are_of_rows_in_any_encoding),
         cmocka_unit_test(impossible_arguments_are_refused),
         cmocka_unit_test(a_load_without_a_source_says_which_weight_is_missing),
         cmocka_unit_test(equal_recipes_are_one_weight),

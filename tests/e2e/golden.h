@@ -322,7 +322,8 @@ static const char *const golden_names[] = {
     "starcoder2", "starcoder2-window", "olmo2", "olmo2-biases", "granite", "granite-biases", "cohere", "cohere-qk-norms", "cohere2",
     "stablelm", "stablelm-parallel", "smollm3", "smollm3-windows", "nemotron", "nemotron-biases", "mpt", "mpt-clipped", "smollm3-four",
     "cohere2-four", "bloom-four-heads", "gemma3-six", "gemma2-caps", "qwen2_moe-all", "mixtral-all", "gpt_bigcode", "gpt_bigcode-heads",
-    "gpt_oss", "deepseek_v2", "deepseek_v3",
+    "gpt_oss", "deepseek_v2", "deepseek_v3", "exaone", "exaone4", "internlm2", "baichuan", "baichuan-large", "glm", "glm4", "chatglm",
+    "olmo", "olmo3", "granitemoe",
 };
 /* clang-format on */
 enum { GOLDEN_NUM_MODELS = sizeof golden_names / sizeof *golden_names };
@@ -330,9 +331,9 @@ static const char *golden_backend;
 
 /* Models that need what cuda has no kernels for (slices, shuffles, other activations): refused by name when they are built. */
 static inline bool golden_is_refused(const char *backend, const char *name) {
-    static const char *const by_cuda[] = {"qwen2_moe",   "qwen2_moe-normed", "qwen2_moe-all", "phi-qk-norms",
-                                          "olmo2",       "olmo2-biases",     "mpt-clipped",   "cohere-qk-norms",
-                                          "deepseek_v2", "deepseek_v3",      "gpt_oss",       "stablelm-parallel"};
+    static const char *const by_cuda[] = {
+        "qwen2_moe",   "qwen2_moe-normed", "qwen2_moe-all", "phi-qk-norms",      "olmo2", "olmo2-biases", "mpt-clipped", "cohere-qk-norms",
+        "deepseek_v2", "deepseek_v3",      "gpt_oss",       "stablelm-parallel", "olmo",  "olmo3"};
     for (size_t i = 0; strcmp(backend, "cuda") == 0 && i < sizeof by_cuda / sizeof *by_cuda; i++)
         if (strcmp(by_cuda[i], name) == 0) return true;
     return false;

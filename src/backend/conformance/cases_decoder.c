@@ -350,6 +350,7 @@ static void make_route(tn_case_build *build) {
     (void)tn_case_begin(build, TN_OP_ROUTE);
     tn_case_params(build)->route =
         (tn_route_params){.type = from->variant, .top_k = 3, .renormalize = (from->option & 1) != 0, .scale = 1.5};
+    if ((from->option & 4) != 0) tn_case_params(build)->route.groups = 3, tn_case_params(build)->route.top_groups = 2;
     (void)tn_case_input(build, TN_FLOAT32, TN_DIMS(from->rows, from->n), false);
     if ((from->option & 2) != 0) (void)tn_case_input(build, TN_FLOAT32, TN_DIMS(from->n), false);
     tn_case_output(build, TN_INT32, TN_DIMS(from->n + 1));
@@ -459,9 +460,9 @@ void tn_cases_add_decoder(tn_case_list *list) {
     add_prompts(list);
     add_groups(list);
     for (int type = 0; type < TN_NUM_ROUTE_TYPES; type++)
-        for (int option = 0; option < 4; option++) {
-            tn_case *added = tn_cases_add(list, TN_OP_ROUTE, make_route, "type %d%s%s", type, option & 1 ? " renormalize" : "",
-                                          option & 2 ? " bias" : "");
+        for (int option = 0; option < 8; option++) {
+            tn_case *added = tn_cases_add(list, TN_OP_ROUTE, make_route, "type %d%s%s%s", type, option & 1 ? " renormalize" : "",
+                                          option & 2 ? " bias" : "", option & 4 ? " groups" : "");
             added->variant = type, added->option = option, added->rows = 13, added->n = 9;
         }
     for (int i = 0; i < 2; i++) tn_cases_add(list, TN_OP_COMBINE, make_combine, "%d", i == 0 ? 64 : 37)->n = i == 0 ? 64 : 37;

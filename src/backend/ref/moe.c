@@ -7,11 +7,11 @@
 
 #include "backend/ref/ref.h"
 
-/* For one token: what choices are compared by, and what the scores are made of. Then T·K chosen experts. */
+/* For one token: what choices are compared by, what the scores are made of, how good a group is. Then T·K chosen experts. */
 size_t tn_ref_route_workspace(const tn_problem *problem, const int64_t *symbols) {
     size_t experts = (size_t)tn_operand_columns(&problem->operands[0], symbols),
            tokens = (size_t)tn_operand_rows(&problem->operands[0], symbols);
-    return experts * 2 * sizeof(double) + tokens * (size_t)((const tn_route_params *)problem->params)->top_k * sizeof(int32_t);
+    return experts * 3 * sizeof(double) + tokens * (size_t)((const tn_route_params *)problem->params)->top_k * sizeof(int32_t);
 }
 
 static void score_experts(const tn_route_params *params, const tn_ref_view *logits, const tn_ref_view *bias, int64_t token, double *keys,
@@ -27,6 +27,26 @@ static void score_experts(const tn_route_params *params, const tn_ref_view *logi
         if (params->type == TN_ROUTE_SOFTMAX_TOPK) scores[e] = exp(scores[e] - largest) / sum;
         if (params->type == TN_ROUTE_SIGMOID_TOPK) scores[e] = 1.0 / (1.0 + exp(-scores[e]));
         keys[e] = scores[e] + (bias->absent ? 0.0 : tn_ref_load(bias, e));
+    }
+}
+
+/* Experts outside the best groups get keys that no other expert's is below. */
+static void drop_groups(const tn_route_params *params, int64_t experts, double *keys, double *groups) {
+    int64_t count = params->groups, size = experts / count;
+    for (int64_t g = 0; g < count; g++) {
+        double first = -INFINITY, second = -INFINITY;
+        for (int64_t e = g * size; e < (g + 1) * size; e++) {
+            if (keys[e] > first)
+                second = first, first = keys[e];
+            else if (keys[e] > second)
+                second = keys[e];
+        }
+        groups[g] = params->type == TN_ROUTE_SIGMOID_TOPK && size > 1 ? first + second : first;
+    }
+    for (int64_t g = 0; g < count; g++) {
+        int64_t better = 0;
+        for (int64_t h = 0; h < count; h++) better += groups[h] > groups[g] || (groups[h] == groups[g] && h < g);
+        for (int64_t e = g * size; e < (g + 1) * size && better >= params->top_groups; e++) keys[e] = -INFINITY;
     }
 }
 
@@ -46,10 +66,11 @@ tn_status tn_ref_route(const tn_ref_call *call) {
     tn_ref_view logits = tn_ref_input(call, 0), bias = tn_ref_input(call, 1);
     tn_ref_view start = tn_ref_output(call, 0), order = tn_ref_output(call, 1), weights = tn_ref_output(call, 2);
     int64_t experts = logits.columns, tokens = logits.rows, top_k = params->top_k, at = 0;
-    double *keys = call->workspace, *scores = keys + experts;
-    int32_t *chosen = (int32_t *)(void *)(scores + experts);
+    double *keys = call->workspace, *scores = keys + experts, *groups = scores + experts;
+    int32_t *chosen = (int32_t *)(void *)(groups + experts);
     for (int64_t t = 0; t < tokens; t++) {
         score_experts(params, &logits, &bias, t, keys, scores);
+        if (params->groups > 1) drop_groups(params, experts, keys, groups);
         double sum = 0.0, first = 0.0;
         for (int64_t choice = 0; choice < top_k; choice++) {
             int32_t best = find_best(keys, experts, chosen + t * top_k, choice);

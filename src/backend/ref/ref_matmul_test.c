@@ -218,6 +218,28 @@ static void route_sorts_tokens_by_expert(void **state) {
     assert_true(fabsf(scores[0] - 2.0f * 0.952574127f / (0.952574127f + 0.880797078f)) < 1e-6f);
 }
 
+static void route_chooses_among_the_best_groups(void **state) {
+    (void)state;
+    const float logits[] = {4, -9, 3, 2, 2.5f, -9}; /* groups {4, -9}, {3, 2}, {2.5, -9} */
+    int32_t start[7], order[2];
+    float scores[2];
+    tn_route_params route = {.type = TN_ROUTE_SOFTMAX_TOPK, .top_k = 2, .scale = 1.0, .renormalize = true, .groups = 3, .top_groups = 1};
+    tn_build_begin(&b, TN_OP_ROUTE, &route);
+    tn_build_input(&b, TN_FLOAT32, logits, TN_DIMS(1, 6));
+    tn_build_output(&b, TN_INT32, start, TN_DIMS(7));
+    tn_build_output(&b, TN_INT32, order, TN_DIMS(2));
+    tn_build_output(&b, TN_FLOAT32, scores, TN_DIMS(1, 2));
+    run(); /* by its best expert: the first group, both of it */
+    assert_memory_equal(start, ((int32_t[]){0, 1, 2, 2, 2, 2, 2}), sizeof start);
+    route.type = TN_ROUTE_SIGMOID_TOPK;
+    run(); /* by its two best: the second */
+    assert_memory_equal(start, ((int32_t[]){0, 0, 0, 1, 2, 2, 2}), sizeof start);
+    route.top_groups = 2;
+    run(); /* the best of the first group, then of the second */
+    assert_memory_equal(start, ((int32_t[]){0, 1, 1, 2, 2, 2, 2}), sizeof start);
+    assert_true(scores[0] > scores[1]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_orientation_gives_the_same_product),
@@ -228,6 +250,7 @@ int main(void) {
         cmocka_unit_test(gated_pairs_strips_of_sixteen_and_quantises),
         cmocka_unit_test(grouped_rows_meet_their_expert),
         cmocka_unit_test(route_sorts_tokens_by_expert),
+        cmocka_unit_test(route_chooses_among_the_best_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,14 +15,6 @@ static void set_form(tn_model_config *config) {
     config->norm_bias = config->mlp_bias = TN_BIAS_NONE;
 }
 
-/* Layers without a window are not rotated. */
-static const uint8_t *ropes_of_windows(const tn_model_config *config, tn_arena *arena) {
-    uint8_t *ropes = tn_arena_alloc(arena, (size_t)config->num_layers);
-    for (int64_t i = 0; ropes != NULL && i < config->num_layers; i++)
-        ropes[i] = config->layer_windows != NULL && config->layer_windows[i] > 0 ? TN_LAYER_ROPE : TN_LAYER_ROPE_NONE;
-    return ropes;
-}
-
 static void read_hf(tn_hf_reader *reader) {
     tn_model_config *config = reader->config;
     bool is_second = strcmp(config->architecture, "Cohere2ForCausalLM") == 0;
@@ -42,7 +34,7 @@ static void read_hf(tn_hf_reader *reader) {
     tn_hf_windows(reader, tn_hf_integer_or(reader, "sliding_window", 1, 1 << 30, 4096), 0, pattern);
     (void)tn_hf_has(reader, "order_of_interleaved_layers|rotary_pct|position_embedding_type|use_embedding_sharing|"
                             "use_gated_activation|use_parallel_block|use_parallel_embedding"); /* notes */
-    config->layer_ropes = ropes_of_windows(config, reader->arena);
+    config->layer_ropes = tn_model_ropes_of_windows(config, reader->arena, TN_LAYER_ROPE, TN_LAYER_ROPE_NONE);
     if (config->layer_ropes == NULL) tn_hf_fail_memory(reader, (size_t)config->num_layers);
 }
 
@@ -58,7 +50,7 @@ static void read_gguf(tn_gguf_reader *reader) {
         return;
     }
     tn_gguf_windows(reader, 4);
-    config->layer_ropes = ropes_of_windows(config, reader->arena);
+    config->layer_ropes = tn_model_ropes_of_windows(config, reader->arena, TN_LAYER_ROPE, TN_LAYER_ROPE_NONE);
     if (config->layer_ropes == NULL && reader->status == TN_OK)
         reader->status = tn_fail_memory(reader->diag, "the model's configuration", (size_t)config->num_layers);
 }

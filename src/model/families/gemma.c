@@ -19,13 +19,8 @@ static void set_form(tn_model_config *config) {
 /* Layers with a window turn by the local rope. */
 static void use_local_rope(tn_arena *arena, tn_diag *diag, tn_model_config *config, tn_status *status) {
     if (*status != TN_OK || config->layer_windows == NULL) return;
-    uint8_t *ropes = tn_arena_alloc(arena, (size_t)config->num_layers);
-    if (ropes == NULL) {
-        *status = tn_fail_memory(diag, "the model's configuration", (size_t)config->num_layers);
-        return;
-    }
-    for (int64_t i = 0; i < config->num_layers; i++) ropes[i] = config->layer_windows[i] > 0 ? TN_LAYER_ROPE_LOCAL : TN_LAYER_ROPE;
-    config->layer_ropes = ropes;
+    config->layer_ropes = tn_model_ropes_of_windows(config, arena, TN_LAYER_ROPE_LOCAL, TN_LAYER_ROPE);
+    if (config->layer_ropes == NULL) *status = tn_fail_memory(diag, "the model's configuration", (size_t)config->num_layers);
 }
 
 static void read_gemma3_ropes(tn_hf_reader *reader) {

@@ -33,6 +33,24 @@ V_INLINE void score_experts(const tn_route_params *params, const float *logits, 
     }
 }
 
+/* Experts outside the best groups get keys that no other expert's is below. groups: room for [E] */
+V_INLINE void drop_groups(const tn_route_params *params, int64_t experts, float *keys, float *groups) {
+    int64_t count = params->groups, size = experts / count;
+    for (int64_t g = 0; g < count; g++) {
+        float first = -INFINITY, second = -INFINITY;
+        for (int64_t e = g * size; e < (g + 1) * size; e++) {
+            second = keys[e] > first ? first : keys[e] > second ? keys[e] : second;
+            first = keys[e] > first ? keys[e] : first;
+        }
+        groups[g] = params->type == TN_ROUTE_SIGMOID_TOPK && size > 1 ? first + second : first;
+    }
+    for (int64_t g = 0; g < count; g++) {
+        int64_t better = 0;
+        for (int64_t h = 0; h < count; h++) better += groups[h] > groups[g] || (groups[h] == groups[g] && h < g);
+        for (int64_t e = g * size; e < (g + 1) * size && better >= params->top_groups; e++) keys[e] = -INFINITY;
+    }
+}
+
 /* The best expert that is not among the first `choice` chosen; equal keys: the lower one; NaN last. */
 V_INLINE int32_t best_expert(const float *keys, int64_t experts, const int32_t *chosen, int64_t choice) {
     int32_t best = -1;
@@ -44,7 +62,7 @@ V_INLINE int32_t best_expert(const float *keys, int64_t experts, const int32_t *
     return best;
 }
 
-/* workspace: keys f32 [E], scores f32 [E], chosen i32 [T · K] */
+/* workspace: keys f32 [E], scores f32 [E], groups f32 [E], chosen i32 [T · K] */
 void TN_ISA_NAME(tn_cpu_route)(const tn_bound_step *step, int64_t begin, int64_t end, int worker);
 void TN_ISA_NAME(tn_cpu_route)(const tn_bound_step *step, int64_t begin, int64_t end, int worker) {
     (void)begin, (void)end, (void)worker;
@@ -56,13 +74,15 @@ void TN_ISA_NAME(tn_cpu_route)(const tn_bound_step *step, int64_t begin, int64_t
     int64_t top_k = params->top_k;
     const float *logits = step->buffers[0], *bias = problem->num_inputs > 1 ? step->buffers[1] : NULL;
     int32_t *start = step->buffers[outputs], *order = step->buffers[outputs + 1];
-    float *weights = step->buffers[outputs + 2], *keys = step->buffers[problem->num_operands], *scores = keys + experts;
-    int32_t *all_chosen = (int32_t *)(void *)(scores + experts);
+    float *weights = step->buffers[outputs + 2], *keys = step->buffers[problem->num_operands], *scores = keys + experts,
+          *groups = scores + experts;
+    int32_t *all_chosen = (int32_t *)(void *)(groups + experts);
     memset(start, 0, (size_t)(experts + 1) * sizeof *start);
     for (int64_t t = 0; t < tokens; t++) {
         int32_t *chosen = all_chosen + t * top_k;
         float first = 0, sum = 0;
         score_experts(params, logits + t * experts, bias, experts, keys, scores);
+        if (params->groups > 1) drop_groups(params, experts, keys, groups);
         for (int64_t c = 0; c < top_k; c++) {
             chosen[c] = best_expert(keys, experts, chosen, c);
             start[chosen[c] + 1]++;

@@ -22,7 +22,7 @@ static size_t route_workspace(const tn_device_info *device, const tn_problem *pr
     (void)device;
     const tn_route_params *params = problem->params;
     int64_t experts = tn_operand_columns(&problem->operands[0], symbols), tokens = tn_operand_rows(&problem->operands[0], symbols);
-    return (size_t)(2 * experts + tokens * params->top_k) * sizeof(float);
+    return (size_t)(3 * experts + tokens * params->top_k) * sizeof(float);
 }
 
 static tn_status route_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {

@@ -24,6 +24,7 @@ static bool route_supports(const tn_device_info *device, const tn_problem *probl
     for (uint32_t i = 0; i < 3; i++)
         if (problem->operands[problem->num_inputs + i].dtype != outputs[i])
             return tn_refuse(reason, reason_size, "output %u must be %s", i, tn_dtype_name(outputs[i]));
+    if (params->groups > 1) return tn_refuse(reason, reason_size, "choosing groups of experts is not built");
     return params->top_k <= MAX_EXPERTS || tn_refuse(reason, reason_size, "at most %d experts", MAX_EXPERTS);
 }
 
