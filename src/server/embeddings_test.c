@@ -248,6 +248,36 @@ static void too_much_is_refused_with_the_limit(void **state) {
     serve_with("last", NULL);
 }
 
+static void a_strict_server_embeds_by_its_own_model_only(void **state) {
+    (void)state;
+    tn_server_options options = tn_test_server_options(&self);
+    options.require_model_name = true;
+    serve_with("last", &options);
+    expect("{\"input\": \"a\", \"model\": \"other\"}", 404, "model_not_found");
+    expect("{\"input\": \"a\"}", 404, "model_not_found");
+    expect("{\"input\": \"a\", \"model\": \"test\"}", 200, "\"model\": \"test\"");
+    serve_with("last", NULL);
+}
+
+/* More than a millisecond can hold. */
+static void what_is_not_done_in_time_is_refused_whole(void **state) {
+    (void)state;
+    tn_text body = {0};
+    tn_server_options options = tn_test_server_options(&self);
+    options.request_timeout_ms = 1;
+    serve_with("mean", &options);
+    tn_text_append_string(&body, "{\"input\": [");
+    for (int i = 0; i < 64; i++) {
+        tn_text_append_format(&body, "%s[%d", i > 0 ? ", " : "", 5 + i);
+        for (int k = 0; k < 400; k++) tn_text_append_string(&body, ", 6");
+        tn_text_append_char(&body, ']');
+    }
+    tn_text_append_string(&body, "]}");
+    expect(body.data, 503, "not read in time");
+    tn_text_deinit(&body);
+    serve_with("last", NULL);
+}
+
 static void a_client_that_leaves_leaves_nothing(void **state) {
     (void)state;
     static const char request[] = "POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -296,6 +326,8 @@ int main(void) {
         cmocka_unit_test(fewer_dimensions_are_the_first_ones_of_length_one),
         cmocka_unit_test(wrong_fields_are_refused_by_name),
         cmocka_unit_test(too_much_is_refused_with_the_limit),
+        cmocka_unit_test(a_strict_server_embeds_by_its_own_model_only),
+        cmocka_unit_test(what_is_not_done_in_time_is_refused_whole),
         cmocka_unit_test(a_client_that_leaves_leaves_nothing),
         cmocka_unit_test(poolings_other_than_the_two_are_refused),
     };

@@ -149,6 +149,18 @@ static void an_engine_of_another_device_is_refused_with_the_option_that_fits(voi
     expect_success("");
 }
 
+static void an_engine_without_hidden_states_is_refused_where_embeddings_are_asked_for(void **state) {
+    (void)state;
+    TENON("build", MODEL, "-o", "vectors", "--level", "0", "--embeddings");
+    expect_success("");
+    TENON("run", "vectors", "--ids", "3", "--max-tokens", "2", "--embeddings");
+    expect_success("");
+    TENON("build", MODEL, "-o", "no-vectors", "--level", "0");
+    expect_success("");
+    TENON("run", "no-vectors", "--ids", "3", "--embeddings");
+    expect_failure(1, "tenon: no-vectors gives no embeddings\n  build it again from its model with --embeddings");
+}
+
 static void a_damaged_cached_engine_is_built_again_without_a_word(void **state) {
     (void)state;
     TENON("run", MODEL, "--ids", "3,5,8", "--max-tokens", "8", "--max-seq-len", "64");
@@ -349,6 +361,7 @@ int main(void) {
         cmocka_unit_test(an_engine_of_another_machine_is_retuned_with_one_line_and_kept),
         cmocka_unit_test(an_engine_of_fewer_instructions_runs_as_it_is),
         cmocka_unit_test(an_engine_of_another_device_is_refused_with_the_option_that_fits),
+        cmocka_unit_test(an_engine_without_hidden_states_is_refused_where_embeddings_are_asked_for),
         cmocka_unit_test(a_damaged_cached_engine_is_built_again_without_a_word),
         cmocka_unit_test(a_memory_limit_below_the_need_gives_the_table),
         cmocka_unit_test(a_prompt_longer_than_the_context_gives_both_numbers),
