@@ -253,7 +253,7 @@ void tn_exchange_generate(tn_exchange *exchange) {
     tn_server *server = exchange->server;
     tn_arena arena = {.allocator = &server->allocator};
     tn_api_error error = {0};
-    tn_preparation self = {.server = server, .arena = &arena, .diag = exchange->diag, .error = &error};
+    tn_preparation self = {.server = server, .arena = &arena, .diag = exchange->diag, .error = &error, .body_bytes = exchange->body.size};
     tn_json *json = NULL;
     if (!tn_fields_parse(exchange->body.data != NULL ? exchange->body.data : "", exchange->body.size, &server->allocator, exchange->diag,
                          &json, &error) ||

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "server/json_text.h"
 #include "server/server_internal.h"
+#include "tokenizer/chat.h"
 
 static bool refuse(const tn_preparation *self, tn_status status, const char *param) {
     return tn_api_fail_from(self->error, status, self->diag, param);
@@ -103,129 +103,70 @@ bool tn_prompts_read(const tn_preparation *self, const tn_json_value *value, con
 
 /* --- chats ----------------------------------------------------------------------------------------------------------------------------- */
 
-/* Text parts become one text, since most templates know only that; other parts are refused by name. */
-static bool append_content(const tn_preparation *self, const tn_json_value *content, tn_text *out) {
+static bool check_kind(const tn_preparation *self, const tn_json_value *value, tn_json_kind kind, const char *param) {
+    tn_status status = value != NULL ? tn_json_expect(value, kind, self->diag) : TN_OK;
+    return status == TN_OK || refuse(self, status, param);
+}
+
+/* Text parts are joined by the renderer; others are refused by name. */
+static bool check_parts(const tn_preparation *self, const tn_json_value *content) {
     const char *type, *text;
-    size_t size;
-    tn_text joined = {.allocator = out->allocator};
     for (size_t i = 0; i < tn_json_count(content); i++) {
         const tn_json_value *part = tn_json_at(content, i);
         tn_status status = tn_json_get_string(part, "type", self->diag, &type, NULL);
-        bool is_text = status == TN_OK && strcmp(type, "text") == 0;
-        if (is_text) status = tn_json_get_string(part, "text", self->diag, &text, &size);
-        if (status != TN_OK || !is_text) {
-            tn_text_deinit(&joined);
-            if (status != TN_OK) return refuse(self, status, "messages");
+        if (status == TN_OK && strcmp(type, "text") != 0)
             return tn_api_fail(self->error, 400, "unsupported", "messages", "content parts of type '%.32s' are not supported", type);
-        }
-        if (i > 0) tn_text_append_char(&joined, '\n');
-        tn_text_append(&joined, text, size);
+        if (status == TN_OK) status = tn_json_get_string(part, "text", self->diag, &text, NULL);
+        if (status != TN_OK) return refuse(self, status, "messages");
     }
-    tn_text_append_json_string(out, joined.data != NULL ? joined.data : "", joined.size);
-    out->failed |= joined.failed;
-    tn_text_deinit(&joined);
     return true;
 }
 
-static bool append_message(const tn_preparation *self, const tn_json_value *message, tn_text *out) {
-    const char *role;
-    tn_status status = tn_json_expect(message, TN_JSON_OBJECT, self->diag);
-    if (status == TN_OK) status = tn_json_get_string(message, "role", self->diag, &role, NULL);
-    if (status != TN_OK) return refuse(self, status, "messages");
-    tn_text_append_char(out, '{');
-    for (size_t i = 0; i < tn_json_count(message); i++) {
-        const tn_json_value *member = tn_json_at(message, i);
-        size_t size;
-        const char *key = tn_json_key(member, &size);
-        bool is_content = strcmp(key, "content") == 0;
-        if (i > 0) tn_text_append_string(out, ", ");
-        tn_text_append_json_string(out, key, size);
-        tn_text_append_string(out, ": ");
-        if (is_content && tn_json_kind_of(member) == TN_JSON_ARRAY) {
-            if (!append_content(self, member, out)) return false;
-        } else if (is_content && tn_json_kind_of(member) != TN_JSON_STRING && tn_json_kind_of(member) != TN_JSON_NULL) {
-            return tn_api_fail(self->error, 400, "invalid_value", "messages",
-                               "the content of a message is neither a text nor a list of parts");
-        } else {
-            tn_json_append(member, out);
-        }
-    }
-    tn_text_append_char(out, '}');
-    return true;
-}
-
-static bool append_messages(const tn_preparation *self, const tn_json_value *messages, tn_text *out) {
+static bool check_messages(const tn_preparation *self, const tn_json_value *messages) {
     if (messages == NULL) return tn_api_fail(self->error, 400, "missing_field", "messages", "'messages' is missing");
     if (tn_json_kind_of(messages) != TN_JSON_ARRAY || tn_json_count(messages) == 0)
         return tn_api_fail(self->error, 400, "invalid_value", "messages", "'messages' is not a list of at least one message");
-    tn_text_append_char(out, '[');
     for (size_t i = 0; i < tn_json_count(messages); i++) {
-        if (i > 0) tn_text_append_string(out, ", ");
-        if (!append_message(self, tn_json_at(messages, i), out)) return false;
+        const char *role;
+        tn_status status = tn_json_get_string(tn_json_at(messages, i), "role", self->diag, &role, NULL);
+        if (status != TN_OK) return refuse(self, status, "messages");
+        const tn_json_value *content = tn_json_find(tn_json_at(messages, i), "content");
+        tn_json_kind kind = content != NULL ? tn_json_kind_of(content) : TN_JSON_NULL;
+        if (kind == TN_JSON_ARRAY && !check_parts(self, content)) return false;
+        if (kind != TN_JSON_ARRAY && kind != TN_JSON_STRING && kind != TN_JSON_NULL)
+            return tn_api_fail(self->error, 400, "invalid_value", "messages",
+                               "the content of a message is neither a text nor a list of parts");
     }
-    tn_text_append_char(out, ']');
-    return !out->failed || out_of_memory(self);
-}
-
-/* The template's variables besides messages and tools. */
-static bool append_variables(const tn_preparation *self, const tn_api_fields *fields, tn_text *out) {
-    const tn_json_value *more = fields->chat_template_kwargs;
-    if (more != NULL && tn_json_kind_of(more) != TN_JSON_OBJECT)
-        return tn_api_fail(self->error, 400, "invalid_value", "chat_template_kwargs", "'chat_template_kwargs' is not an object");
-    bool is_first = true;
-    tn_text_append_char(out, '{');
-    for (size_t i = 0; more != NULL && i < tn_json_count(more); i++) {
-        const tn_json_value *member = tn_json_at(more, i);
-        size_t size;
-        const char *key = tn_json_key(member, &size);
-        if (fields->documents != NULL && strcmp(key, "documents") == 0) continue;
-        if (!is_first) tn_text_append_string(out, ", ");
-        is_first = false;
-        tn_text_append_json_string(out, key, size);
-        tn_text_append_string(out, ": ");
-        tn_json_append(member, out);
-    }
-    if (fields->documents != NULL) {
-        if (!is_first) tn_text_append_string(out, ", ");
-        tn_text_append_string(out, "\"documents\": ");
-        tn_json_append(fields->documents, out);
-    }
-    tn_text_append_char(out, '}');
-    return !out->failed || out_of_memory(self);
+    return true;
 }
 
 bool tn_chat_render(const tn_preparation *self, const tn_api_fields *fields, tn_text_segment **out_segments, size_t *out_count) {
     const tn_server *server = self->server;
-    tn_text messages = {.allocator = &server->allocator}, variables = messages, tools = messages;
     tn_chat_options options;
-    if (!has_tokenizer(self, "messages")) return false;
+    tn_chat_values values = {.messages = fields->messages,
+                             .tools = fields->tools,
+                             .documents = fields->documents,
+                             .variables = fields->chat_template_kwargs,
+                             .size_bytes = self->body_bytes,
+                             .joins_parts = true};
+    if (!has_tokenizer(self, "messages") || !check_messages(self, fields->messages)) return false;
+    if (!check_kind(self, values.tools, TN_JSON_ARRAY, "tools") || !check_kind(self, values.documents, TN_JSON_ARRAY, "documents") ||
+        !check_kind(self, values.variables, TN_JSON_OBJECT, "chat_template_kwargs"))
+        return false;
     if (fields->chat_template != NULL && !server->options.allow_request_template)
         return tn_api_fail(self->error, 400, "unsupported", "chat_template",
                            "'chat_template' is refused: the server was not started with --allow-request-template");
-    bool is_ok = append_messages(self, fields->messages, &messages) && append_variables(self, fields, &variables);
-    if (is_ok && fields->tools != NULL) tn_json_append(fields->tools, &tools);
-    if (is_ok && tools.failed) is_ok = out_of_memory(self);
-    if (is_ok) {
-        tn_chat_options_init(&options);
-        options.diag = self->diag;
-        options.add_generation_prompt = fields->add_generation_prompt && !fields->continue_final_message;
-        options.continue_final_message = fields->continue_final_message;
-        options.messages_json = messages.data;
-        options.variables_json = variables.data;
-        options.tools_json = tools.data;
-        options.template_text = fields->chat_template != NULL ? fields->chat_template : server->options.chat_template;
-        options.has_now = true;
-        options.now_unix_s = (int64_t)time(NULL);
-        tn_status status = tn_tokenizer_render_chat(server->tokenizer, NULL, 0, &options, out_segments, out_count);
-        if (status == TN_NOT_FOUND)
-            is_ok = tn_api_fail(self->error, 400, "unsupported", "messages", "this model has no chat template: use /v1/completions");
-        else if (status != TN_OK)
-            is_ok = refuse(self, status, "messages");
-    }
-    tn_text_deinit(&messages);
-    tn_text_deinit(&variables);
-    tn_text_deinit(&tools);
-    return is_ok;
+    tn_chat_options_init(&options);
+    options.diag = self->diag;
+    options.add_generation_prompt = fields->add_generation_prompt && !fields->continue_final_message;
+    options.continue_final_message = fields->continue_final_message;
+    options.template_text = fields->chat_template != NULL ? fields->chat_template : server->options.chat_template;
+    options.has_now = true;
+    options.now_unix_s = (int64_t)time(NULL);
+    tn_status status = tn_chat_render_values(server->tokenizer, &values, &options, out_segments, out_count);
+    if (status == TN_NOT_FOUND)
+        return tn_api_fail(self->error, 400, "unsupported", "messages", "this model has no chat template: use /v1/completions");
+    return status == TN_OK || refuse(self, status, "messages");
 }
 
 bool tn_chat_encode(const tn_preparation *self, const tn_api_fields *fields, tn_prompt *out) {

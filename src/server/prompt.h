@@ -22,6 +22,7 @@ typedef struct tn_preparation {
     tn_arena *arena; /* of what must live as long as the request */
     tn_diag *diag;
     tn_api_error *error;
+    size_t body_bytes;
 } tn_preparation;
 
 /* `prompt` of /v1/completions: a string, a list of strings, of ids, or of lists of ids. At most max_prompts. */

@@ -111,7 +111,7 @@ typedef struct reading {
 static bool begin_reading(tn_exchange *exchange, reading *self) {
     tn_server *server = exchange->server;
     *self = (reading){.arena = {.allocator = &server->allocator}};
-    self->preparation = (tn_preparation){server, &self->arena, exchange->diag, &self->error};
+    self->preparation = (tn_preparation){server, &self->arena, exchange->diag, &self->error, exchange->body.size};
     return tn_fields_parse(exchange->body.data != NULL ? exchange->body.data : "", exchange->body.size, &server->allocator, exchange->diag,
                            &self->json, &self->error) &&
            tn_fields_read(tn_json_root(self->json), exchange->route->fields, exchange->diag, &self->fields, &self->error);

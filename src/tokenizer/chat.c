@@ -170,6 +170,26 @@ static tn_jinja_value *member(tn_jinja *j, const tn_jinja_value *value, const ch
     return found && found->kind == kind ? (tn_jinja_value *)(uintptr_t)found : NULL; /* of a dict that was made here */
 }
 
+static bool join_parts(tn_jinja *j, tn_jinja_value *content) {
+    tn_jinja_builder builder = {0};
+    for (size_t i = 0; i < content->list->count; i++) {
+        const tn_jinja_value *text = member(j, &content->list->items[i], "text", TN_JINJA_STRING);
+        if (!text) return true; /* it stays a list */
+        if (i > 0 && !tn_jinja_append_bytes(j, &builder, "\n", 1, 1)) return false;
+        if (!tn_jinja_append(j, &builder, text->string)) return false;
+    }
+    *content = tn_jinja_of_string(tn_jinja_built(&builder));
+    return true;
+}
+
+static bool join_contents(tn_jinja *j, const tn_jinja_list *messages) {
+    for (size_t i = 0; i < messages->count; i++) {
+        tn_jinja_value *content = member(j, &messages->items[i], "content", TN_JINJA_LIST);
+        if (content && !join_parts(j, content)) return false;
+    }
+    return true;
+}
+
 static bool open_tool_calls(chat *c, const tn_jinja_list *messages) {
     tn_jinja *j = &c->jinja;
     for (size_t i = 0; i < messages->count; i++) {
@@ -183,6 +203,10 @@ static bool open_tool_calls(chat *c, const tn_jinja_list *messages) {
     return j->status == TN_OK;
 }
 
+static bool is_given(const tn_json_value *json) {
+    return json && tn_json_kind_of(json) != TN_JSON_NULL;
+}
+
 static bool expect_json(chat *c, const tn_json_value *json, tn_json_kind kind) {
     tn_jinja *j = &c->jinja;
     if (tn_json_kind_of(json) == kind) return true;
@@ -192,6 +216,11 @@ static bool expect_json(chat *c, const tn_json_value *json, tn_json_kind kind) {
 
 static bool input_array(chat *c, const tn_json_value *json, tn_jinja_value *out) {
     return expect_json(c, json, TN_JSON_ARRAY) && input_json(&c->jinja, json, out);
+}
+
+static bool set_array(chat *c, const char *name, const tn_json_value *json) {
+    tn_jinja_value value;
+    return !is_given(json) || (input_array(c, json, &value) && set_global(&c->jinja, name, value));
 }
 
 static bool set_variables(chat *c, const tn_json_value *json) {
@@ -205,21 +234,17 @@ static bool set_variables(chat *c, const tn_json_value *json) {
     return true;
 }
 
-static bool is_given(const tn_json_value *json) {
-    return json && tn_json_kind_of(json) != TN_JSON_NULL;
-}
-
 /* The caller's variables come early, so that they cannot replace the rest. */
 static bool set_up_globals(chat *c) {
     tn_jinja *j = &c->jinja;
     const tn_jinja_value none = {.kind = TN_JINJA_NONE};
-    tn_jinja_value tools;
     if (!set_global(j, "tools", none) || !set_global(j, "documents", none)) return false;
     if (is_given(c->values.variables) && !set_variables(c, c->values.variables)) return false;
-    if (is_given(c->values.tools) && (!input_array(c, c->values.tools, &tools) || !set_global(j, "tools", tools))) return false;
+    if (!set_array(c, "tools", c->values.tools) || !set_array(c, "documents", c->values.documents)) return false;
     bool fits =
         c->values.messages ? input_array(c, c->values.messages, &c->list) : input_messages(j, c->messages, c->num_messages, &c->list);
-    return fits && open_tool_calls(c, c->list.list) && set_global(j, "messages", c->list) &&
+    return fits && (!c->values.joins_parts || join_contents(j, c->list.list)) && open_tool_calls(c, c->list.list) &&
+           set_global(j, "messages", c->list) &&
            set_global(j, "add_generation_prompt", tn_jinja_of_bool(c->options->add_generation_prompt)) &&
            set_token(j, c->tokenizer, "bos_token", tn_tokenizer_bos_id(c->tokenizer)) &&
            set_token(j, c->tokenizer, "eos_token", tn_tokenizer_eos_id(c->tokenizer)) &&

@@ -9,12 +9,15 @@
 #include "format/json.h"
 #include "tenon/tokenizer.h"
 
-/* Borrowed for the call; each may be NULL but messages. null counts as NULL for tools and variables. */
+/* Borrowed for the call; each may be NULL but messages. null counts as NULL. */
 typedef struct tn_chat_values {
     const tn_json_value *messages;  /* array */
     const tn_json_value *tools;     /* array */
+    const tn_json_value *documents; /* array; in place of a variable of that name */
     const tn_json_value *variables; /* object: chat_template_kwargs */
     size_t size_bytes;              /* of the text that they came from: the memory limit grows with it */
+    bool joins_parts;               /* a content that is a list of parts with a `text` is seen as one text, lines of which they are: most
+                                       templates know only that */
 } tn_chat_values;
 
 /* The three texts of the options are not read; everything else is as tn_tokenizer_render_chat has it. */

@@ -103,27 +103,53 @@ static void a_final_message_is_continued_right_behind_its_text(void **state) {
     tn_diag_destroy(diag);
 }
 
-static void parsed_values_render_as_their_text_does(void **state) {
-    (void)state;
-    tn_diag *diag = make_diag();
+/* The text that the template makes of a request's values; the caller frees. */
+static char *render_values(tn_diag *diag, const char *template_text, const char *request, bool joins_parts) {
     tn_json *json;
-    const char *request = "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"tools\":null,\"chat_template_kwargs\":{\"deep\":true}}";
+    tn_text text = {0};
     assert_int_equal(tn_json_parse("request", request, strlen(request), NULL, NULL, diag, &json), TN_OK);
     const tn_json_value *root = tn_json_root(json);
-    tn_chat_values values = {tn_json_find(root, "messages"), tn_json_find(root, "tools"), tn_json_find(root, "chat_template_kwargs"),
-                             strlen(request)};
-    test_chat chat = chat_of(diag, "{{ messages[0].content }}{{ tools }}{{ deep }}", "[\"not read\"]");
+    tn_chat_values values = {.messages = tn_json_find(root, "messages"),
+                             .tools = tn_json_find(root, "tools"),
+                             .documents = tn_json_find(root, "documents"),
+                             .variables = tn_json_find(root, "chat_template_kwargs"),
+                             .size_bytes = strlen(request),
+                             .joins_parts = joins_parts};
+    test_chat chat = chat_of(diag, template_text, "[\"not read\"]");
     tn_tokenizer *t = load_small();
     tn_text_segment *segments;
     size_t count;
     assert_int_equal(tn_chat_render_values(t, &values, &chat.options, &segments, &count), TN_OK);
-    assert_int_equal(count, 2);
-    assert_memory_equal(segments[0].text, "hi", 2);
-    assert_false(segments[0].is_template);
-    assert_memory_equal(segments[1].text, "NoneTrue", 8);
+    for (size_t i = 0; i < count; i++)
+        tn_text_append_format(&text, "%.*s%s", (int)segments[i].size_bytes, segments[i].text, segments[i].is_template ? "" : "^");
     tn_tokenizer_free(t, segments);
     tn_tokenizer_destroy(t);
     tn_json_destroy(json);
+    return text.data;
+}
+
+static void parsed_values_render_as_their_text_does(void **state) {
+    (void)state;
+    static const struct {
+        const char *template_text, *request, *expected;
+        bool joins_parts;
+    } cases[] = {
+        {"{{ messages[0].content }}{{ tools }}{{ deep }}",
+         "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"tools\":null,\"chat_template_kwargs\":{\"deep\":true}}", "hi^NoneTrue",
+         false},
+        {"{{ documents }}", "{\"messages\":[],\"documents\":[1],\"chat_template_kwargs\":{\"documents\":[2]}}", "[1]", false},
+        {"{{ messages[0].content }}!", "{\"messages\":[{\"content\":[{\"text\":\"a\"},{\"text\":\"b\"}]}]}", "a\nb^!", true},
+        {"{{ messages[0].content | length }}", "{\"messages\":[{\"content\":[{\"text\":\"a\"},{\"text\":\"b\"}]}]}", "2", false},
+        {"{{ messages[0].content | length }}", "{\"messages\":[{\"content\":[{\"text\":\"a\"},{\"image\":\"b\"}]}]}", "2", true},
+        {"{{ messages[0].content }}{{ messages[1].content }}{{ messages[2] }}", "{\"messages\":[{\"content\":[]},{\"content\":null},7]}",
+         "None7", true},
+    };
+    tn_diag *diag = make_diag();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text = render_values(diag, cases[i].template_text, cases[i].request, cases[i].joins_parts);
+        assert_string_equal(text, cases[i].expected);
+        free(text);
+    }
     tn_diag_destroy(diag);
 }
 

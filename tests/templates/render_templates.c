@@ -15,7 +15,8 @@ static const char tokenizer_json[] = "{\"added_tokens\":[],\"model\":{\"type\":\
 
 static tn_status render(const tn_tokenizer *tokenizer, const tn_json_value *job, tn_diag *diag) {
     int64_t now;
-    tn_chat_values values = {tn_json_find(job, "messages"), tn_json_find(job, "tools"), tn_json_find(job, "variables"), 0};
+    tn_chat_values values = {
+        .messages = tn_json_find(job, "messages"), .tools = tn_json_find(job, "tools"), .variables = tn_json_find(job, "variables")};
     tn_chat_options options;
     tn_chat_options_init(&options);
     options.diag = diag;
