@@ -156,7 +156,7 @@ typedef struct tn_request {
     size_t embedding_bias_size;               /* elements; must be vocab_size */
     int32_t num_log_probs;                    /* −1 (default): none; K ≥ 0: of each generated token and of the K most likely */
     bool return_prompt_log_probs;             /* of each prompt token after the first, given those before it */
-    bool return_context_logits;               /* [num_input_ids, vocab] in the final response */
+    bool return_context_logits;               /* [num_input_ids, vocab] in the final response; streaming: in the first too */
     bool return_generation_logits;            /* of the tokens of each response */
     float priority;                           /* 0.5; higher runs first; equal: first come */
     uint64_t client_id;                       /* echoed */

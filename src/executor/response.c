@@ -32,6 +32,7 @@ struct tn_response {
     int32_t num_beams;
     int32_t few_ids[NUM_FEW_IDS];
     size_t log_probs_per_token;
+    tn_prompt_results *prompt_results; /* held; NULL: not shown by this one */
     const float *prompt_log_probs, *context[TN_NUM_ROW_KINDS];
     size_t num_prompt_log_probs, num_columns[TN_NUM_ROW_KINDS];
     int32_t max_tokens;
@@ -155,12 +156,17 @@ static float sum_log_probs(const tn_sequence *sequence, int32_t num_generated) {
     return (float)sum;
 }
 
-static void take_results(tn_response *response, tn_sequence *sequence, int32_t first) {
+static void show_prompt_results(tn_response *response, const tn_sequence *sequence) {
+    response->prompt_results = sequence->prompt_results;
+    if (response->prompt_results != NULL) atomic_fetch_add(&response->prompt_results->num_holders, 1);
     response->prompt_log_probs = sequence->prompt_log_probs;
     response->num_prompt_log_probs = sequence->prompt_log_probs != NULL ? (size_t)sequence->num_prompt - 1 : 0;
+    for (tn_row_kind kind = 0; kind < TN_NUM_ROW_KINDS; kind++) response->context[kind] = sequence->rows[kind].context;
+}
+
+static void take_results(tn_response *response, tn_sequence *sequence, int32_t first) {
     for (tn_row_kind kind = 0; kind < TN_NUM_ROW_KINDS; kind++) {
         const tn_row_results *rows = &sequence->rows[kind];
-        response->context[kind] = rows->context;
         if (rows->generation != NULL && sequence->beams == NULL)
             response->one.generation[kind] = rows->generation + (size_t)first * rows->num_columns;
     }
@@ -206,6 +212,7 @@ tn_status tn_sequence_take_response(tn_sequence *sequence, const tn_allocator *a
     response->decoding_iter = end;
     response->one.cum_log_prob = response->one.score = sum_log_probs(sequence, end);
     fill_metrics(response, sequence, end);
+    if (is_last || sequence->num_delivered == sequence->num_prompt) show_prompt_results(response, sequence);
     sequence->num_delivered = sequence->num_prompt + end;
     if (is_last) {
         take_results(response, sequence, first);
@@ -221,6 +228,7 @@ void tn_response_destroy(tn_response *response) {
     tn_arena_deinit(&response->arena);
     tn_arena_deinit(&response->results);
     tn_allocator allocator = response->allocator;
+    tn_prompt_results_release(response->prompt_results, &allocator);
     tn_free(&allocator, response);
 }
 

@@ -114,7 +114,7 @@ static void a_streaming_request_gives_one_token_a_response_however_many_wait(voi
         assert_true(log_probs[0].value == -(float)token);
         assert_int_equal(log_probs[1].id, token + 1);
         assert_null(tn_response_log_probs(response, 1, &count));
-        if (token < 3) assert_null(tn_response_context_logits(response));
+        assert_int_equal(tn_response_context_logits(response) != NULL, token != 2); /* the first and the last */
         tn_response_destroy(response);
     }
     tn_sequence_destroy(sequence);
@@ -166,6 +166,24 @@ static void results_live_as_long_as_the_final_response(void **state) {
     assert_true(prompt_log_probs[1] == -2.0f);
     assert_int_equal(tn_response_log_probs(response, 0, &count)[0].id, 4);
     tn_response_destroy(response);
+}
+
+static void results_of_the_prompt_live_as_long_as_the_first_response_too(void **state) {
+    (void)state;
+    tn_sequence *sequence = make_sequence(true, true, NULL);
+    for (int i = 0; i < NUM_PROMPT * VOCAB; i++) sequence->rows[TN_ROW_LOGITS].context[i] = (float)i;
+    sequence->prompt_log_probs[1] = -2.0f;
+    draw(sequence, 4);
+    draw(sequence, 5);
+    tn_response *first = take(sequence);
+    end(sequence, TN_FINISH_LENGTH);
+    tn_response_destroy(take(sequence));
+    tn_sequence_destroy(sequence);
+    size_t count;
+    assert_true(tn_response_context_logits(first)[NUM_PROMPT * VOCAB - 1] == (float)(NUM_PROMPT * VOCAB - 1));
+    assert_true(tn_response_prompt_log_probs(first, &count)[1] == -2.0f);
+    assert_int_equal(count, NUM_PROMPT - 1);
+    tn_response_destroy(first);
 }
 
 static void an_error_stands_in_the_final_response_only(void **state) {
@@ -240,6 +258,7 @@ int main(void) {
         cmocka_unit_test(a_streaming_request_gives_one_token_a_response_however_many_wait),
         cmocka_unit_test(a_streaming_request_that_ends_without_a_new_token_gets_an_empty_final_response),
         cmocka_unit_test(results_live_as_long_as_the_final_response),
+        cmocka_unit_test(results_of_the_prompt_live_as_long_as_the_first_response_too),
         cmocka_unit_test(an_error_stands_in_the_final_response_only),
         cmocka_unit_test(a_response_that_memory_is_missing_for_can_be_taken_later),
         cmocka_unit_test(every_finish_reason_has_a_name),

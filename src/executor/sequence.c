@@ -67,6 +67,13 @@ static bool copy_stop_words(tn_sequence *sequence, const tn_request *request) {
     return true;
 }
 
+void tn_prompt_results_release(tn_prompt_results *results, const tn_allocator *allocator) {
+    if (results == NULL || atomic_fetch_sub(&results->num_holders, 1) > 1) return;
+    results->arena.allocator = allocator;
+    tn_arena_deinit(&results->arena);
+    tn_free(allocator, results);
+}
+
 const char *tn_row_kind_name(tn_row_kind kind) {
     static const char *const names[TN_NUM_ROW_KINDS] = {"logits", TN_OUTPUT_HIDDEN_STATES};
     return names[kind];
@@ -84,13 +91,28 @@ static wanted_rows find_wanted(const tn_request *request, tn_row_kind kind) {
     return (wanted_rows){0};
 }
 
+/* [num_prompt] of these */
+static void *allocate_prompt_result(tn_sequence *sequence, size_t row_bytes) {
+    const tn_allocator *allocator = sequence->arena.allocator;
+    if (sequence->prompt_results == NULL) {
+        sequence->prompt_results = tn_alloc_zero(allocator, sizeof *sequence->prompt_results);
+        if (sequence->prompt_results == NULL) return NULL;
+        atomic_init(&sequence->prompt_results->num_holders, 1);
+        sequence->prompt_results->arena.allocator = allocator;
+    }
+    return tn_arena_alloc_array(&sequence->prompt_results->arena, (size_t)sequence->num_prompt, row_bytes);
+}
+
 /* Of beams that stream rows of generated tokens are not kept. */
 static bool allocate_rows(tn_sequence *sequence, const tn_request *request, tn_row_kind kind) {
     wanted_rows wanted = find_wanted(request, kind);
     tn_row_results *rows = &sequence->rows[kind];
     size_t row_bytes = rows->num_columns * sizeof(float), generated = (size_t)sequence->max_tokens;
     if (sequence->beams != NULL) generated *= (size_t)sequence->beams->width;
-    if (wanted.context) rows->context = tn_arena_alloc_array(&sequence->arena, (size_t)sequence->num_prompt, row_bytes);
+    if (wanted.context) {
+        rows->context = allocate_prompt_result(sequence, row_bytes);
+        if (rows->context == NULL) return false;
+    }
     if (wanted.generation && (sequence->beams == NULL || !request->streaming))
         rows->generation = tn_arena_alloc_array(&sequence->arena, generated, row_bytes);
     return !sequence->arena.out_of_memory;
@@ -98,14 +120,14 @@ static bool allocate_rows(tn_sequence *sequence, const tn_request *request, tn_r
 
 static bool allocate_results(tn_sequence *sequence, const tn_request *request, size_t vocab_size) {
     tn_arena *arena = &sequence->arena;
-    size_t generated = (size_t)sequence->max_tokens, prompt = (size_t)sequence->num_prompt;
+    size_t generated = (size_t)sequence->max_tokens;
     bool has_beams = sequence->beams != NULL; /* which keep results of generated tokens themselves */
     if (request->num_log_probs >= 0 && !has_beams) {
         sequence->log_probs = tn_arena_alloc_array(arena, generated, (size_t)(1 + request->num_log_probs) * sizeof *sequence->log_probs);
         if (sequence->log_probs == NULL) return false;
     }
     if (request->return_prompt_log_probs) {
-        sequence->prompt_log_probs = tn_arena_alloc_array(arena, prompt, sizeof *sequence->prompt_log_probs);
+        sequence->prompt_log_probs = allocate_prompt_result(sequence, sizeof *sequence->prompt_log_probs);
         if (sequence->prompt_log_probs == NULL) return false;
     }
     if (has_beams) {
@@ -241,7 +263,7 @@ tn_status tn_sequence_create(const tn_request *request, int32_t sequence_index, 
     int64_t allotted_ms = request->allotted_time_ms;
     if (allotted_ms >= 0 && allotted_ms < INT64_MAX / 2000000) sequence->deadline_ns = sequence->enqueue_ns + allotted_ms * 1000000;
     if (!copy_request(sequence, request, limits) || !copy_slot_params(sequence, request) || !copy_retention(sequence, request->retention)) {
-        size_t used = sequence->arena.used_bytes;
+        size_t used = sequence->arena.used_bytes + (sequence->prompt_results != NULL ? sequence->prompt_results->arena.used_bytes : 0);
         tn_sequence_destroy(sequence);
         return tn_fail_memory(diag, "a request", used);
     }
@@ -252,6 +274,7 @@ tn_status tn_sequence_create(const tn_request *request, int32_t sequence_index, 
 void tn_sequence_destroy(tn_sequence *sequence) {
     if (sequence == NULL) return;
     const tn_allocator *allocator = sequence->arena.allocator;
+    tn_prompt_results_release(sequence->prompt_results, allocator);
     tn_arena_deinit(&sequence->arena);
     tn_free(allocator, sequence->allocation);
 }

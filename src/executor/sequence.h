@@ -6,7 +6,8 @@
  *
  * The members are in the order of how often they are looked at: a step costs cache lines of each sequence, little else.
  *
- * All memory that it will ever need is taken at enqueue, on the caller's thread, from one arena: the loop never allocates.
+ * All memory that it will ever need is taken at enqueue, on the caller's thread, from one arena and one more for results of the prompt:
+ * the loop never allocates.
  * Owners: members marked (loop) belong to the loop thread; (lock) are read and written under the executor's lock; the rest
  * never change after enqueue. Token and result arrays are written by the loop beyond num_visible and read by others below it.
  *
@@ -18,6 +19,8 @@
  */
 #ifndef TN_EXECUTOR_SEQUENCE_H_
 #define TN_EXECUTOR_SEQUENCE_H_
+
+#include <stdatomic.h>
 
 #include "base/arena.h"
 #include "executor/kv_cache.h"
@@ -46,6 +49,13 @@ typedef struct tn_sequence_account {
     int64_t first_iter, last_iter;                    /* −1: none */
     int32_t num_reused_tokens, num_new_blocks, num_reused_blocks, num_missed_blocks;
 } tn_sequence_account;
+
+/* What was asked for of a prompt's logits: held by the sequence and by the responses that show it. */
+typedef struct tn_prompt_results {
+    atomic_int num_holders;
+    tn_arena arena;
+} tn_prompt_results;
+void tn_prompt_results_release(tn_prompt_results *results, const tn_allocator *allocator); /* accepts NULL */
 
 struct tn_sequence {
     /* (loop) what planning looks at in every step: one cache line */
@@ -118,7 +128,8 @@ struct tn_sequence {
     int64_t vocab_size;
     const tn_slot_params *slot_params;
 
-    float *prompt_log_probs; /* [num_prompt − 1] or NULL */
+    tn_prompt_results *prompt_results; /* NULL: none were asked for */
+    float *prompt_log_probs;           /* of prompt_results, as rows' context: [num_prompt − 1] or NULL */
     tn_row_results rows[TN_NUM_ROW_KINDS];
 
     /* (lock) */

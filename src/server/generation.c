@@ -258,6 +258,10 @@ static bool push_prompt_token(tn_choice *choice, size_t index, const tn_response
     return !generation->has_log_probs || tn_array_push(&server->allocator, &choice->entries, entry);
 }
 
+static size_t count_untold(const tn_choice *choice) {
+    return choice->text.size + choice->entries.count * sizeof *choice->entries.data + choice->tops.count * sizeof *choice->tops.data;
+}
+
 /* Stop strings are looked for in the answer only. */
 static bool push_prompt(tn_choice *choice, const tn_response *response) {
     const tn_server *server = choice->job->generation->server;
@@ -273,6 +277,8 @@ static bool push_prompt(tn_choice *choice, const tn_response *response) {
     if (is_ok && detokenizer != NULL && tn_detokenizer_finish(detokenizer, &text, &size) == TN_OK)
         tn_text_append(&choice->text, text, size);
     tn_detokenizer_destroy(detokenizer);
+    choice->has_echo = true;
+    choice->num_echo_bytes = count_untold(choice);
     return is_ok && !choice->text.failed;
 }
 
@@ -334,10 +340,6 @@ static void fail(tn_generation *self, int status, const char *message) {
     tn_api_fail(&self->error, status, status == 503 ? "overloaded" : "internal_error", NULL, "%s", message);
 }
 
-static size_t count_untold(const tn_choice *choice) {
-    return choice->text.size + choice->entries.count * sizeof *choice->entries.data + choice->tops.count * sizeof *choice->tops.data;
-}
-
 /* Under the lock. */
 static void take(tn_job *job, const tn_response *response) {
     tn_generation *self = job->generation;
@@ -350,7 +352,7 @@ static void take(tn_job *job, const tn_response *response) {
     count_queue(job);
     if (tn_response_error(response) != NULL)
         fail(self, tn_response_status(response) == TN_OUT_OF_MEMORY ? 503 : 500, tn_response_error(response));
-    if (is_last && self->echo) is_ok = push_prompt(choice, response);
+    if (self->echo && !choice->has_echo) is_ok = push_prompt(choice, response);
     int32_t num_beams = tn_response_num_beams(response);
     for (int32_t i = 0; is_ok && i < num_beams && &choice[i] < job->choices + job->num_choices; i++)
         is_ok = take_tokens(&choice[i], response, i, is_last);
@@ -360,7 +362,8 @@ static void take(tn_job *job, const tn_response *response) {
     if (tn_response_is_final(response))
         for (int32_t i = 0; i < job->num_choices; i++) end_choice(&job->choices[i], TN_CHOICE_STOP);
     if (!is_ok) fail(self, 503, "out of memory for the answer's text");
-    if (self->streams && count_untold(choice) > self->server->options.max_stream_buffer_bytes) self->is_overflowing = true;
+    size_t max_bytes = self->server->options.max_stream_buffer_bytes + choice->num_echo_bytes;
+    if (self->streams && count_untold(choice) > max_bytes) self->is_overflowing = true;
 }
 
 void tn_job_take(tn_job *job, const tn_response *response) {

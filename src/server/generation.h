@@ -52,6 +52,8 @@ typedef struct tn_choice {
     TN_ARRAY(tn_token_entry) entries;
     TN_ARRAY(tn_log_prob) tops;
     size_t num_code_points; /* of all text that tokens made */
+    size_t num_echo_bytes;  /* of the prompt and its log-probabilities, which no reader could have taken yet */
+    bool has_echo;
     tn_choice_end end;
     const char *stop_string; /* that ended it; NULL: none */
     int32_t stop_id;         /* of stop_token_ids; -1: none */

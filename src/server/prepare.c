@@ -214,9 +214,8 @@ static bool make_generation(const tn_preparation *self, const tn_api_fields *fie
     generation->max_tokens = fields->max_tokens == 0 ? 0 : request.max_tokens;
     generation->has_log_probs = request.num_log_probs >= 0;
     generation->num_top = request.num_log_probs > 0 ? request.num_log_probs : 0;
-    if (generation->echo && generation->streams) return tn_api_fail(self->error, 400, "unsupported", "echo", "'echo' does not stream");
     /* Token by token also where the answer is told whole: stop strings end it, and a client that leaves is noticed. */
-    request.streaming = !generation->echo && !fields->use_beam_search;
+    request.streaming = !fields->use_beam_search;
     request.return_prompt_log_probs = generation->echo && generation->has_log_probs;
     request.return_context_logits = request.return_prompt_log_probs && generation->num_top > 0;
     request.cache_salt = salt_of(exchange, fields);

@@ -3,22 +3,9 @@
  * text_test.c: what a stream says, put together, is what the whole answer says; stop strings end both at the same place, whatever
  * tokens they lie across; calls of tools come out of both.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "format/json.h"
 #include "server/stop_filter.h"
-#include "support/server.h"
-
-static tn_test_server self;
+#include "server/testing.h"
 
 /* --- the filter alone ---------------------------------------------------------------------------------------------------------------- */
 
@@ -267,6 +254,26 @@ static void echoed_prompts_stand_before_the_answer_with_their_log_probs(void **s
     tn_test_http_free(&answer);
 }
 
+static void echoed_prompts_are_told_by_the_first_event(void **state) {
+    (void)state;
+    char fields[256];
+    for (int i = 0; i < 8; i++) {
+        snprintf(fields, sizeof fields,
+                 "\"prompt\": [\"the end\", \"of it\"], \"max_tokens\": %d, \"echo\": true, \"seed\": 4, \"n\": %d%s%s", i % 4 == 0 ? 0 : 9,
+                 1 + i / 4, i % 2 == 0 ? "" : ", \"logprobs\": 3", i == 3 ? ", \"stop\": \"the\"" : "");
+        expect_same("/v1/completions", fields);
+    }
+    tn_test_http answer =
+        tn_test_post(self.port, "/v1/completions",
+                     "{\"prompt\": [5, 6, 7], \"max_tokens\": 9, \"echo\": true, \"logprobs\": 2, \"stream\": true, \"ignore_eos\": true}");
+    char *end = strstr(answer.body, "\n\n");
+    assert_non_null(end);
+    assert_non_null(strstr(answer.body, "\"token_logprobs\": [null, -"));
+    assert_true(strstr(answer.body, "\"top_logprobs\": [null, {") < end);
+    assert_null(strstr(end, "null, -"));
+    tn_test_http_free(&answer);
+}
+
 /* The log-probabilities of an echoed text are those that the model had when it said it. */
 static void log_probs_of_echo_and_answer_agree(void **state) {
     (void)state;
@@ -286,19 +293,6 @@ static void log_probs_of_echo_and_answer_agree(void **state) {
     assert_true(values[0] < 0.0 && values[0] - values[1] < 1e-4 && values[1] - values[0] < 1e-4);
 }
 
-static int open_all(void **state) {
-    (void)state;
-    tn_test_server_open(&self, "cpu");
-    tn_test_server_start(&self, NULL, NULL);
-    return 0;
-}
-
-static int close_all(void **state) {
-    (void)state;
-    tn_test_server_close(&self);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stop_filter_gives_the_same_for_every_cut),
@@ -308,6 +302,7 @@ int main(void) {
         cmocka_unit_test(answers_do_not_depend_on_what_else_runs),
         cmocka_unit_test(large_bodies_are_answered_like_small_ones),
         cmocka_unit_test(echoed_prompts_stand_before_the_answer_with_their_log_probs),
+        cmocka_unit_test(echoed_prompts_are_told_by_the_first_event),
         cmocka_unit_test(log_probs_of_echo_and_answer_agree),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -103,4 +104,14 @@ int tn_test_num_descriptors(void) {
     while (readdir(folder) != NULL) count++;
     closedir(folder);
     return count;
+}
+
+size_t tn_test_server_heap_bytes(tn_test_server *self) {
+    tn_server_info server = {.num_connections = 1};
+    for (int i = 0; i < 4000 && server.num_connections > 0; i++) {
+        tn_server_get_info(self->server, &server);
+        if (server.num_connections > 0) nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    }
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
 }
