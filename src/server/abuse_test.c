@@ -3,34 +3,12 @@
  * abuse_test.c: heads and bodies as no honest client sends them. Each gets its status, and the server goes on: after every test a
  * normal request is answered, nothing is under way, no descriptor is left.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "base/text.h"
-#include "support/server.h"
+#include "server/testing.h"
 
 #define HOST     "Host: localhost\r\n"
 #define GET      "GET /health HTTP/1.1\r\n"
 #define POST     "POST /v1/completions HTTP/1.1\r\n" HOST "Content-Type: application/json\r\n"
 #define COMPLETE "{\"prompt\": \"a\", \"max_tokens\": 1}"
-
-static tn_test_server self;
-
-static void expect_answer(tn_test_http answer, int status, const char *words) {
-    if (answer.status != status || strstr(answer.body, words) == NULL)
-        fail_msg("status %d, must be %d, with '%s' in:\n%s", answer.status, status, words, answer.body);
-    tn_test_http_free(&answer);
-}
 
 static void expect_raw(const void *bytes, size_t size, int status, const char *words) {
     expect_answer(tn_test_raw(self.port, bytes, size), status, words);
@@ -48,13 +26,6 @@ static void expect_refused(const void *bytes, size_t size) {
     close(fd);
 }
 #define REFUSED(text) expect_refused(text, sizeof(text) - 1)
-
-static int goes_on(void **state) {
-    (void)state;
-    expect_answer(tn_test_post(self.port, "/v1/completions", COMPLETE), 200, "choices");
-    tn_test_server_settle(&self);
-    return 0;
-}
 
 /* --- heads ---------------------------------------------------------------------------------------------------------------------------- */
 
@@ -254,6 +225,22 @@ static void chunks_of_all_kinds_are_read_or_refused(void **state) {
     REFUSED(POST "Transfer-Encoding: chunked\r\n\r\n2\r\n{}garbage");
 }
 
+/* CVE-2025-23310: three megabytes of one-byte chunks filled a stack. Here chunks are put together where the body's limit is. */
+static void floods_of_chunks_are_read_or_refused(void **state) {
+    (void)state;
+    tn_text body = {0};
+    tn_text_append_string(&body, POST "Transfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < 50000; i++) tn_text_append_string(&body, "1;a=b;c=d\r\n \r\n");
+    tn_text_append_format(&body, "%zx\r\n%s\r\n0\r\n\r\n", strlen(COMPLETE), COMPLETE);
+    expect_raw(body.data, body.size, 200, "choices");
+    tn_text_reset(&body);
+    tn_text_append_format(&body, POST "Transfer-Encoding: chunked\r\n\r\n%zx\r\n%s\r\n0\r\n", strlen(COMPLETE), COMPLETE);
+    for (int i = 0; i < 20000; i++) tn_text_append_format(&body, "X%d: trailer\r\n", i);
+    tn_text_append_string(&body, "\r\n");
+    expect_refused(body.data, body.size);
+    tn_text_deinit(&body);
+}
+
 static void encoded_and_foreign_bodies_are_refused(void **state) {
     (void)state;
     RAW(POST "Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 415, "encoded bodies");
@@ -293,11 +280,26 @@ static void pipelined_requests_are_answered_in_order(void **state) {
     close(fd);
 }
 
+/* Who has ended its side has left: nothing is computed for it, and it hears the end. */
+static void clients_that_end_their_side_and_wait_are_let_go(void **state) {
+    (void)state;
+    char text[512];
+    const char *body = "{\"prompt\": \"a\", \"max_tokens\": 400, \"ignore_eos\": true}";
+    int head = snprintf(text, sizeof text, POST "Content-Length: %zu\r\n\r\n", strlen(body));
+    snprintf(text + head, sizeof text - (size_t)head, "%s", body);
+    size_t ends[] = {0, 10, (size_t)head, (size_t)head + 10, strlen(text)};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        int fd = tn_test_connect(self.port);
+        assert_true(tn_test_send(fd, text, ends[i]));
+        assert_int_equal(shutdown(fd, SHUT_WR), 0);
+        assert_true(tn_test_is_closed(fd, 20000));
+        close(fd);
+    }
+}
+
 /* --- JSON ----------------------------------------------------------------------------------------------------------------------------- */
 
-static void expect_post(const char *body, int status, const char *words) {
-    expect_answer(tn_test_post(self.port, "/v1/completions", body), status, words);
-}
+#define expect_complete(body, status, words) expect_post("/v1/completions", body, status, words)
 
 static void json_that_is_none_is_refused(void **state) {
     (void)state;
@@ -318,7 +320,23 @@ static void json_that_is_none_is_refused(void **state) {
                                          "{\"a\": -0x1}",
                                          "{\"a\": 01}",
                                          "{\"prompt\": \"a\", \"prompt\": \"b\"}"};
-    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) expect_post(bodies[i], 400, "\"error\"");
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) expect_complete(bodies[i], 400, "\"error\"");
+}
+
+static void numbers_of_any_form_are_taken_or_refused(void **state) {
+    (void)state;
+    expect_complete("{\"prompt\": \"a\", \"max_tokens\": 1, \"temperature\": -0}", 200, "choices");
+    expect_complete("{\"prompt\": \"a\", \"max_tokens\": 1, \"temperature\": -0.0e-0}", 200, "choices");
+    expect_complete("{\"prompt\": \"a\", \"max_tokens\": 1, \"temperature\": 1e-400}", 200, "choices");
+    tn_text body = {0};
+    for (int i = 0; i < 2; i++) {
+        tn_text_reset(&body);
+        tn_text_append_format(&body, "{\"prompt\": \"a\", \"max_tokens\": %s", i == 0 ? "" : "0.");
+        for (int k = 0; k < 1000000; k++) tn_text_append_char(&body, '1');
+        tn_text_append_char(&body, '}');
+        expect_complete(body.data, 400, "\"error\"");
+    }
+    tn_text_deinit(&body);
 }
 
 static void deep_and_wide_json_is_refused(void **state) {
@@ -326,61 +344,48 @@ static void deep_and_wide_json_is_refused(void **state) {
     tn_text body = {0};
     tn_text_append_string(&body, "{\"prompt\": ");
     for (int i = 0; i < 1000000; i++) tn_text_append_char(&body, '[');
-    expect_post(body.data, 400, "nesting deeper");
+    expect_complete(body.data, 400, "nesting deeper");
     tn_text_reset(&body);
     tn_text_append_string(&body, "{\"prompt\": \"a\", \"logit_bias\": {");
     for (int i = 0; i < 400000; i++) tn_text_append_format(&body, "%s\"%d\": 1", i > 0 ? "," : "", i);
     tn_text_append_string(&body, "}}");
-    expect_post(body.data, 400, "at most 1024 are taken");
+    expect_complete(body.data, 400, "at most 1024 are taken");
     tn_text_reset(&body);
     tn_text_append_char(&body, '{');
     for (int i = 0; i < 500000; i++) tn_text_append_format(&body, "%s\"k%d\": 1", i > 0 ? "," : "", i);
     tn_text_append_char(&body, '}');
-    expect_post(body.data, 400, "no field 'k0'");
+    expect_complete(body.data, 400, "no field 'k0'");
     tn_text_reset(&body);
     tn_text_append_string(&body, "{\"prompt\": [");
     for (int i = 0; i < 2100000; i++) tn_text_append_string(&body, i > 0 ? ",1" : "1");
     tn_text_append_string(&body, "]}");
-    expect_post(body.data, 400, "values");
+    expect_complete(body.data, 400, "values");
     tn_text_deinit(&body);
 }
 
 static void prompts_that_cannot_be_are_refused(void **state) {
     (void)state;
-    expect_post("{\"max_tokens\": 1}", 400, "'prompt' is missing");
-    expect_post("{\"prompt\": \"\"}", 400, "is empty");
-    expect_post("{\"prompt\": []}", 400, "is empty");
-    expect_post("{\"prompt\": [[]]}", 400, "is empty");
-    expect_post("{\"prompt\": 5}", 400, "\"param\": \"prompt\"");
-    expect_post("{\"prompt\": {}}", 400, "\"param\": \"prompt\"");
-    expect_post("{\"prompt\": [320]}", 400, "0 to 319");
-    expect_post("{\"prompt\": [-1]}", 400, "0 to 319");
-    expect_post("{\"prompt\": [5, \"a\"]}", 400, "\"param\": \"prompt\"");
-    expect_post("{\"prompt\": \"<s></s><|im_start|>\", \"max_tokens\": 1}", 200, "choices");
+    expect_complete("{\"max_tokens\": 1}", 400, "'prompt' is missing");
+    expect_complete("{\"prompt\": \"\"}", 400, "is empty");
+    expect_complete("{\"prompt\": []}", 400, "is empty");
+    expect_complete("{\"prompt\": [[]]}", 400, "is empty");
+    expect_complete("{\"prompt\": 5}", 400, "\"param\": \"prompt\"");
+    expect_complete("{\"prompt\": {}}", 400, "\"param\": \"prompt\"");
+    expect_complete("{\"prompt\": [320]}", 400, "0 to 319");
+    expect_complete("{\"prompt\": [-1]}", 400, "0 to 319");
+    expect_complete("{\"prompt\": [5, \"a\"]}", 400, "\"param\": \"prompt\"");
+    expect_complete("{\"prompt\": \"<s></s><|im_start|>\", \"max_tokens\": 1}", 200, "choices");
     tn_text body = {0};
     tn_text_append_string(&body, "{\"prompt\": \"");
     for (int i = 0; i < 1000000; i++) tn_text_append_string(&body, "x ");
     tn_text_append_string(&body, "\"}");
-    expect_post(body.data, 400, "context_length_exceeded");
+    expect_complete(body.data, 400, "context_length_exceeded");
     tn_text_reset(&body);
     tn_text_append_string(&body, "{\"prompt\": [");
     for (int i = 0; i < 1000000; i++) tn_text_append_string(&body, i > 0 ? ",5" : "5");
     tn_text_append_string(&body, "]}");
-    expect_post(body.data, 400, "\"param\": \"prompt\"");
+    expect_complete(body.data, 400, "\"param\": \"prompt\"");
     tn_text_deinit(&body);
-}
-
-static int open_all(void **state) {
-    (void)state;
-    tn_test_server_open(&self, "cpu");
-    tn_test_server_start(&self, NULL, NULL);
-    return 0;
-}
-
-static int close_all(void **state) {
-    (void)state;
-    tn_test_server_close(&self);
-    return 0;
 }
 
 #define CASE(name) cmocka_unit_test_teardown(name, goes_on)
@@ -406,11 +411,14 @@ int main(void) {
         CASE(large_body_is_refused_before_it_is_read),
         CASE(large_chunked_body_is_refused_where_it_gets_too_large),
         CASE(chunks_of_all_kinds_are_read_or_refused),
+        CASE(floods_of_chunks_are_read_or_refused),
         CASE(encoded_and_foreign_bodies_are_refused),
         CASE(body_on_a_route_without_one_is_refused),
         CASE(expect_continue_is_answered),
         CASE(pipelined_requests_are_answered_in_order),
+        CASE(clients_that_end_their_side_and_wait_are_let_go),
         CASE(json_that_is_none_is_refused),
+        CASE(numbers_of_any_form_are_taken_or_refused),
         CASE(deep_and_wide_json_is_refused),
         CASE(prompts_that_cannot_be_are_refused),
     };

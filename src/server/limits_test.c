@@ -2,32 +2,14 @@
  *
  * limits_test.c: time limits, full servers, keys, TLS, CORS, draining. Each test has a server of its own.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "server/testing.h"
 
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "base/text.h"
-#include "support/server.h"
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <time.h>
 
 #define LONG_ANSWER "{\"prompt\": \"a\", \"max_tokens\": 400, \"ignore_eos\": true, \"stream\": true, \"temperature\": 0}"
 #define SHORT       "{\"prompt\": \"a\", \"max_tokens\": 1}"
-
-static tn_test_server self;
-
-static void expect_answer(tn_test_http answer, int status, const char *words) {
-    if (answer.status != status || strstr(answer.body, words) == NULL)
-        fail_msg("status %d, must be %d, with '%s' in:\n%s", answer.status, status, words, answer.body);
-    tn_test_http_free(&answer);
-}
 
 static int send_post(const char *path, const char *body, int buffer_bytes) {
     char head[512];
@@ -46,6 +28,15 @@ static void await_requests(int64_t count) {
         usleep(2000);
     }
     assert_true(info.num_exchanges + info.num_requests >= count);
+}
+
+/* Nothing spins: 300 ms cost less than 100 ms of the processor. */
+static void expect_rest(void) {
+    struct timespec before, after;
+    assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before), 0);
+    usleep(300000);
+    assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after), 0);
+    assert_in_range((after.tv_sec - before.tv_sec) * 1000000000 + after.tv_nsec - before.tv_nsec, 0, 100000000);
 }
 
 static int stop(void **state) {
@@ -71,6 +62,23 @@ static void slow_heads_and_bodies_get_408(void **state) {
     assert_true(tn_test_is_closed(silent, 1000) && tn_test_is_closed(head, 1000) && tn_test_is_closed(body, 1000));
     close(silent), close(head), close(body);
     expect_answer(tn_test_post(self.port, "/v1/completions", SHORT), 200, "choices");
+}
+
+/* libmicrohttpd neither reads it to its end nor refuses it. */
+static void line_of_a_chunk_without_an_end_gets_408(void **state) {
+    (void)state;
+    static char line[100000];
+    tn_server_options options = tn_test_server_options(&self);
+    options.body_timeout_ms = 700;
+    tn_test_server_start(&self, NULL, &options);
+    memset(line, 'x', sizeof line);
+    int fd = tn_test_connect(self.port);
+    assert_true(tn_test_send_text(fd, "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1;"));
+    assert_true(tn_test_send(fd, line, sizeof line));
+    usleep(100000);
+    expect_rest();
+    expect_answer(tn_test_receive(fd, false), 408, "the body did not arrive");
+    close(fd);
 }
 
 static void idle_connections_are_closed(void **state) {
@@ -181,6 +189,31 @@ static void address_with_too_many_connections_is_turned_away(void **state) {
     close(fd);
 }
 
+/* Clients wait in the system's queue, and the loop does not spin on what it cannot take. */
+static void server_without_descriptors_takes_clients_later(void **state) {
+    (void)state;
+    enum { NUM_WAITING = 4 };
+    tn_test_server_start(&self, NULL, NULL);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(self.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct rlimit limit;
+    int fds[NUM_WAITING], first_free;
+    for (int i = 0; i < NUM_WAITING; i++) assert_true((fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) >= 0);
+    assert_true((first_free = dup(fds[0])) >= 0 && close(first_free) == 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){(rlim_t)first_free, limit.rlim_max}), 0);
+    for (int i = 0; i < NUM_WAITING; i++) {
+        assert_int_equal(connect(fds[i], (struct sockaddr *)&address, sizeof address), 0);
+        assert_true(tn_test_send_text(fds[i], "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    }
+    usleep(50000); /* it has met the limit */
+    expect_rest();
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    for (int i = 0; i < NUM_WAITING; i++) {
+        expect_answer(tn_test_receive(fds[i], false), 200, "ok");
+        close(fds[i]);
+    }
+}
+
 static void full_queue_answers_429(void **state) {
     (void)state;
     tn_server_options options = tn_test_server_options(&self);
@@ -274,6 +307,10 @@ static void many_wrong_keys_of_an_address_get_429(void **state) {
     tn_test_http answer = get_with("Authorization: Bearer key-of-alice\r\n");
     assert_non_null(strstr(answer.head, "Retry-After: 60"));
     expect_answer(answer, 429, "too many wrong keys");
+    size_t heap_bytes = tn_test_server_heap_bytes(&self);
+    for (int i = 0; i < 1000; i++) expect_answer(get_with("Authorization: Bearer wrong-key\r\n"), 429, "");
+    assert_in_range(tn_test_server_heap_bytes(&self), 0, heap_bytes + 65536);
+    expect_answer(tn_test_get(self.port, "/health"), 200, "ok");
 }
 
 static void keys_are_read_again(void **state) {
@@ -392,7 +429,7 @@ static void stopped_server_cancels_what_runs(void **state) {
     }
 }
 
-static int open_all(void **state) {
+static int open_model(void **state) {
     (void)state;
     int fd = mkstemp(keys_path);
     if (fd < 0) return 1;
@@ -401,7 +438,7 @@ static int open_all(void **state) {
     return 0;
 }
 
-static int close_all(void **state) {
+static int close_model(void **state) {
     (void)state;
     tn_test_server_close(&self);
     return unlink(keys_path);
@@ -412,6 +449,7 @@ static int close_all(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(slow_heads_and_bodies_get_408),
+        CASE(line_of_a_chunk_without_an_end_gets_408),
         CASE(idle_connections_are_closed),
         CASE(readers_that_take_nothing_are_dropped),
         CASE(text_that_nobody_takes_is_bounded),
@@ -419,6 +457,7 @@ int main(void) {
         CASE(requests_that_take_too_long_end_with_length),
         CASE(full_server_turns_connections_away),
         CASE(address_with_too_many_connections_is_turned_away),
+        CASE(server_without_descriptors_takes_clients_later),
         CASE(full_queue_answers_429),
         CASE(log_probs_of_prompts_have_a_budget),
         CASE(beams_are_answered),
@@ -432,5 +471,5 @@ int main(void) {
         CASE(draining_server_finishes_what_runs),
         CASE(stopped_server_cancels_what_runs),
     };
-    return cmocka_run_group_tests(tests, open_all, close_all);
+    return cmocka_run_group_tests(tests, open_model, close_model);
 }

@@ -16,7 +16,7 @@
 #include "server/prepare.h"
 #include "server/server_internal.h"
 
-enum { MAX_EVENTS = 256, MAX_RESPONSES = 256, TICK_MS = 250, PUMP_WAIT_MS = 100 };
+enum { MAX_EVENTS = 256, MAX_RESPONSES = 256, TICK_MS = 250, PUMP_WAIT_MS = 100, MAX_CALM_TURNS = 64, CALM_MS = 10 };
 
 static const int64_t tick_ns = (int64_t)TICK_MS * 1000000;
 
@@ -175,7 +175,9 @@ static void tick(tn_server *server) {
 
 static int timeout_of(tn_server *server) {
     MHD_UNSIGNED_LONG_LONG pending;
-    if (MHD_get_timeout(server->daemon, &pending) == MHD_YES && pending == 0) return 0;
+    /* The line of a chunk's size that fills libmicrohttpd's buffer is never read to its end, and libmicrohttpd says that there is work
+     * until the body's deadline. What did not get done in so many turns without an event is no work. */
+    if (MHD_get_timeout(server->daemon, &pending) == MHD_YES && pending == 0) return server->num_calm_turns < MAX_CALM_TURNS ? 0 : CALM_MS;
     if (server->lingering.count > 0) return 10;
     int timeout_ms = tn_connections_next_timeout_ms(server);
     return timeout_ms < 0 || timeout_ms > TICK_MS ? TICK_MS : timeout_ms;
@@ -193,6 +195,7 @@ static void turn(tn_server *server) {
     server->now_ns = tn_now_ns();
     atomic_store_explicit(&server->heartbeat_ns, server->now_ns, memory_order_relaxed);
     if (count < 0) count = 0; /* interrupted: look around all the same */
+    server->num_calm_turns = count > 0 ? 0 : server->num_calm_turns + 1;
     take_events(server, events, count);
     look_at_news(server);
     tn_connections_expire(server);

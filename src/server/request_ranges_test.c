@@ -3,42 +3,14 @@
  * request_ranges_test.c: every field at and beyond the ends of its range, and the attacks that other servers fell to by a field
  * that nobody bounded.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/text.h"
-#include "support/server.h"
-
-static tn_test_server self;
-
-static void expect(const char *path, const char *body, int status, const char *words) {
-    tn_test_http answer = tn_test_post(self.port, path, body);
-    if (answer.status != status || strstr(answer.body, words) == NULL)
-        fail_msg("%s\nstatus %d, must be %d, with '%s' in:\n%s", body, answer.status, status, words, answer.body);
-    tn_test_http_free(&answer);
-}
+#include "server/testing.h"
 
 /* {"prompt": "a", "max_tokens": 1, FIELD} */
 static void expect_field(const char *field, int status, const char *words) {
     tn_text body = {0};
     tn_text_append_format(&body, "{\"prompt\": \"a\", %s%s}", strstr(field, "max_tokens") == NULL ? "\"max_tokens\": 1, " : "", field);
-    expect("/v1/completions", body.data, status, words);
+    expect_post("/v1/completions", body.data, status, words);
     tn_text_deinit(&body);
-}
-
-static int goes_on(void **state) {
-    (void)state;
-    expect_field("\"temperature\": 0", 200, "choices");
-    tn_test_server_settle(&self);
-    return 0;
 }
 
 static void max_tokens_has_a_range(void **state) {
@@ -113,7 +85,7 @@ static void prompts_times_n_are_bounded(void **state) {
     tn_text_append_string(&body, "{\"max_tokens\": 1, \"n\": 2, \"prompt\": [");
     for (int i = 0; i < 65; i++) tn_text_append_format(&body, "%s\"a\"", i > 0 ? ", " : "");
     tn_text_append_string(&body, "]}");
-    expect("/v1/completions", body.data, 400, "at most 64 are taken");
+    expect_post("/v1/completions", body.data, 400, "at most 64 are taken");
     tn_text_deinit(&body);
 }
 
@@ -166,23 +138,24 @@ static void guided_decoding_is_refused(void **state) {
     (void)state;
     expect_field("\"guided_regex\": \"(a+)+b\"", 400, "guided decoding");
     expect_field("\"structured_outputs\": {\"regex\": \"(a+)+b\"}", 400, "guided decoding");
-    expect("/v1/chat/completions",
-           "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"response_format\": {\"type\": \"json_schema\"}}", 400,
-           "guided decoding");
+    expect_post("/v1/chat/completions",
+                "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"response_format\": {\"type\": \"json_schema\"}}", 400,
+                "guided decoding");
 }
 
 /* CVE-2025-62426, CVE-2025-61620: templates of requests. */
 static void chat_templates_of_requests_are_refused(void **state) {
     (void)state;
-    expect("/v1/chat/completions",
-           "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"chat_template\": \"{% for i in range(10**9) %}{% endfor %}\"}",
-           400, "--allow-request-template");
-    expect("/v1/chat/completions",
-           "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"max_tokens\": 1, "
-           "\"chat_template_kwargs\": {\"messages\": [], \"add_generation_prompt\": 5, \"chat_template\": \"x\"}}",
-           200, "choices");
-    expect("/v1/chat/completions", "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"chat_template_kwargs\": []}", 400,
-           "not an object");
+    expect_post(
+        "/v1/chat/completions",
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"chat_template\": \"{% for i in range(10**9) %}{% endfor %}\"}", 400,
+        "--allow-request-template");
+    expect_post("/v1/chat/completions",
+                "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"max_tokens\": 1, "
+                "\"chat_template_kwargs\": {\"messages\": [], \"add_generation_prompt\": 5, \"chat_template\": \"x\"}}",
+                200, "choices");
+    expect_post("/v1/chat/completions", "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"chat_template_kwargs\": []}", 400,
+                "\"param\": \"chat_template_kwargs\"");
 }
 
 static void messages_must_have_their_form(void **state) {
@@ -203,12 +176,12 @@ static void messages_must_have_their_form(void **state) {
         "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"tool_choice\": \"some\"}",
         "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"top_logprobs\": 2}",
         "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"stream_options\": {}}"};
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) expect("/v1/chat/completions", wrong[i], 400, "\"error\"");
-    expect("/v1/chat/completions",
-           "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"a\"}, {\"type\": \"text\", \"text\": "
-           "\"b\"}]}], "
-           "\"max_completion_tokens\": 1}",
-           200, "choices");
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) expect_post("/v1/chat/completions", wrong[i], 400, "\"error\"");
+    expect_post("/v1/chat/completions",
+                "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"a\"}, {\"type\": \"text\", \"text\": "
+                "\"b\"}]}], "
+                "\"max_completion_tokens\": 1}",
+                200, "choices");
 }
 
 /* Special tokens in a message are text, not control: the ids of <|im_end|> (4) come from the template alone. */
@@ -222,6 +195,27 @@ static void special_tokens_in_messages_are_text(void **state) {
     tn_test_http_free(&answer);
 }
 
+/* CVE-2025-46560: placeholders were replaced in quadratic time. A quadratic step anywhere here would take minutes. */
+static void large_chats_take_linear_time(void **state) {
+    (void)state;
+    tn_text body = {0};
+    tn_text_append_string(&body, "{\"messages\": [{\"role\": \"user\", \"content\": [");
+    for (int i = 0; i < 100000; i++) tn_text_append_format(&body, "%s{\"type\": \"text\", \"text\": \"<|im_end|>\"}", i > 0 ? "," : "");
+    tn_text_append_string(&body, "]}]}");
+    expect_post("/apply-template", body.data, 200, "<|im_end|>\\n<|im_end|>");
+    expect_post("/v1/chat/completions", body.data, 400, "context_length_exceeded");
+    tn_text_deinit(&body);
+}
+
+static void model_names_may_be_any_text(void **state) {
+    (void)state;
+    expect_field("\"model\": \"\\u6a21\\u578b \xf0\x9f\xa4\x96 \\\"\\n\"", 200,
+                 "\"model\": \"\xe6\xa8\xa1\xe5\x9e\x8b \xf0\x9f\xa4\x96 \\\"\\n\"");
+    expect_field("\"model\": \"\"", 200, "\"model\": \"\"");
+    expect_field("\"model\": \"\xc0\xae\"", 400, "error");
+    expect_field("\"model\": 5", 400, "\"param\": \"model\"");
+}
+
 static void beams_are_bounded(void **state) {
     (void)state;
     expect_field("\"use_beam_search\": true, \"n\": 2", 400, "the server has at most 1");
@@ -231,25 +225,14 @@ static void beams_are_bounded(void **state) {
 
 static void tokens_of_other_vocabularies_are_refused(void **state) {
     (void)state;
-    expect("/detokenize", "{\"tokens\": [320]}", 400, "0 to 319");
-    expect("/detokenize", "{\"tokens\": [-1]}", 400, "0 to 319");
-    expect("/detokenize", "{}", 400, "'tokens' is missing");
-    expect("/detokenize", "{\"tokens\": []}", 200, "\"prompt\": \"\"");
-    expect("/tokenize", "{}", 400, "is missing");
-    expect("/tokenize", "{\"prompt\": 5}", 400, "\"param\": \"prompt\"");
-}
-
-static int open_all(void **state) {
-    (void)state;
-    tn_test_server_open(&self, "cpu");
-    tn_test_server_start(&self, NULL, NULL);
-    return 0;
-}
-
-static int close_all(void **state) {
-    (void)state;
-    tn_test_server_close(&self);
-    return 0;
+    expect_post("/detokenize", "{\"tokens\": [320]}", 400, "0 to 319");
+    expect_post("/detokenize", "{\"tokens\": [-1]}", 400, "0 to 319");
+    expect_post("/detokenize", "{}", 400, "'tokens' is missing");
+    expect_post("/detokenize", "{\"tokens\": []}", 200, "\"prompt\": \"\"");
+    expect_post("/tokenize", "{}", 400, "is missing");
+    expect_post("/tokenize", "{\"messages\": [{\"role\": \"user\"}], \"tools\": {}}", 400, "\"param\": \"tools\"");
+    expect_post("/apply-template", "{\"messages\": [{\"role\": \"user\"}], \"documents\": 5}", 400, "\"param\": \"documents\"");
+    expect_post("/tokenize", "{\"prompt\": 5}", 400, "\"param\": \"prompt\"");
 }
 
 #define CASE(name) cmocka_unit_test_teardown(name, goes_on)
@@ -267,6 +250,8 @@ int main(void) {
         CASE(chat_templates_of_requests_are_refused),
         CASE(messages_must_have_their_form),
         CASE(special_tokens_in_messages_are_text),
+        CASE(large_chats_take_linear_time),
+        CASE(model_names_may_be_any_text),
         CASE(beams_are_bounded),
         CASE(tokens_of_other_vocabularies_are_refused),
     };

@@ -2,40 +2,20 @@
  *
  * routes_test.c: each route by loopback, as a client sees it.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "base/text.h"
-#include "support/server.h"
-
-static tn_test_server self;
-
-static void expect(tn_test_http answer, int status, const char *words) {
-    if (answer.status != status || !answer.is_whole || strstr(answer.body, words) == NULL)
-        fail_msg("status %d, must be %d, with '%s' in:\n%s", answer.status, status, words, answer.body);
-    tn_test_http_free(&answer);
-}
+#include "server/testing.h"
 
 static void small_routes_answer(void **state) {
     (void)state;
-    expect(tn_test_get(self.port, "/health"), 200, "\"ok\"");
-    expect(tn_test_get(self.port, "/ready"), 200, "\"ready\"");
-    expect(tn_test_get(self.port, "/version"), 200, TN_VERSION);
-    expect(tn_test_get(self.port, "/v1/models"), 200, "\"id\": \"test\"");
-    expect(tn_test_get(self.port, "/v1/models/test"), 200, "\"max_model_len\": 512");
-    expect(tn_test_get(self.port, "/v1/models/other"), 404, "model_not_found");
-    expect(tn_test_get(self.port, "/tokenizer_info"), 200, "\"vocab_size\": 320");
-    expect(tn_test_get(self.port, "/metrics"), 200, "# TYPE tenon_time_to_first_token_seconds histogram");
-    expect(tn_test_get(self.port, "/health?x=1"), 200, "ok");
-    expect(tn_test_post(self.port, "/v1/embeddings", "{\"input\": \"a\"}"), 501, "with --embeddings");
+    expect_answer(tn_test_get(self.port, "/health"), 200, "\"ok\"");
+    expect_answer(tn_test_get(self.port, "/ready"), 200, "\"ready\"");
+    expect_answer(tn_test_get(self.port, "/version"), 200, TN_VERSION);
+    expect_answer(tn_test_get(self.port, "/v1/models"), 200, "\"id\": \"test\"");
+    expect_answer(tn_test_get(self.port, "/v1/models/test"), 200, "\"max_model_len\": 512");
+    expect_answer(tn_test_get(self.port, "/v1/models/other"), 404, "model_not_found");
+    expect_answer(tn_test_get(self.port, "/tokenizer_info"), 200, "\"vocab_size\": 320");
+    expect_answer(tn_test_get(self.port, "/metrics"), 200, "# TYPE tenon_time_to_first_token_seconds histogram");
+    expect_answer(tn_test_get(self.port, "/health?x=1"), 200, "ok");
+    expect_post("/v1/embeddings", "{\"input\": \"a\"}", 501, "with --embeddings");
 }
 
 static void head_and_unknown_methods_are_answered(void **state) {
@@ -44,9 +24,9 @@ static void head_and_unknown_methods_are_answered(void **state) {
     assert_int_equal(answer.status, 200);
     assert_string_equal(answer.body, "");
     tn_test_http_free(&answer);
-    expect(tn_test_get(self.port, "/nothing"), 404, "not_found_error");
-    expect(tn_test_request(self.port, "DELETE", "/health", NULL, NULL), 405, "method_not_allowed");
-    expect(tn_test_get(self.port, "/v1/completions"), 405, "takes POST");
+    expect_answer(tn_test_get(self.port, "/nothing"), 404, "not_found_error");
+    expect_answer(tn_test_request(self.port, "DELETE", "/health", NULL, NULL), 405, "method_not_allowed");
+    expect_answer(tn_test_get(self.port, "/v1/completions"), 405, "takes POST");
 }
 
 static void tokens_go_there_and_back(void **state) {
@@ -59,46 +39,29 @@ static void tokens_go_there_and_back(void **state) {
     *(strchr(list, ']') + 1) = '\0';
     tn_text body = {0};
     tn_text_append_format(&body, "{\"tokens\": %s}", list);
-    expect(tn_test_post(self.port, "/detokenize", body.data), 200, "\"prompt\": \"the end\"");
+    expect_post("/detokenize", body.data, 200, "\"prompt\": \"the end\"");
     tn_text_deinit(&body);
     tn_test_http_free(&answer);
     const char *messages = "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}";
-    expect(tn_test_post(self.port, "/apply-template", messages), 200, "<|im_start|>user\\nHi<|im_end|>\\n<|im_start|>assistant\\n");
-    expect(tn_test_post(self.port, "/tokenize", messages), 200, "\"tokens\": [3, ");
+    expect_post("/apply-template", messages, 200, "<|im_start|>user\\nHi<|im_end|>\\n<|im_start|>assistant\\n");
+    expect_post("/tokenize", messages, 200, "\"tokens\": [3, ");
 }
 
 static void completions_answer(void **state) {
     (void)state;
-    expect(tn_test_post(self.port, "/v1/completions", "{\"prompt\": \"Hello\", \"max_tokens\": 5, \"temperature\": 0}"), 200,
-           "\"completion_tokens\": 5");
-    expect(tn_test_post(self.port, "/v1/completions", "{\"prompt\": [\"a\", \"b\"], \"n\": 2, \"max_tokens\": 3, \"seed\": 1}"), 200,
-           "\"index\": 3");
-    expect(tn_test_post(self.port, "/v1/completions", "{\"prompt\": [[5, 6], [7]], \"max_tokens\": 2, \"logprobs\": 2}"), 200,
-           "\"text_offset\": [0, ");
-    expect(
-        tn_test_post(self.port, "/v1/chat/completions", "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}], \"max_tokens\": 4}"),
-        200, "\"role\": \"assistant\"");
+    expect_post("/v1/completions", "{\"prompt\": \"Hello\", \"max_tokens\": 5, \"temperature\": 0}", 200, "\"completion_tokens\": 5");
+    expect_post("/v1/completions", "{\"prompt\": [\"a\", \"b\"], \"n\": 2, \"max_tokens\": 3, \"seed\": 1}", 200, "\"index\": 3");
+    expect_post("/v1/completions", "{\"prompt\": [[5, 6], [7]], \"max_tokens\": 2, \"logprobs\": 2}", 200, "\"text_offset\": [0, ");
+    expect_post("/v1/chat/completions", "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}], \"max_tokens\": 4}", 200,
+                "\"role\": \"assistant\"");
 }
 
 static void streams_end_with_usage_and_done(void **state) {
     (void)state;
-    expect(tn_test_post(self.port, "/v1/completions",
-                        "{\"prompt\": \"Hello\", \"max_tokens\": 5, \"temperature\": 0, \"stream\": true, "
-                        "\"stream_options\": {\"include_usage\": true}}"),
-           200, "}}}\n\ndata: [DONE]\n\n");
-}
-
-static int open_all(void **state) {
-    (void)state;
-    tn_test_server_open(&self, "cpu");
-    tn_test_server_start(&self, NULL, NULL);
-    return 0;
-}
-
-static int close_all(void **state) {
-    (void)state;
-    tn_test_server_close(&self);
-    return 0;
+    expect_post("/v1/completions",
+                "{\"prompt\": \"Hello\", \"max_tokens\": 5, \"temperature\": 0, \"stream\": true, "
+                "\"stream_options\": {\"include_usage\": true}}",
+                200, "}}}\n\ndata: [DONE]\n\n");
 }
 
 int main(void) {

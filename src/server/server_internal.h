@@ -56,6 +56,7 @@ struct tn_server {
     tn_peer *peers[TN_NUM_PEER_BUCKETS];
     TN_ARRAY(tn_lingering) lingering;
     int64_t next_tick_ns, next_throughput_ns;
+    uint32_t num_calm_turns; /* in a row without an event */
     int64_t last_num_steps, last_step_ns, last_num_prompt_tokens, last_num_generated_tokens;
 
     tn_keys *keys;      /* under `lock`; NULL: none are asked for */

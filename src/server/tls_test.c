@@ -134,6 +134,28 @@ static void plain_and_old_clients_get_no_answer(void **state) {
     assert_int_equal(ask("NORMAL:-VERS-ALL:+VERS-TLS1.3", HEALTH, "\"ok\""), 3);
 }
 
+/* Asked for again and again, handshakes would cost the server more than the client. */
+static void renegotiation_is_refused(void **state) {
+    (void)state;
+    gnutls_session_t session;
+    gnutls_certificate_credentials_t credentials;
+    int fd = tn_test_connect(self.port), code;
+    assert_int_equal(gnutls_init(&session, GNUTLS_CLIENT) | gnutls_certificate_allocate_credentials(&credentials), 0);
+    assert_int_equal(gnutls_priority_set_direct(session, "NORMAL:-VERS-ALL:+VERS-TLS1.2", NULL), 0);
+    assert_int_equal(gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, credentials), 0);
+    gnutls_transport_set_int(session, fd);
+    gnutls_handshake_set_timeout(session, 10000);
+    for (int i = 0; i < 2; i++) {
+        do code = gnutls_handshake(session);
+        while (code == GNUTLS_E_AGAIN || code == GNUTLS_E_INTERRUPTED);
+        assert_int_equal(code == 0, i == 0);
+    }
+    gnutls_deinit(session);
+    gnutls_certificate_free_credentials(credentials);
+    close(fd);
+    assert_int_equal(ask("NORMAL", HEALTH, "\"ok\""), 3);
+}
+
 static int open_all(void **state) {
     (void)state;
     if (mkdtemp(folder) == NULL) return 1;
@@ -159,6 +181,7 @@ int main(void) {
         cmocka_unit_test(handshakes_take_the_newest_certificate),
         cmocka_unit_test(key_of_another_certificate_is_refused),
         cmocka_unit_test(plain_and_old_clients_get_no_answer),
+        cmocka_unit_test(renegotiation_is_refused),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
