@@ -18,7 +18,7 @@ if ! "$python" -m venv --system-site-packages "$folder" >"$log" 2>&1; then
     echo "tenon: cannot make a Python environment: $(tail -n 1 "$log") (apt-get install python3-venv)" >&2
     exit 1
 fi
-if ! "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --retries 1 --timeout 30 -r "$requirements" >"$log" 2>&1 </dev/null; then
+if ! "$folder/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check --retries 1 --timeout 30 -r "$requirements" >"$log" 2>&1 </dev/null; then
     rm -rf "$folder"
     echo "tenon: cannot install the packages of $requirements: $(grep -i '^ERROR' "$log" | tail -n 1 | cut -c 1-200)" >&2
     exit 77

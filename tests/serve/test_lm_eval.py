@@ -31,19 +31,30 @@ metadata:
 """
 
 
+# As `lm_eval --include_path` does it, but without reading the 14,000 tasks that lm-eval brings with it first.
+RUN = """import json, sys
+from lm_eval import simple_evaluate
+from lm_eval.tasks import TaskManager
+folder, model_args = sys.argv[1:]
+tasks = TaskManager(include_path=folder, include_defaults=False)
+found = simple_evaluate(model="local-completions", model_args=model_args, tasks=["tenon_facts"], task_manager=tasks, log_samples=True)
+samples = [{"question": sample["doc"]["question"], "answers": sample["resps"]} for sample in found["samples"]["tenon_facts"]]
+json.dump({"samples": samples, "accuracy": found["results"]["tenon_facts"]["acc,none"]}, open(folder + "/found.json", "w"))
+"""
+
+
 def run_lm_eval(url, folder):
     """{question: (log-likelihoods of its choices, which of them are the model's own words)}, and the accuracy."""
     (folder / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items()))
     (folder / "facts.yaml").write_text(TASK.format(folder=folder))
-    command = [sys.executable, "-m", "lm_eval", "--model", "local-completions", "--include_path", str(folder), "--tasks", "tenon_facts", "--output_path", str(folder / "out"),
-               "--log_samples", "--model_args", f"model=smollm2,base_url={url}/v1/completions,tokenizer_backend=remote,tokenized_requests=True,num_concurrent=4,max_length=2048"]
+    command = [sys.executable, "-c", RUN, str(folder),
+               f"model=smollm2,base_url={url}/v1/completions,tokenizer_backend=remote,tokenized_requests=True,num_concurrent=4,max_length=2048"]
     environment = {**os.environ, "HF_HOME": str(folder / "hf"), "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, env=environment, timeout=500)
     assert run.returncode == 0, run.stdout[-4000:]
-    samples = [json.loads(line) for path in (folder / "out").rglob("samples_*.jsonl") for line in path.read_text().splitlines()]
-    results = [json.loads(path.read_text()) for path in (folder / "out").rglob("results_*.json")]
-    answers = {sample["doc"]["question"]: [tuple(answer[0] if isinstance(answer[0], list) else answer) for answer in sample["resps"]] for sample in samples}
-    return answers, results[0]["results"]["tenon_facts"]["acc,none"]
+    found = json.loads((folder / "found.json").read_text())
+    answers = {sample["question"]: [tuple(answer[0] if isinstance(answer[0], list) else answer) for answer in sample["answers"]] for sample in found["samples"]}
+    return answers, found["accuracy"]
 
 
 def own_scores(llm, question, choices):

@@ -3,6 +3,8 @@
 
 import pytest
 
+from serving import Serving
+
 openai = pytest.importorskip("openai", reason="no openai client here: make test-serve installs it")
 
 CAPITAL = [{"role": "user", "content": "What is the capital of France? Answer with one word."}]
@@ -231,8 +233,6 @@ def test_the_asynchronous_client_works_too(serving, is_streaming):
 
 
 def test_keys_are_asked_for(program, model, tmp_path):
-    from conftest import Serving
-
     (tmp_path / "keys").write_text("alice sk-alice-0123456789\n")
     server = Serving(program, model, "--keys", str(tmp_path / "keys"), "--cache-size", "200M")
     try:
