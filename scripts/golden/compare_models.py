@@ -179,6 +179,7 @@ def olmo3(r):
     fields, d = base(r, head_dim=False)
     theta = r.choice([10000.0, 500000.0])
     full = rope_of(r, d, ("default", "linear", "yarn")) | {"rope_theta": theta}
+    full.pop("truncate", None)  # transformers looks for it beside the kinds of layers
     return hf.Olmo3Config, fields | rms(r) | windows(r, fields) | dict(
         attention_bias=flag(r), rope_parameters={"full_attention": full, "sliding_attention": rope("default", theta)})
 
@@ -193,6 +194,15 @@ def glm(r, config_class=hf.GlmConfig):
     fields, d = base(r)
     return config_class, fields | rms(r) | dict(attention_bias=flag(r), rope_parameters=rope(
         "default", r.choice([10000.0, 500000.0]), partial_rotary_factor=r.choice([0.5, 1.0])))
+
+
+def glm4_moe(r):
+    fields, d = base(r)
+    groups = r.choice([(1, 1), (2, 1), (4, 2)])
+    return hf.Glm4MoeConfig, fields | rms(r) | dict(
+        attention_bias=flag(r), use_qk_norm=flag(r), n_group=groups[0], topk_group=groups[1], n_routed_experts=8, num_experts_per_tok=2,
+        n_shared_experts=r.choice([1, 2]), moe_intermediate_size=24, first_k_dense_replace=r.choice([0, 1]), norm_topk_prob=flag(r),
+        rope_parameters=rope("default", partial_rotary_factor=r.choice([0.5, 1.0])))
 
 
 def glm4(r):
@@ -335,7 +345,7 @@ def deepseek_v3(r):
 
 
 FAMILIES = [llama, mistral, mixtral, qwen2, qwen3, qwen2_moe, qwen3_moe, gemma, gemma2, gemma3, phi, phi3, starcoder2, olmo, olmo2,
-            olmo3, exaone4, glm, glm4, granite, granitemoe,
+            olmo3, exaone4, glm, glm4, glm4_moe, granite, granitemoe,
             cohere, cohere2, stablelm, smollm3, nemotron, gpt2, gptj, gpt_bigcode, gpt_neox, falcon, opt, bloom, mpt, gpt_oss,
             deepseek_v2, deepseek_v3]
 

@@ -142,7 +142,7 @@ def num_layers(config):
 def sizes(w, config):
     heads, kv_heads = heads_of(config)
     hidden = get(config, "hidden_size", "n_embd", "d_model")
-    w.add_block_count(num_layers(config))
+    w.add_block_count(num_layers(config) + (config["model_type"] == "glm4_moe"))  # and one that guesses
     w.add_context_length(get(config, "max_position_embeddings", "n_positions", "max_seq_len", "seq_length", default=2048))
     w.add_embedding_length(hidden)
     w.add_feed_forward_length(get(config, "intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner", default=4 * hidden))
@@ -208,18 +208,24 @@ def experts(w, config):
         w.add_expert_shared_feed_forward_length(config["shared_expert_intermediate_size"])
 
 
-def latent(w, config):
+def sigmoids(w, config):
     w.add_leading_dense_block_count(config["first_k_dense_replace"])
-    w.add_q_lora_rank(config["q_lora_rank"])
-    w.add_kv_lora_rank(config["kv_lora_rank"])
-    w.add_key_length_mla(config["qk_nope_head_dim"] + config["qk_rope_head_dim"])
-    w.add_value_length_mla(config["v_head_dim"])
     w.add_expert_shared_count(config["n_shared_experts"])
     w.add_expert_weights_scale(config["routed_scaling_factor"])
     w.add_expert_weights_norm(config["norm_topk_prob"])
     w.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
-    w.add_expert_group_count(config["n_group"])
-    w.add_expert_group_used_count(config["topk_group"])
+    if config["model_type"] == "glm4_moe":
+        w.add_nextn_predict_layers(1)
+    else:
+        w.add_expert_group_count(config["n_group"])
+        w.add_expert_group_used_count(config["topk_group"])
+
+
+def latent(w, config):
+    w.add_q_lora_rank(config["q_lora_rank"])
+    w.add_kv_lora_rank(config["kv_lora_rank"])
+    w.add_key_length_mla(config["qk_nope_head_dim"] + config["qk_rope_head_dim"])
+    w.add_value_length_mla(config["v_head_dim"])
     w.add_rope_scaling_yarn_log_mul(0.1 * config["rope_parameters"]["mscale_all_dim"])
 
 
@@ -275,7 +281,7 @@ CONVERSIONS = {
     "bloom-four-heads": (ARCH.BLOOM, split_heads, []),
     "cohere2-four": (ARCH.COHERE2, None, [rotary, logit_scale]),
     "smollm3-four": (ARCH.SMOLLM3, pairs, [rotary]),
-    "deepseek_v3": (ARCH.DEEPSEEK2, split_latent, [rotary, experts, latent]),
+    "deepseek_v3": (ARCH.DEEPSEEK2, split_latent, [rotary, experts, sigmoids, latent]),
     "olmo": (ARCH.OLMO, pairs, [rotary, clip]),
     "olmo3": (ARCH.OLMO2, None, [rotary]),
     "granitemoe": (ARCH.GRANITE_MOE, split_experts, [rotary, experts, granite_scales]),
@@ -284,6 +290,7 @@ CONVERSIONS = {
     "internlm2": (ARCH.INTERNLM2, split_wqkv, [rotary]),
     "baichuan": (ARCH.BAICHUAN, split_pack, [rotary]),
     "chatglm": (ARCH.CHATGLM, bare, [rotary]),
+    "glm4_moe": (ARCH.GLM4_MOE, split_latent, [rotary, experts, sigmoids]),
     "glm4": (ARCH.GLM4, None, [rotary]),
     "gpt_oss": (ARCH.GPT_OSS, split_gates, [rotary, experts]),
 }

@@ -136,6 +136,9 @@ MODELS = {
         num_local_experts=4, num_experts_per_tok=2, intermediate_size=24, embedding_multiplier=6.0, residual_multiplier=0.3,
         attention_multiplier=0.2, logits_scaling=4.0)),
     "glm": (hf.GlmConfig, BASE | dict(head_dim=16)),
+    "glm4_moe": (hf.Glm4MoeConfig, BASE | dict(
+        head_dim=16, attention_bias=True, use_qk_norm=True, n_routed_experts=4, n_shared_experts=1, moe_intermediate_size=24,
+        num_experts_per_tok=2, first_k_dense_replace=1, routed_scaling_factor=1.5)),
     "glm4": (hf.Glm4Config, BASE | dict(head_dim=8)),
     # as GGUF can say them
     "mixtral-all": (hf.MixtralConfig, BASE | dict(num_local_experts=4, num_experts_per_tok=2, intermediate_size=24)),

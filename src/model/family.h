@@ -118,6 +118,6 @@ extern const tn_family tn_family_llama, tn_family_gpt2, tn_family_gpt_bigcode, t
     tn_family_phi3, tn_family_gptj, tn_family_gpt_neox, tn_family_falcon, tn_family_opt, tn_family_bloom, tn_family_qwen_moe,
     tn_family_starcoder2, tn_family_olmo, tn_family_olmo2, tn_family_granite, tn_family_cohere, tn_family_stablelm, tn_family_smollm3,
     tn_family_nemotron, tn_family_mpt, tn_family_gpt_oss, tn_family_deepseek, tn_family_exaone, tn_family_exaone4, tn_family_internlm2,
-    tn_family_baichuan, tn_family_glm, tn_family_chatglm;
+    tn_family_baichuan, tn_family_glm, tn_family_chatglm, tn_family_glm4_moe;
 
 #endif

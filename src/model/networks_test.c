@@ -217,6 +217,7 @@ static void a_missing_tensor_of_any_family_is_named_once(void **state) {
         {"internlm2", "model.layers.0.attention.wqkv.bias", "model.layers.0.attention.wqkv.Bias"},
         {"baichuan", "model.layers.1.self_attn.W_pack.weight", "model.layers.1.self_attn.W_pack.Weight"},
         {"granitemoe", "model.layers.1.block_sparse_moe.input_linear.weight", "model.layers.1.block_sparse_moe.input_linear.Weight"},
+        {"glm4_moe", "model.layers.1.mlp.gate.e_score_correction_bias", "model.layers.1.mlp.gate.e_score_correction_Bias"},
         {"glm4", "model.layers.1.post_mlp_layernorm.weight", "model.layers.1.post_mlp_layernorm.Weight"},
         {"chatglm", "transformer.encoder.layers.0.mlp.dense_h_to_4h.weight", "transformer.encoder.layers.0.mlp.dense_h_to_4h.Weight"},
     };

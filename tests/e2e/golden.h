@@ -322,7 +322,7 @@ static const char *const golden_names[] = {
     "starcoder2", "starcoder2-window", "olmo2", "olmo2-biases", "granite", "granite-biases", "cohere", "cohere-qk-norms", "cohere2",
     "stablelm", "stablelm-parallel", "smollm3", "smollm3-windows", "nemotron", "nemotron-biases", "mpt", "mpt-clipped", "smollm3-four",
     "cohere2-four", "bloom-four-heads", "gemma3-six", "gemma2-caps", "qwen2_moe-all", "mixtral-all", "gpt_bigcode", "gpt_bigcode-heads",
-    "gpt_oss", "deepseek_v2", "deepseek_v3", "exaone", "exaone4", "internlm2", "baichuan", "baichuan-large", "glm", "glm4", "chatglm",
+    "gpt_oss", "deepseek_v2", "deepseek_v3", "exaone", "exaone4", "internlm2", "baichuan", "baichuan-large", "glm", "glm4", "glm4_moe", "chatglm",
     "olmo", "olmo3", "granitemoe",
 };
 /* clang-format on */

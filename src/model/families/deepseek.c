@@ -4,13 +4,13 @@
  * experts beside some that every token goes through, chosen out of the best groups of them. V3 chooses by sigmoids and a bias of the
  * choice alone.
  */
+#include "model/families/deepseek.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "model/family.h"
-#include "model/gguf_reader.h"
-#include "model/hf_reader.h"
 
 /* The norms of the narrow vectors take the norm's default, whatever rms_norm_eps says. */
 #define LATENT_EPSILON 1e-6
@@ -44,24 +44,25 @@ static const bool *dense_layers(const tn_model_config *config, tn_arena *arena, 
     return is_dense;
 }
 
-static void read_experts(tn_hf_reader *reader, bool is_v3) {
+void tn_deepseek_experts_from_hf(tn_hf_reader *reader, const tn_deepseek_experts *defaults) {
+    bool by_sigmoids = defaults->by_sigmoids;
     tn_model_config *config = reader->config;
     config->num_experts = tn_hf_integer_or(reader, "n_routed_experts|num_local_experts", 1, TN_HF_MAX_EXPERTS, 0);
-    int64_t groups = tn_hf_integer_or(reader, "n_group", 1, TN_HF_MAX_EXPERTS, is_v3 ? 8 : 1);
-    int64_t chosen_groups = tn_hf_integer_or(reader, "topk_group", 1, TN_HF_MAX_EXPERTS, is_v3 ? 4 : groups);
-    bool is_greedy = reads_as(reader, "topk_method", is_v3 ? NULL : "greedy", is_v3 ? "noaux_tc" : "group_limited_greedy");
-    (void)reads_as(reader, "scoring_func", NULL, is_v3 ? "sigmoid" : "softmax");
+    int64_t groups = tn_hf_integer_or(reader, "n_group", 1, TN_HF_MAX_EXPERTS, defaults->groups);
+    int64_t chosen_groups = tn_hf_integer_or(reader, "topk_group", 1, TN_HF_MAX_EXPERTS, defaults->chosen_groups);
+    bool is_greedy = reads_as(reader, "topk_method", by_sigmoids ? NULL : "greedy", by_sigmoids ? "noaux_tc" : "group_limited_greedy");
+    (void)reads_as(reader, "scoring_func", NULL, by_sigmoids ? "sigmoid" : "softmax");
     if (!is_greedy) config->expert_groups = groups, config->chosen_groups = chosen_groups;
     config->experts_per_token = tn_hf_integer(reader, "num_experts_per_tok", 1, config->num_experts > 0 ? config->num_experts : 1);
     config->expert_size = tn_hf_integer(reader, "moe_intermediate_size", 1, TN_HF_MAX_SIZE);
     config->shared_expert_size = config->expert_size * tn_hf_integer_or(reader, "n_shared_experts", 0, 1024, 0);
-    config->route = is_v3 ? TN_ROUTE_SIGMOID_TOPK : TN_ROUTE_SOFTMAX_TOPK;
-    bool renormalizes = tn_hf_bool(reader, "norm_topk_prob", is_v3);
-    config->renormalizes_scores = is_v3 && renormalizes; /* transformers' V2 never does */
-    config->has_choice_bias = is_v3;
-    config->expert_scale = tn_hf_number_or(reader, "routed_scaling_factor", 1e-6, 1e6, is_v3 ? 2.5 : 1.0);
+    config->route = by_sigmoids ? TN_ROUTE_SIGMOID_TOPK : TN_ROUTE_SOFTMAX_TOPK;
+    bool renormalizes = tn_hf_bool(reader, "norm_topk_prob", by_sigmoids);
+    config->renormalizes_scores = by_sigmoids && renormalizes; /* transformers' V2 never does */
+    config->has_choice_bias = by_sigmoids;
+    config->expert_scale = tn_hf_number_or(reader, "routed_scaling_factor", 1e-6, 1e6, defaults->scale);
     (void)tn_hf_has(reader, "aux_loss_alpha|seq_aux|ep_size|num_nextn_predict_layers|num_mtp_layers");
-    int64_t num_dense = tn_hf_integer_or(reader, "first_k_dense_replace", 0, TN_HF_MAX_LAYERS, is_v3 ? 3 : 0);
+    int64_t num_dense = tn_hf_integer_or(reader, "first_k_dense_replace", 0, TN_HF_MAX_LAYERS, defaults->num_dense);
     config->layer_is_dense = dense_layers(config, reader->arena, num_dense, tn_hf_integer_or(reader, "moe_layer_freq", 1, 1024, 1));
     if (config->layer_is_dense == NULL) tn_hf_fail_memory(reader, (size_t)config->num_layers);
 }
@@ -84,7 +85,9 @@ static void read_hf(tn_hf_reader *reader) {
     config->qkv_bias = config->o_bias = tn_hf_bias(reader, "attention_bias", false);
     config->mlp_bias = TN_BIAS_NONE;
     tn_hf_require_bool(reader, "mlp_bias", false, "is true: biases of the MLP are not built");
-    read_experts(reader, is_v3);
+    static const tn_deepseek_experts v2 = {.groups = 1, .chosen_groups = 1, .scale = 1.0};
+    static const tn_deepseek_experts v3 = {.by_sigmoids = true, .groups = 8, .chosen_groups = 4, .num_dense = 3, .scale = 2.5};
+    tn_deepseek_experts_from_hf(reader, is_v3 ? &v3 : &v2);
     bool is_interleaved = tn_hf_bool(reader, "rope_interleave", true);
     tn_hf_rope(reader, NULL, 1e4, 1.0, is_interleaved ? TN_ROTARY_INTERLEAVED : TN_ROTARY_HALVES, &config->rope);
     config->rope.dim = config->latent.rope_dim;
@@ -110,11 +113,11 @@ static void read_gguf_heads(tn_gguf_reader *reader) {
                                  tn_gguf_name(reader->gguf), (long long)config->latent.rope_dim, (long long)config->head_dim);
 }
 
-static void read_gguf_experts(tn_gguf_reader *reader) {
+void tn_deepseek_experts_from_gguf(tn_gguf_reader *reader, bool by_sigmoids) {
     enum { SOFTMAX = 1, SIGMOID = 2 };
     tn_model_config *config = reader->config;
     int64_t num_dense = tn_gguf_integer_key_or(reader, "leading_dense_block_count", 0, TN_HF_MAX_LAYERS, 0);
-    int64_t function = tn_gguf_integer_key_or(reader, "expert_gating_func", SOFTMAX, SIGMOID, SOFTMAX);
+    int64_t function = tn_gguf_integer_key_or(reader, "expert_gating_func", SOFTMAX, SIGMOID, by_sigmoids ? SIGMOID : SOFTMAX);
     char name[64];
     snprintf(name, sizeof name, "blk.%lld.exp_probs_b.bias", (long long)num_dense);
     config->route = function == SIGMOID ? TN_ROUTE_SIGMOID_TOPK : TN_ROUTE_SOFTMAX_TOPK;
@@ -136,7 +139,7 @@ static void read_gguf(tn_gguf_reader *reader) {
     read_gguf_heads(reader);
     tn_gguf_norm(reader, false);
     config->activation = TN_ACTIVATION_SILU;
-    read_gguf_experts(reader);
+    tn_deepseek_experts_from_gguf(reader, false);
     tn_gguf_rope(reader, TN_ROTARY_INTERLEAVED);
     if (config->rope.attention_factor == 0.0) config->rope.attention_factor = 1.0;
     set_scale(config, tn_gguf_number_key_or(reader, "rope.scaling.yarn_log_multiplier", 0.0, 1e6, 0.0));
