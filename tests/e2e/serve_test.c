@@ -181,6 +181,7 @@ static void flags_beat_variables_and_variables_the_file(void **state) {
     assert_non_null(strstr(text, "log-json = true\n"));
     assert_non_null(strstr(text, "max-body-size = 2000\n"));
     assert_non_null(strstr(text, "max-headers = 70\n"));
+    assert_non_null(strstr(text, "memory: weights "));
     tn_free(NULL, text);
     assert_int_equal(unsetenv("TENON_SERVED_MODEL_NAME") + unsetenv("TENON_MAX_HEADERS"), 0);
     tn_test_http answer = tn_test_post(port, "/v1/completions", BODY);
@@ -191,6 +192,22 @@ static void flags_beat_variables_and_variables_the_file(void **state) {
     text = read_text("stderr");
     assert_non_null(strstr(text, "\"event\": \"request\""));
     assert_non_null(strstr(text, "\"path\": \"/v1/completions\", \"key\": \"\", \"status\": 200"));
+    tn_free(NULL, text);
+}
+
+static void throughput_is_told_while_there_is_any(void **state) {
+    (void)state;
+    START("--no-access-log", "--throughput-interval", "0.25");
+    char *text = read_text("stderr");
+    for (int i = 0; i < 400 && strstr(text, " tok/s, running ") == NULL; i++) {
+        tn_test_http answer = tn_test_post(port, "/v1/completions", BODY);
+        assert_int_equal(answer.status, 200);
+        tn_test_http_free(&answer);
+        tn_free(NULL, text);
+        text = read_text("stderr");
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+    assert_non_null(strstr(text, " tok/s, running "));
     tn_free(NULL, text);
 }
 
@@ -260,6 +277,7 @@ int main(void) {
         CASE(watchdog_hears_of_it),
         CASE(hangup_reads_keys_again),
         CASE(flags_beat_variables_and_variables_the_file),
+        CASE(throughput_is_told_while_there_is_any),
         CASE(wrong_options_are_refused_by_name),
         CASE(killed_server_leaves_nothing_broken),
     };

@@ -127,6 +127,41 @@ def test_tools_are_taken_and_calls_have_openais_shape(client):
         assert call.type == "function" and call.id and isinstance(call.function.arguments, str)
 
 
+HERMES = """{% for message in messages %}<|im_start|>{{ message.role }}
+{{ message.content }}<|im_end|>
+{% endfor %}{% if tools and false %}<tool_call>{% endif %}<|im_start|>assistant
+"""
+
+
+@pytest.fixture(scope="module")
+def calling(program, model, tmp_path_factory):
+    """SmolLM2 with a template of the form that Hermes and Qwen write calls in."""
+    template = tmp_path_factory.mktemp("template") / "hermes.jinja"
+    template.write_text(HERMES)
+    server = Serving(program, model, "--chat-template", str(template), "--cache-size", "200M")
+    yield openai.OpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0, timeout=60)
+    assert server.stop() == 0, server.said()
+
+
+def test_calls_of_tools_are_read_back_plain_and_streaming(calling):
+    messages = []
+    for city in ("Rome", "Oslo", "Cairo", "Lima"):
+        messages += [{"role": "user", "content": f"What is the weather in {city}?"},
+                     {"role": "assistant", "content": f'<tool_call>\n{{"name": "get_weather", "arguments": {{"city": "{city}"}}}}\n</tool_call>'}]
+    messages.append({"role": "user", "content": "What is the weather in Paris?"})
+    arguments = {"model": "smollm2", "messages": messages, "tools": [TOOL], "max_tokens": 48, "temperature": 0}
+    choice = calling.chat.completions.create(**arguments).choices[0]
+    (call,) = choice.message.tool_calls
+    assert (call.type, call.function.name, call.function.arguments) == ("function", "get_weather", '{"city": "Paris"}')
+    assert choice.finish_reason == "tool_calls" and not choice.message.content
+    chunks = [chunk.choices[0] for chunk in calling.chat.completions.create(**arguments, stream=True)]
+    parts = [part for chunk in chunks for part in chunk.delta.tool_calls or []]
+    assert [part.function.name for part in parts if part.function.name] == ["get_weather"] and parts[0].id
+    assert "".join(part.function.arguments or "" for part in parts) == '{"city": "Paris"}' and chunks[-1].finish_reason == "tool_calls"
+    without = calling.chat.completions.create(**{**arguments, "tool_choice": "none"}).choices[0]
+    assert without.message.tool_calls is None and "<tool_call>" in without.message.content
+
+
 def test_history_with_tool_calls_is_taken_or_refused_by_name(client):
     messages = [{"role": "user", "content": "Weather?"},
                 {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": "{not json"}}]},
