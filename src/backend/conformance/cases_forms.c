@@ -358,6 +358,8 @@ static void add_moves(tn_case_list *list) {
                 (void)add(list, TN_OP_GATHER, make_gather, t, index, mode, d < 3 && mode != TN_GATHER_ELEMENT);
         }
     }
+    /* No tensor but x: what backends take that cannot read shapes on the host. */
+    for (int mode = 0; mode < TN_NUM_SAMPLE_MODES; mode++) (void)add(list, TN_OP_SLICE, make_slice, TN_FLOAT32, TN_FLOAT32, mode, 0);
     (void)add(list, TN_OP_GATHER, make_gather, TN_FLOAT32, TN_INT32, TN_GATHER_DEFAULT, 2);
     for (int d = 0; d < 3; d++)
         for (int i = 0; i < 2; i++) (void)add(list, TN_OP_GATHER, make_gather, floats[d], index_types[i], 0, 3);

@@ -67,8 +67,25 @@ extern const tn_backend tn_cuda_backend;
     X(elementwise)          \
     X(unary)                \
     X(activation)           \
+    X(parametric_relu)      \
+    X(scale)                \
+    X(cast)                 \
+    X(select)               \
+    X(reduce)               \
     X(softmax)              \
+    X(ragged_softmax)       \
+    X(cumulative)           \
+    X(identity)             \
+    X(squeeze)              \
+    X(unsqueeze)            \
+    X(shuffle)              \
+    X(slice)                \
+    X(concatenation)        \
+    X(reverse_sequence)     \
     X(gather)               \
+    X(gather_any)           \
+    X(scatter)              \
+    X(one_hot)              \
     X(token_ids)            \
     X(rotary_table)
 

@@ -26,13 +26,14 @@ const tn_cuda_text tn_cuda_kernel_texts[] = {
 };
 
 const tn_cuda_text tn_cuda_header_texts[] = {
-    {"stdint.h", "#pragma once\n"
-                 "typedef signed char int8_t;\ntypedef short int16_t;\ntypedef int int32_t;\ntypedef long int64_t;\n"
-                 "typedef unsigned char uint8_t;\ntypedef unsigned short uint16_t;\ntypedef unsigned int uint32_t;\n"
-                 "typedef unsigned long uint64_t;\ntypedef long intptr_t;\ntypedef unsigned long uintptr_t;\n"
-                 "#define INT8_MAX 127\n#define INT16_MAX 32767\n#define INT32_MIN (-2147483647 - 1)\n#define INT32_MAX 2147483647\n"
-                 "#define UINT8_MAX 255\n#define UINT16_MAX 65535\n#define UINT32_MAX 4294967295u\n"
-                 "#define INT64_MAX 9223372036854775807l\n#define UINT64_MAX 18446744073709551615ul\n"},
+    {"stdint.h",
+     "#pragma once\n"
+     "typedef signed char int8_t;\ntypedef short int16_t;\ntypedef int int32_t;\ntypedef long int64_t;\n"
+     "typedef unsigned char uint8_t;\ntypedef unsigned short uint16_t;\ntypedef unsigned int uint32_t;\n"
+     "typedef unsigned long uint64_t;\ntypedef long intptr_t;\ntypedef unsigned long uintptr_t;\n"
+     "#define INT8_MAX 127\n#define INT16_MAX 32767\n#define INT32_MIN (-2147483647 - 1)\n#define INT32_MAX 2147483647\n"
+     "#define UINT8_MAX 255\n#define UINT16_MAX 65535\n#define UINT32_MAX 4294967295u\n"
+     "#define INT64_MIN (-9223372036854775807l - 1)\n#define INT64_MAX 9223372036854775807l\n#define UINT64_MAX 18446744073709551615ul\n"},
     {"stddef.h", "#pragma once\n#define NULL 0\n#define offsetof(type, member) __builtin_offsetof(type, member)\n"
                  "typedef long ptrdiff_t;\n"},
     {"stdbool.h", "#pragma once\n"},

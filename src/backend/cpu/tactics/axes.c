@@ -52,16 +52,6 @@ axes_plan tn_cpu_axes_plan(const tensor *x, int64_t axes, int64_t groups, const 
     return plan;
 }
 
-static bool fits(const tn_problem *problem, uint32_t optional, uint32_t dtypes, char *reason, size_t reason_size) {
-    if (!tn_check_complete(problem, optional, false, reason, reason_size)) return false;
-    for (uint32_t i = 0; i < problem->num_operands; i++) {
-        if (!tn_cpu_check_type(problem, i, dtypes, reason, reason_size)) return false;
-        if (!problem->operands[i].absent && problem->operands[i].dtype != problem->operands[0].dtype)
-            return tn_refuse(reason, reason_size, "operands of one type only");
-    }
-    return true;
-}
-
 static tn_status launch(const tn_device_info *device, tn_cpu_kernel kernel, int64_t num_tiles, int64_t bytes_per_tile,
                         tn_launch *out_launch) {
     memset(out_launch, 0, sizeof *out_launch);
@@ -73,7 +63,7 @@ static tn_status launch(const tn_device_info *device, tn_cpu_kernel kernel, int6
 
 static bool reduce_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    return fits(problem, 0, TN_CPU_FLOATS | TN_CPU_INTEGERS, reason, reason_size);
+    return tn_check_equal_types(problem, 0, TN_DTYPES_FLOATS | TN_DTYPES_INTEGERS, reason, reason_size);
 }
 
 static tn_status reduce_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
@@ -89,7 +79,7 @@ static tn_status reduce_prepare(const tn_device_info *device, const tn_problem *
 static bool softmax_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
     if (problem->operands[0].rank == 0) return tn_refuse(reason, reason_size, "no scalars");
-    return fits(problem, 0, TN_CPU_FLOATS, reason, reason_size);
+    return tn_check_equal_types(problem, 0, TN_DTYPES_FLOATS, reason, reason_size);
 }
 
 static tn_status softmax_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
@@ -104,8 +94,8 @@ static bool ragged_softmax_supports(const tn_device_info *device, const tn_probl
     (void)device;
     if (!tn_check_complete(problem, 0, false, reason, reason_size)) return false;
     if (problem->operands[2].dtype != problem->operands[0].dtype) return tn_refuse(reason, reason_size, "x and y of one type only");
-    return tn_cpu_check_type(problem, 0, TN_CPU_FLOATS, reason, reason_size) &&
-           tn_cpu_check_type(problem, 1, TN_CPU_INDICES, reason, reason_size);
+    return tn_check_type(problem, 0, TN_DTYPES_FLOATS, reason, reason_size) &&
+           tn_check_type(problem, 1, TN_DTYPES_INDICES, reason, reason_size);
 }
 
 static tn_status ragged_softmax_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols,
@@ -118,14 +108,14 @@ static tn_status ragged_softmax_prepare(const tn_device_info *device, const tn_p
 
 static bool normalization_nd_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    return fits(problem, 1u << 2, TN_CPU_FLOATS, reason, reason_size);
+    return tn_check_equal_types(problem, 1u << 2, TN_DTYPES_FLOATS, reason, reason_size);
 }
 
 static bool normalization_half_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
     if (problem->num_inputs > 3 || problem->num_operands != problem->num_inputs + 1)
         return tn_refuse(reason, reason_size, "without a residual only");
-    return fits(problem, 1u << 2, TN_CPU_BIT(TN_FLOAT16) | TN_CPU_BIT(TN_BFLOAT16), reason, reason_size);
+    return tn_check_equal_types(problem, 1u << 2, TN_DTYPE_BIT(TN_FLOAT16) | TN_DTYPE_BIT(TN_BFLOAT16), reason, reason_size);
 }
 
 static tn_status normalization_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols,
@@ -140,7 +130,7 @@ static tn_status normalization_prepare(const tn_device_info *device, const tn_pr
 
 static bool lrn_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    return fits(problem, 0, TN_CPU_FLOATS, reason, reason_size);
+    return tn_check_equal_types(problem, 0, TN_DTYPES_FLOATS, reason, reason_size);
 }
 
 static tn_status lrn_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
@@ -151,7 +141,7 @@ static tn_status lrn_prepare(const tn_device_info *device, const tn_problem *pro
 
 static bool cumulative_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    return fits(problem, 0, TN_CPU_FLOATS | TN_CPU_INTEGERS, reason, reason_size);
+    return tn_check_equal_types(problem, 0, TN_DTYPES_FLOATS | TN_DTYPES_INTEGERS, reason, reason_size);
 }
 
 static tn_status cumulative_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols,

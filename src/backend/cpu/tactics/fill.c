@@ -74,10 +74,10 @@ static bool fill_supports(const tn_device_info *device, const tn_problem *proble
     if (!tn_check_complete(problem, 0, false, reason, reason_size)) return false;
     if (params->op != TN_FILL_LINSPACE && tn_dtype_get_info(dtype)->is_integer)
         return tn_refuse(reason, reason_size, "random numbers of float types only");
-    if (!tn_cpu_check_type(problem, 0, TN_CPU_INDICES, reason, reason_size)) return false;
+    if (!tn_check_type(problem, 0, TN_DTYPES_INDICES, reason, reason_size)) return false;
     for (uint32_t i = 1; i < problem->num_operands; i++) {
         if (problem->operands[i].dtype != dtype) return tn_refuse(reason, reason_size, "alpha and beta of the output's type only");
-        if (!tn_cpu_check_type(problem, i, TN_CPU_FLOATS | TN_CPU_INTEGERS, reason, reason_size)) return false;
+        if (!tn_check_type(problem, i, TN_DTYPES_FLOATS | TN_DTYPES_INTEGERS, reason, reason_size)) return false;
     }
     return true;
 }
@@ -161,16 +161,15 @@ static void dynamic_quantize_tile(const tn_bound_step *step, int64_t begin, int6
 static bool dynamic_quantize_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
     const tn_dynamic_quantize_params *params = problem->params;
-    const uint32_t to = TN_CPU_BIT(TN_INT8) | TN_CPU_BIT(TN_FLOAT8_E4M3FN) | TN_CPU_BIT(TN_FLOAT4_E2M1);
-    const uint32_t scales = TN_CPU_BIT(TN_FLOAT32) | TN_CPU_BIT(TN_FLOAT8_E4M3FN) | TN_CPU_BIT(TN_FLOAT8_E8M0);
+    const uint32_t to = TN_DTYPE_BIT(TN_INT8) | TN_DTYPE_BIT(TN_FLOAT8_E4M3FN) | TN_DTYPE_BIT(TN_FLOAT4_E2M1);
+    const uint32_t scales = TN_DTYPE_BIT(TN_FLOAT32) | TN_DTYPE_BIT(TN_FLOAT8_E4M3FN) | TN_DTYPE_BIT(TN_FLOAT8_E8M0);
     uint32_t output = problem->num_inputs;
     if (!tn_check_complete(problem, 1u << 1, false, reason, reason_size)) return false;
     if (problem->operands[output].dtype != params->to || problem->operands[output + 1].dtype != params->scale_type)
         return tn_refuse(reason, reason_size, "outputs of the types that its parameters say");
-    return tn_cpu_check_type(problem, 0, TN_CPU_FLOATS, reason, reason_size) &&
-           (problem->num_inputs < 2 || tn_cpu_check_type(problem, 1, TN_CPU_BIT(TN_FLOAT32), reason, reason_size)) &&
-           tn_cpu_check_type(problem, output, to, reason, reason_size) &&
-           tn_cpu_check_type(problem, output + 1, scales, reason, reason_size);
+    return tn_check_type(problem, 0, TN_DTYPES_FLOATS, reason, reason_size) &&
+           (problem->num_inputs < 2 || tn_check_type(problem, 1, TN_DTYPE_BIT(TN_FLOAT32), reason, reason_size)) &&
+           tn_check_type(problem, output, to, reason, reason_size) && tn_check_type(problem, output + 1, scales, reason, reason_size);
 }
 
 static tn_status dynamic_quantize_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols,

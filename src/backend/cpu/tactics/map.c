@@ -52,42 +52,13 @@ static tn_status prepare(const tn_device_info *device, const tn_problem *problem
     return TN_OK;
 }
 
-static bool equal_types(const tn_problem *problem, uint32_t first, char *reason, size_t reason_size) {
-    tn_dtype dtype = problem->operands[first].dtype;
-    for (uint32_t i = first; i < problem->num_inputs; i++)
-        if (!problem->operands[i].absent && problem->operands[i].dtype != dtype)
-            return tn_refuse(reason, reason_size, "operands of one type only");
-    return true;
-}
-
-/* One output; optional inputs of `optional`; every given input and the output of `dtypes`. */
-static bool fits(const tn_problem *problem, uint32_t optional, uint32_t dtypes, char *reason, size_t reason_size) {
-    if (!tn_check_complete(problem, optional, false, reason, reason_size)) return false;
-    for (uint32_t i = 0; i < problem->num_operands; i++)
-        if (!tn_cpu_check_type(problem, i, dtypes, reason, reason_size)) return false;
-    return true;
-}
-
-static bool result_is(const tn_problem *problem, tn_dtype dtype, char *reason, size_t reason_size) {
-    return problem->operands[problem->num_inputs].dtype == dtype ||
-           tn_refuse(reason, reason_size, "the result is %s here", tn_dtype_name(dtype));
-}
-
-#define ALL_NUMBERS (TN_CPU_FLOATS | TN_CPU_BIT(TN_FLOAT64) | TN_CPU_INTEGERS)
+#define ALL_NUMBERS (TN_DTYPES_FLOATS | TN_DTYPE_BIT(TN_FLOAT64) | TN_DTYPES_INTEGERS)
 
 /* --- UNARY, ACTIVATION, PARAMETRIC_RELU, SCALE ------------------------------------------------------------------------------------- */
 
 static bool unary_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    int op = ((const tn_unary_params *)problem->params)->op;
-    tn_dtype dtype = problem->operands[0].dtype;
-    bool tests = op == TN_UNARY_ISINF || op == TN_UNARY_ISNAN, is_integer = tn_dtype_get_info(dtype)->is_integer;
-    bool of_integers = op == TN_UNARY_ABS || op == TN_UNARY_NEG || op == TN_UNARY_SIGN || op == TN_UNARY_FLOOR || op == TN_UNARY_CEIL ||
-                       op == TN_UNARY_ROUND;
-    if (!fits(problem, 0, ALL_NUMBERS | TN_CPU_BIT(TN_BOOL), reason, reason_size)) return false;
-    if ((dtype == TN_BOOL) != (op == TN_UNARY_NOT)) return tn_refuse(reason, reason_size, "not of bools, and nothing else of them");
-    if (is_integer && !of_integers) return tn_refuse(reason, reason_size, "abs, neg, sign and rounding only of integers");
-    return result_is(problem, tests ? TN_BOOL : dtype, reason, reason_size);
+    return tn_check_unary(problem, ALL_NUMBERS, reason, reason_size);
 }
 
 static tn_status map_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
@@ -96,46 +67,25 @@ static tn_status map_prepare(const tn_device_info *device, const tn_problem *pro
 
 static bool activation_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    tn_dtype dtype = problem->operands[0].dtype;
-    bool is_integer = tn_dtype_get_info(dtype)->is_integer;
-    if (!fits(problem, 0, TN_CPU_FLOATS | TN_CPU_INTEGERS, reason, reason_size)) return false;
-    if (is_integer && ((const tn_activation_params *)problem->params)->type > TN_ACTIVATION_RELU)
-        return tn_refuse(reason, reason_size, "only relu of integers");
-    return result_is(problem, dtype, reason, reason_size);
+    return tn_check_activation(problem, TN_DTYPES_FLOATS | TN_DTYPES_INTEGERS, reason, reason_size);
 }
 
-static bool parametric_relu_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
+static bool floats_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    return fits(problem, 0, TN_CPU_FLOATS, reason, reason_size) && equal_types(problem, 0, reason, reason_size) &&
-           result_is(problem, problem->operands[0].dtype, reason, reason_size);
-}
-
-static bool scale_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
-    (void)device;
-    return fits(problem, 1u << 1 | 1u << 2 | 1u << 3, TN_CPU_FLOATS, reason, reason_size) && equal_types(problem, 0, reason, reason_size) &&
-           result_is(problem, problem->operands[0].dtype, reason, reason_size);
+    uint32_t optional = problem->op == TN_OP_SCALE ? 1u << 1 | 1u << 2 | 1u << 3 : 0;
+    return tn_check_equal_types(problem, optional, TN_DTYPES_FLOATS, reason, reason_size);
 }
 
 /* --- ELEMENTWISE, SELECT ------------------------------------------------------------------------------------------------------------- */
 
 static bool elementwise_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    int op = ((const tn_elementwise_params *)problem->params)->op;
-    tn_dtype dtype = problem->operands[0].dtype;
-    bool is_logical = op == TN_ELEMENTWISE_AND || op == TN_ELEMENTWISE_OR || op == TN_ELEMENTWISE_XOR;
-    bool compares = op == TN_ELEMENTWISE_EQUAL || op == TN_ELEMENTWISE_GREATER || op == TN_ELEMENTWISE_LESS;
-    if (!fits(problem, 0, ALL_NUMBERS | TN_CPU_BIT(TN_BOOL), reason, reason_size) || !equal_types(problem, 0, reason, reason_size))
-        return false;
-    if (is_logical != (dtype == TN_BOOL) && !(dtype == TN_BOOL && op == TN_ELEMENTWISE_EQUAL))
-        return tn_refuse(reason, reason_size, "logic and equality only of bools, and logic of nothing else");
-    return result_is(problem, compares ? TN_BOOL : dtype, reason, reason_size);
+    return tn_check_elementwise(problem, ALL_NUMBERS, reason, reason_size);
 }
 
 static bool select_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    if (!fits(problem, 0, TN_CPU_WHOLE_BYTES, reason, reason_size) || !equal_types(problem, 1, reason, reason_size)) return false;
-    if (problem->operands[0].dtype != TN_BOOL) return tn_refuse(reason, reason_size, "bool conditions only");
-    return result_is(problem, problem->operands[1].dtype, reason, reason_size);
+    return tn_check_select(problem, TN_DTYPES_WHOLE_BYTES, reason, reason_size);
 }
 
 static tn_status select_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
@@ -146,31 +96,32 @@ static tn_status select_prepare(const tn_device_info *device, const tn_problem *
 
 static bool cast_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    return fits(problem, 0, ALL_NUMBERS | TN_CPU_BIT(TN_BOOL), reason, reason_size);
+    return tn_check_types(problem, 0, ALL_NUMBERS | TN_DTYPE_BIT(TN_BOOL), reason, reason_size);
 }
 
 static tn_status cast_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
     return prepare(device, problem, symbols, TN_KERNEL_cast, out_launch);
 }
 
-#define STORED \
-    (TN_CPU_BIT(TN_INT8) | TN_CPU_BIT(TN_INT4) | TN_CPU_BIT(TN_FLOAT8_E4M3FN) | TN_CPU_BIT(TN_FLOAT8_E5M2) | TN_CPU_BIT(TN_FLOAT4_E2M1))
+#define STORED                                                                                                       \
+    (TN_DTYPE_BIT(TN_INT8) | TN_DTYPE_BIT(TN_INT4) | TN_DTYPE_BIT(TN_FLOAT8_E4M3FN) | TN_DTYPE_BIT(TN_FLOAT8_E5M2) | \
+     TN_DTYPE_BIT(TN_FLOAT4_E2M1))
 
 static bool quantize_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
     bool quantizes = problem->op == TN_OP_QUANTIZE;
-    uint32_t stored = STORED | (quantizes ? 0 : TN_CPU_BIT(TN_UINT8) | TN_CPU_BIT(TN_UINT4));
+    uint32_t stored = STORED | (quantizes ? 0 : TN_DTYPE_BIT(TN_UINT8) | TN_DTYPE_BIT(TN_UINT4));
     uint32_t output = problem->num_inputs;
     if (!tn_check_complete(problem, 1u << 2, false, reason, reason_size)) return false;
-    if (!tn_cpu_check_type(problem, 0, quantizes ? TN_CPU_FLOATS : stored, reason, reason_size) ||
-        !tn_cpu_check_type(problem, 1, TN_CPU_FLOATS, reason, reason_size) ||
-        !tn_cpu_check_type(problem, output, quantizes ? stored : TN_CPU_FLOATS, reason, reason_size))
+    if (!tn_check_type(problem, 0, quantizes ? TN_DTYPES_FLOATS : stored, reason, reason_size) ||
+        !tn_check_type(problem, 1, TN_DTYPES_FLOATS, reason, reason_size) ||
+        !tn_check_type(problem, output, quantizes ? stored : TN_DTYPES_FLOATS, reason, reason_size))
         return false;
     if (problem->operands[1].dtype != problem->operands[quantizes ? 0 : output].dtype)
         return tn_refuse(reason, reason_size, "scales of the float side's type only");
     if (problem->num_inputs > 2 && !problem->operands[2].absent && problem->operands[2].dtype != problem->operands[0].dtype)
         return tn_refuse(reason, reason_size, "zero points of the quantised type only");
-    return problem->num_inputs < 3 || tn_cpu_check_type(problem, 2, stored, reason, reason_size);
+    return problem->num_inputs < 3 || tn_check_type(problem, 2, stored, reason, reason_size);
 }
 
 static tn_status quantize_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
@@ -180,8 +131,8 @@ static tn_status quantize_prepare(const tn_device_info *device, const tn_problem
 TN_CPU_TACTIC(elementwise, "elementwise", 2, ELEMENTWISE, F32_LANES16, elementwise_supports, NULL, map_prepare)
 TN_CPU_TACTIC(unary, "unary", 2, UNARY, F32_LANES16, unary_supports, NULL, map_prepare)
 TN_CPU_TACTIC(activation, "activation", 2, ACTIVATION, F32_LANES16, activation_supports, NULL, map_prepare)
-TN_CPU_TACTIC(parametric_relu, "parametric_relu", 1, PARAMETRIC_RELU, F32_LANES16, parametric_relu_supports, NULL, map_prepare)
-TN_CPU_TACTIC(scale, "scale", 1, SCALE, F32_LANES16, scale_supports, NULL, map_prepare)
+TN_CPU_TACTIC(parametric_relu, "parametric_relu", 1, PARAMETRIC_RELU, F32_LANES16, floats_supports, NULL, map_prepare)
+TN_CPU_TACTIC(scale, "scale", 1, SCALE, F32_LANES16, floats_supports, NULL, map_prepare)
 TN_CPU_TACTIC(select, "select", 1, SELECT, EXACT, select_supports, NULL, select_prepare)
 TN_CPU_TACTIC(cast, "cast", 1, CAST, EXACT, cast_supports, NULL, cast_prepare)
 TN_CPU_TACTIC(quantize, "quantize", 1, QUANTIZE, DOUBLE, quantize_supports, NULL, quantize_prepare)

@@ -39,18 +39,6 @@ void tn_cpu_copy_elements(unsigned bits, char *dst, int64_t dst_at, int64_t dst_
     }
 }
 
-bool tn_cpu_move_fits(const tn_problem *problem, uint32_t indices, uint32_t dtypes, uint32_t optional, char *reason, size_t reason_size) {
-    tn_dtype dtype = problem->operands[problem->num_inputs].dtype;
-    if (!tn_check_complete(problem, optional, false, reason, reason_size)) return false;
-    for (uint32_t i = 0; i < problem->num_operands; i++) {
-        bool is_index = i < problem->num_inputs && (indices >> i & 1) != 0;
-        if (!tn_cpu_check_type(problem, i, is_index ? TN_CPU_INDICES : dtypes, reason, reason_size)) return false;
-        if (!problem->operands[i].absent && !is_index && problem->operands[i].dtype != dtype)
-            return tn_refuse(reason, reason_size, "values of one type only");
-    }
-    return true;
-}
-
 tn_status tn_cpu_move_launch(tn_tile_function run, int64_t num_tiles, int64_t bytes_per_tile, tn_launch *out_launch) {
     memset(out_launch, 0, sizeof *out_launch);
     tn_cpu_launch_tiles(out_launch, run, num_tiles, bytes_per_tile, 16 << 10);
@@ -72,7 +60,7 @@ int64_t tn_cpu_num_copy_tiles(const tensor *t) {
 
 static bool copy_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    return tn_cpu_move_fits(problem, 0, TN_CPU_WHOLE_BYTES, 0, reason, reason_size);
+    return tn_check_moves(problem, 0, TN_DTYPES_WHOLE_BYTES, 0, reason, reason_size);
 }
 
 static tn_status copy_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
@@ -190,7 +178,7 @@ static void shuffle_second_tile(const tn_bound_step *step, int64_t begin, int64_
 
 static bool shuffle_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    return tn_cpu_move_fits(problem, 1u << 1, TN_CPU_WHOLE_BYTES, 1u << 1, reason, reason_size);
+    return tn_check_moves(problem, 1u << 1, TN_DTYPES_WHOLE_BYTES, 1u << 1, reason, reason_size);
 }
 
 static size_t shuffle_workspace(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
@@ -301,7 +289,7 @@ static void slice_tile(const tn_bound_step *step, int64_t begin, int64_t end, in
 
 static bool slice_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    return tn_cpu_move_fits(problem, 7u << 1, TN_CPU_WHOLE_BYTES, 15u << 1, reason, reason_size);
+    return tn_check_moves(problem, 7u << 1, TN_DTYPES_WHOLE_BYTES, 15u << 1, reason, reason_size);
 }
 
 static tn_status slice_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
@@ -366,7 +354,7 @@ static void reverse_sequence_tile(const tn_bound_step *step, int64_t begin, int6
 
 static bool reverse_sequence_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    return tn_cpu_move_fits(problem, 1u << 1, TN_CPU_WHOLE_BYTES, 0, reason, reason_size);
+    return tn_check_moves(problem, 1u << 1, TN_DTYPES_WHOLE_BYTES, 0, reason, reason_size);
 }
 
 static tn_status reverse_sequence_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols,

@@ -14,10 +14,6 @@ enum { TN_CPU_MOVE_CHUNK = 1024 }; /* elements of a tile along a row */
 void tn_cpu_copy_elements(unsigned bits, char *dst, int64_t dst_at, int64_t dst_stride, const char *src, int64_t src_at, int64_t src_stride,
                           int64_t count);
 
-/* The inputs of `indices` (bits 1 << input) are int32 or int64, all other operands have one type of `dtypes`; those of `optional` may be
- * absent. */
-bool tn_cpu_move_fits(const tn_problem *problem, uint32_t indices, uint32_t dtypes, uint32_t optional, char *reason, size_t reason_size);
-
 tn_status tn_cpu_move_launch(tn_tile_function run, int64_t num_tiles, int64_t bytes_per_tile, tn_launch *out_launch);
 
 /* Input 0 to output 0, byte by byte. */

@@ -82,9 +82,9 @@ static bool topk_supports(const tn_device_info *device, const tn_problem *proble
     const tn_operand *x = &problem->operands[0], *outputs = &problem->operands[problem->num_inputs];
     if (!tn_check_complete(problem, 1u << 1, false, reason, reason_size)) return false;
     if (outputs[0].dtype != x->dtype) return tn_refuse(reason, reason_size, "values of x's type only");
-    return tn_cpu_check_type(problem, 0, TN_CPU_FLOATS | TN_CPU_INTEGERS, reason, reason_size) &&
-           (problem->num_inputs < 2 || tn_cpu_check_type(problem, 1, TN_CPU_INDICES, reason, reason_size)) &&
-           tn_cpu_check_type(problem, problem->num_inputs + 1, TN_CPU_INDICES, reason, reason_size);
+    return tn_check_type(problem, 0, TN_DTYPES_FLOATS | TN_DTYPES_INTEGERS, reason, reason_size) &&
+           (problem->num_inputs < 2 || tn_check_type(problem, 1, TN_DTYPES_INDICES, reason, reason_size)) &&
+           tn_check_type(problem, problem->num_inputs + 1, TN_DTYPES_INDICES, reason, reason_size);
 }
 
 static size_t topk_workspace(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
@@ -209,8 +209,8 @@ static bool nms_supports(const tn_device_info *device, const tn_problem *problem
     if (!tn_check_complete(problem, 1u << 3 | 1u << 4, false, reason, reason_size)) return false;
     for (uint32_t i = 0; i < problem->num_operands; i++) {
         uint32_t output = problem->num_inputs;
-        uint32_t types = i == output + 1 ? TN_CPU_BIT(TN_INT64) : i == 2 || i == output ? TN_CPU_INDICES : TN_CPU_BIT(TN_FLOAT32);
-        if (!tn_cpu_check_type(problem, i, types, reason, reason_size)) return false;
+        uint32_t types = i == output + 1 ? TN_DTYPE_BIT(TN_INT64) : i == 2 || i == output ? TN_DTYPES_INDICES : TN_DTYPE_BIT(TN_FLOAT32);
+        if (!tn_check_type(problem, i, types, reason, reason_size)) return false;
     }
     return true;
 }

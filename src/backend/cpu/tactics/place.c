@@ -122,8 +122,8 @@ static void gather_elements_tile(const tn_bound_step *step, int64_t begin, int64
 
 static bool gather_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    const uint32_t complex = TN_CPU_BIT(TN_COMPLEX64) | TN_CPU_BIT(TN_COMPLEX128);
-    return tn_cpu_move_fits(problem, 1u << 1, TN_CPU_WHOLE_BYTES & ~complex, 0, reason, reason_size);
+    const uint32_t complex = TN_DTYPE_BIT(TN_COMPLEX64) | TN_DTYPE_BIT(TN_COMPLEX128);
+    return tn_check_moves(problem, 1u << 1, TN_DTYPES_WHOLE_BYTES & ~complex, 0, reason, reason_size);
 }
 
 static tn_status gather_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
@@ -185,7 +185,7 @@ static void scatter_nd_tile(const tn_bound_step *step, int64_t begin, int64_t en
 
 static bool scatter_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    return tn_cpu_move_fits(problem, 1u << 1, TN_CPU_WHOLE_BYTES, 0, reason, reason_size);
+    return tn_check_moves(problem, 1u << 1, TN_DTYPES_WHOLE_BYTES, 0, reason, reason_size);
 }
 
 static tn_status scatter_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
@@ -219,7 +219,7 @@ static void one_hot_tile(const tn_bound_step *step, int64_t begin, int64_t end, 
 
 static bool one_hot_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    return tn_cpu_move_fits(problem, 1u << 0, TN_CPU_WHOLE_BYTES, 0, reason, reason_size);
+    return tn_check_moves(problem, 1u << 0, TN_DTYPES_WHOLE_BYTES, 0, reason, reason_size);
 }
 
 static tn_status one_hot_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
@@ -285,11 +285,10 @@ static void list_tile(const tn_bound_step *step, int64_t begin, int64_t end, int
 
 static bool non_zero_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
-    const uint32_t types = TN_CPU_FLOATS | TN_CPU_INTEGERS | TN_CPU_BIT(TN_BOOL) | TN_CPU_BIT(TN_FLOAT64);
+    const uint32_t types = TN_DTYPES_FLOATS | TN_DTYPES_INTEGERS | TN_DTYPE_BIT(TN_BOOL) | TN_DTYPE_BIT(TN_FLOAT64);
     if (!tn_check_complete(problem, 0, false, reason, reason_size)) return false;
-    return tn_cpu_check_type(problem, 0, types, reason, reason_size) &&
-           tn_cpu_check_type(problem, 1, TN_CPU_INDICES, reason, reason_size) &&
-           tn_cpu_check_type(problem, 2, TN_CPU_BIT(TN_INT64), reason, reason_size);
+    return tn_check_type(problem, 0, types, reason, reason_size) && tn_check_type(problem, 1, TN_DTYPES_INDICES, reason, reason_size) &&
+           tn_check_type(problem, 2, TN_DTYPE_BIT(TN_INT64), reason, reason_size);
 }
 
 static size_t non_zero_workspace(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {

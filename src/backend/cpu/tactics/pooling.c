@@ -32,8 +32,8 @@ static bool supports(const tn_device_info *device, const tn_problem *problem, ch
     (void)device;
     if (!tn_check_complete(problem, 0, false, reason, reason_size)) return false;
     if (problem->operands[1].dtype != problem->operands[0].dtype) return tn_refuse(reason, reason_size, "x and y of one type only");
-    return tn_cpu_check_type(problem, 0, TN_CPU_FLOATS, reason, reason_size) &&
-           tn_cpu_check_type(problem, 1, TN_CPU_FLOATS, reason, reason_size);
+    return tn_check_type(problem, 0, TN_DTYPES_FLOATS, reason, reason_size) &&
+           tn_check_type(problem, 1, TN_DTYPES_FLOATS, reason, reason_size);
 }
 
 static tn_status prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {

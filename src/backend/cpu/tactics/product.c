@@ -131,7 +131,7 @@ static double product_estimate(const tn_device_info *device, const tn_problem *p
 static bool one_float_type(const tn_problem *problem, uint32_t optional, char *reason, size_t reason_size) {
     if (!tn_check_complete(problem, optional, false, reason, reason_size)) return false;
     for (uint32_t i = 0; i < problem->num_operands; i++) {
-        if (!tn_cpu_check_type(problem, i, TN_CPU_FLOATS, reason, reason_size)) return false;
+        if (!tn_check_type(problem, i, TN_DTYPES_FLOATS, reason, reason_size)) return false;
         if (!problem->operands[i].absent && problem->operands[i].dtype != problem->operands[0].dtype)
             return tn_refuse(reason, reason_size, "operands of one type only");
     }
@@ -253,7 +253,7 @@ static bool einsum_supports(const tn_device_info *device, const tn_problem *prob
     (void)device;
     if (!tn_check_complete(problem, 0, false, reason, reason_size)) return false;
     for (uint32_t i = 0; i < problem->num_operands; i++) {
-        if (!tn_cpu_check_type(problem, i, TN_CPU_FLOATS | TN_CPU_INDICES, reason, reason_size)) return false;
+        if (!tn_check_type(problem, i, TN_DTYPES_FLOATS | TN_DTYPES_INDICES, reason, reason_size)) return false;
         if (problem->operands[i].dtype != problem->operands[0].dtype) return tn_refuse(reason, reason_size, "operands of one type only");
     }
     return true;

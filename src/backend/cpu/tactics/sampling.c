@@ -73,7 +73,7 @@ static bool resize_supports(const tn_device_info *device, const tn_problem *prob
     (void)device;
     bool is_nearest = ((const tn_resize_params *)problem->params)->mode == TN_INTERPOLATION_NEAREST;
     if (problem->operands[0].rank == 0) return tn_refuse(reason, reason_size, "no scalars");
-    return tn_cpu_move_fits(problem, 1u << 1, is_nearest ? TN_CPU_WHOLE_BYTES : TN_CPU_FLOATS, 1u << 1, reason, reason_size);
+    return tn_check_moves(problem, 1u << 1, is_nearest ? TN_DTYPES_WHOLE_BYTES : TN_DTYPES_FLOATS, 1u << 1, reason, reason_size);
 }
 
 static tn_status resize_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
@@ -117,8 +117,8 @@ static bool grid_sample_supports(const tn_device_info *device, const tn_problem 
     if (outside != TN_SAMPLE_CLAMP && outside != TN_SAMPLE_FILL && outside != TN_SAMPLE_REFLECT)
         return tn_refuse(reason, reason_size, "outside: clamp, fill and reflect only");
     if (problem->operands[2].dtype != problem->operands[0].dtype) return tn_refuse(reason, reason_size, "x and y of one type only");
-    return tn_cpu_check_type(problem, 0, TN_CPU_FLOATS, reason, reason_size) &&
-           tn_cpu_check_type(problem, 1, TN_CPU_FLOATS, reason, reason_size);
+    return tn_check_type(problem, 0, TN_DTYPES_FLOATS, reason, reason_size) &&
+           tn_check_type(problem, 1, TN_DTYPES_FLOATS, reason, reason_size);
 }
 
 static tn_status grid_sample_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols,

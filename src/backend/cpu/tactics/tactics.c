@@ -4,29 +4,11 @@
  */
 #include "backend/cpu/tactics/tactics.h"
 
-#include <string.h>
-
-#include "op/layout.h"
-
 const tn_tactic *const tn_cpu_tactics[TN_NUM_CPU_TACTICS] = {
 #define X(name) &tn_cpu_tactic_##name,
     TN_CPU_TACTICS(X)
 #undef X
 };
-
-bool tn_cpu_check_type(const tn_problem *problem, uint32_t operand, uint32_t dtypes, char *reason, size_t reason_size) {
-    const tn_operand *o = &problem->operands[operand];
-    if (o->absent) return true;
-    if (o->role == TN_ROLE_STATE) return tn_refuse(reason, reason_size, "no states");
-    if (o->dtype >= TN_NUM_DTYPES || (dtypes >> o->dtype & 1u) == 0)
-        return tn_refuse(reason, reason_size, "operand %u cannot be %s", operand, tn_dtype_get_info(o->dtype)->name);
-    if (o->role != TN_ROLE_WEIGHT) return true;
-    if (o->encoding.kind != TN_ENCODING_PLAIN || o->encoding.storage != o->dtype)
-        return tn_refuse(reason, reason_size, "weights stored as %s only", tn_dtype_get_info(o->dtype)->name);
-    if (o->layout != NULL && strcmp(o->layout, TN_LAYOUT_PLAIN) != 0)
-        return tn_refuse(reason, reason_size, "weights in the plain layout only");
-    return true;
-}
 
 void tn_cpu_launch_tiles(tn_launch *launch, tn_tile_function run, int64_t num_tiles, int64_t bytes_per_tile, int64_t bytes_per_claim) {
     int64_t grain = bytes_per_claim / (bytes_per_tile > 0 ? bytes_per_tile : 1);

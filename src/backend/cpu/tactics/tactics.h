@@ -105,20 +105,6 @@ extern const tn_tactic *const tn_cpu_tactics[TN_NUM_CPU_TACTICS];
 /* Heads that the kernels hold, and a cache of a known type; the rest is tn_check_cache. */
 bool tn_cpu_cache_fits(const tn_problem *problem, const tn_kv_geometry *geometry, uint32_t first, char *reason, size_t reason_size);
 
-/* Sets of types. */
-#define TN_CPU_BIT(dtype) (1u << (dtype))
-#define TN_CPU_FLOATS     (TN_CPU_BIT(TN_FLOAT32) | TN_CPU_BIT(TN_FLOAT16) | TN_CPU_BIT(TN_BFLOAT16))
-#define TN_CPU_INDICES    (TN_CPU_BIT(TN_INT32) | TN_CPU_BIT(TN_INT64))
-#define TN_CPU_INTEGERS   (TN_CPU_INDICES | TN_CPU_BIT(TN_INT8) | TN_CPU_BIT(TN_UINT8))
-#define TN_CPU_WHOLE_BYTES                                                                                                          \
-    (TN_CPU_FLOATS | TN_CPU_INTEGERS | TN_CPU_BIT(TN_BOOL) | TN_CPU_BIT(TN_INT16) | TN_CPU_BIT(TN_UINT16) | TN_CPU_BIT(TN_UINT32) | \
-     TN_CPU_BIT(TN_UINT64) | TN_CPU_BIT(TN_FLOAT64) | TN_CPU_BIT(TN_COMPLEX64) | TN_CPU_BIT(TN_COMPLEX128) |                        \
-     TN_CPU_BIT(TN_FLOAT8_E4M3FN) | TN_CPU_BIT(TN_FLOAT8_E4M3FNUZ) | TN_CPU_BIT(TN_FLOAT8_E5M2) | TN_CPU_BIT(TN_FLOAT8_E5M2FNUZ) |  \
-     TN_CPU_BIT(TN_FLOAT8_E8M0))
-
-/* The operand is absent or of a type of the set; a weight is stored so, and plain. */
-bool tn_cpu_check_type(const tn_problem *problem, uint32_t operand, uint32_t dtypes, char *reason, size_t reason_size);
-
 /* One phase of tiles; the grain gives a worker at least `bytes_per_claim` bytes of work. */
 void tn_cpu_launch_tiles(tn_launch *launch, tn_tile_function run, int64_t num_tiles, int64_t bytes_per_tile, int64_t bytes_per_claim);
 
