@@ -329,18 +329,7 @@ static const char *const golden_names[] = {
 enum { GOLDEN_NUM_MODELS = sizeof golden_names / sizeof *golden_names };
 static const char *golden_backend;
 
-/* Models that need what cuda has no kernels for (slices, shuffles, other activations): refused by name when they are built. */
-static inline bool golden_is_refused(const char *backend, const char *name) {
-    static const char *const by_cuda[] = {
-        "qwen2_moe",   "qwen2_moe-normed", "qwen2_moe-all", "phi-qk-norms",      "olmo2", "olmo2-biases", "mpt-clipped", "cohere-qk-norms",
-        "deepseek_v2", "deepseek_v3",      "gpt_oss",       "stablelm-parallel", "olmo",  "olmo3"};
-    for (size_t i = 0; strcmp(backend, "cuda") == 0 && i < sizeof by_cuda / sizeof *by_cuda; i++)
-        if (strcmp(by_cuda[i], name) == 0) return true;
-    return false;
-}
-
 static inline void golden_test(void **state) {
-    if (golden_is_refused(golden_backend, *state)) skip();
     golden_check(*state, golden_backend);
 }
 

@@ -8,13 +8,15 @@
 #include "backend/cuda/kv_layout.h"
 
 /* Constants of copy_kv_block, in bytes: places of the block to read and the block to write, of a head, its values behind its
- * keys, and how much of keys and values to copy. kernels/copy_blocks.cu has the same list. */
-enum { C_SRC = 0, C_DST, C_HEAD, C_VALUES, C_KEY_BYTES, C_VALUE_BYTES };
+ * keys, and how much of keys and values to copy; then where the scales of keys and of values stand, and how much of each to copy
+ * (0: there are none). kernels/copy_blocks.cu has the same list. */
+enum { C_SRC = 0, C_DST, C_HEAD, C_VALUES, C_KEY_BYTES, C_VALUE_BYTES, C_KEY_SCALES, C_VALUE_SCALES, C_SCALE_BYTES };
 
 static tn_cuda_kv_layout layout_of(const tn_kv_geometry *geometry, size_t *out_element_bytes) {
     *out_element_bytes = tn_dtype_get_info(geometry->dtype)->bits / 8u;
-    return tn_cuda_kv_layout_make(geometry->num_layers, geometry->num_kv_heads, geometry->k_dim, geometry->v_dim,
-                                  geometry->tokens_per_block);
+    int64_t scale_elements = tn_kv_levels(geometry->dtype) > 0 ? (int64_t)(sizeof(float) / *out_element_bytes) : 0;
+    return tn_cuda_kv_layout_make_scaled(geometry->num_layers, geometry->num_kv_heads, geometry->k_dim, geometry->v_dim,
+                                         geometry->tokens_per_block, scale_elements);
 }
 
 size_t tn_cuda_kv_block_bytes(const tn_device *device, const tn_kv_geometry *geometry) {
@@ -44,6 +46,9 @@ tn_status tn_cuda_copy_blocks(tn_stream *stream, const tn_kv_geometry *geometry,
         launch.constants[C_VALUES] = layout.v_offset * element;
         launch.constants[C_KEY_BYTES] = c->num_tokens * geometry->k_dim * element;
         launch.constants[C_VALUE_BYTES] = c->num_tokens * geometry->v_dim * element;
+        launch.constants[C_KEY_SCALES] = layout.scales * element;
+        launch.constants[C_VALUE_SCALES] = launch.constants[C_KEY_SCALES] + geometry->tokens_per_block * (int64_t)sizeof(float);
+        if (tn_kv_levels(geometry->dtype) > 0) launch.constants[C_SCALE_BYTES] = c->num_tokens * (int64_t)sizeof(float);
         tn_cuda_launch_add(&launch, TN_CUDA_KERNEL_copy_kv_block, geometry->num_layers * geometry->num_kv_heads, 1, 1, 128, 0);
         tn_bound_step step = {.launch = &launch, .problem = &problem, .buffers = &state};
         status = tn_cuda_run_segment(stream, &step, 1, NULL, diag);

@@ -58,6 +58,7 @@ extern const tn_backend tn_cuda_backend;
     X(attention_tile)       \
     X(attention_decode)     \
     X(attention)            \
+    X(attention_any)        \
     X(sample)               \
     X(route)                \
     X(combine)              \

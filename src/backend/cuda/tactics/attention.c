@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * attention.c: the tactic of ATTENTION: which kernel, how many heads a block, how many splits.
+ * attention.c: the tactics of ATTENTION for any number of tokens: which kernel, how many heads a block, how many splits.
  */
 #include "backend/checks.h"
 #include "backend/cuda/cuda.h"
@@ -10,8 +10,7 @@
 enum { WARPS = 8, MAX_HEAD_DIM = 256, MAX_SPLITS = 64, POSITIONS_A_PASS = 64, MERGE_THREADS = 128 };
 enum { CLUSTER_SPLITS = 8, CLUSTER_POSITIONS = 8192 /* from here on eight blocks a head are too few */ };
 
-static bool supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
-    (void)device;
+static bool has_form(const tn_problem *problem, int64_t max_head_dim, char *reason, size_t reason_size) {
     const tn_attention_params *params = problem->params;
     tn_kv_geometry geometry = TN_KV_GEOMETRY(params);
     if (!tn_check_complete(problem, 1u << 5 | 1u << 6, false, reason, reason_size)) return false;
@@ -19,10 +18,16 @@ static bool supports(const tn_device_info *device, const tn_problem *problem, ch
         if ((i == 0 || i >= 5) && !tn_check_plain_f32(problem, i, reason, reason_size)) return false;
     if (params->num_kv_heads < 1 || params->num_heads % params->num_kv_heads != 0)
         return tn_refuse(reason, reason_size, "query heads must be a multiple of key/value heads");
+    if (!tn_kv_dtype_is_known(geometry.dtype))
+        return tn_refuse(reason, reason_size, "a cache of " TN_KV_DTYPES ", not %s", tn_dtype_name(geometry.dtype));
+    return tn_check_cache(problem, &geometry, 1, max_head_dim, reason, reason_size);
+}
+
+static bool supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
+    (void)device;
+    const tn_attention_params *params = problem->params;
     if (params->k_dim % 8 != 0 || params->v_dim % 8 != 0) return tn_refuse(reason, reason_size, "heads of a multiple of 8 values");
-    if (geometry.dtype != TN_FLOAT32 && geometry.dtype != TN_FLOAT16 && geometry.dtype != TN_BFLOAT16)
-        return tn_refuse(reason, reason_size, "a cache of float32, float16 or bfloat16, not %s", tn_dtype_name(geometry.dtype));
-    return tn_check_cache(problem, &geometry, 1, MAX_HEAD_DIM, reason, reason_size);
+    return has_form(problem, MAX_HEAD_DIM, reason, reason_size);
 }
 
 /* Heads that one block takes: of those that share keys and values, as many as registers hold. */
@@ -70,6 +75,14 @@ static size_t workspace_bytes(const tn_device_info *device, const tn_problem *pr
     return bytes;
 }
 
+/* Place of a cache's type in the tables of kernels. */
+static int type_number(tn_dtype dtype) {
+    static const tn_dtype order[] = {TN_FLOAT32, TN_FLOAT16, TN_BFLOAT16, TN_INT16, TN_INT8, TN_FLOAT8_E4M3FN};
+    int type = 0;
+    while (order[type] != dtype) type++; /* supports() has looked */
+    return type;
+}
+
 static tn_cuda_kernel find_kernel(tn_dtype dtype, bool in_clusters, bool is_long, int64_t heads) {
     int size = heads == 8 ? 3 : heads == 4 ? 2 : heads == 2 ? 1 : 0;
 #define KERNELS(form)                                                                                                           \
@@ -77,10 +90,11 @@ static tn_cuda_kernel find_kernel(tn_dtype dtype, bool in_clusters, bool is_long
         TN_CUDA_KERNEL_attention_##form##_1_1, TN_CUDA_KERNEL_attention_##form##_1_2, TN_CUDA_KERNEL_attention_##form##_1_4,    \
             TN_CUDA_KERNEL_attention_##form##_1_8, TN_CUDA_KERNEL_attention_##form##_2_1, TN_CUDA_KERNEL_attention_##form##_2_2 \
     }
-    static const tn_cuda_kernel kernels[2][3][6] = {{KERNELS(f32), KERNELS(f16), KERNELS(bf16)},
-                                                    {KERNELS(cluster_f32), KERNELS(cluster_f16), KERNELS(cluster_bf16)}};
+    static const tn_cuda_kernel kernels[2][6][6] = {{KERNELS(f32), KERNELS(f16), KERNELS(bf16), KERNELS(i16), KERNELS(i8), KERNELS(e4m3)},
+                                                    {KERNELS(cluster_f32), KERNELS(cluster_f16), KERNELS(cluster_bf16),
+                                                     KERNELS(cluster_i16), KERNELS(cluster_i8), KERNELS(cluster_e4m3)}};
 #undef KERNELS
-    return kernels[in_clusters][dtype == TN_FLOAT32 ? 0 : dtype == TN_FLOAT16 ? 1 : 2][is_long ? 4 + size : size];
+    return kernels[in_clusters][type_number(dtype)][is_long ? 4 + size : size];
 }
 
 void tn_cuda_begin_attention(const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
@@ -130,7 +144,7 @@ static double estimate(const tn_device_info *device, const tn_problem *problem, 
     double positions = (double)(tn_operand_dim(&problem->operands[4], 1, symbols) * params->tokens_per_block) / 2;
     double flops = 2 * tokens * positions * (double)(params->num_heads * (params->k_dim + params->v_dim));
     double bytes = tokens * positions * (double)(params->num_kv_heads * (params->k_dim + params->v_dim)) *
-                   (params->cache_dtype == TN_FLOAT32 ? 4.0 : 2.0);
+                   tn_dtype_get_info(params->cache_dtype)->bits / 8.0;
     /* taking 16-bit values apart and adding scores over lanes cost three times the products; on an H100 256 sequences took 4.7
      * times what their bytes do */
     return tn_cuda_estimate_us(device, 4.7 * bytes, flops, device->flops_per_us / 4);
@@ -145,4 +159,39 @@ const tn_tactic tn_cuda_tactic_attention = {
     .estimate_us = estimate,
     .workspace_bytes = workspace_bytes,
     .prepare = prepare,
+};
+
+/* --- heads that no vector divides, or longer ones ------------------------------------------------------------------------------- */
+
+enum { MAX_ANY_HEAD_DIM = 512, ANY_WARPS = 4 };
+
+static bool any_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
+    (void)device;
+    return has_form(problem, MAX_ANY_HEAD_DIM, reason, reason_size);
+}
+
+static tn_status any_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
+    (void)device;
+    static const tn_cuda_kernel kernels[] = {TN_CUDA_KERNEL_attention_any_f32,  TN_CUDA_KERNEL_attention_any_f16,
+                                             TN_CUDA_KERNEL_attention_any_bf16, TN_CUDA_KERNEL_attention_any_i16,
+                                             TN_CUDA_KERNEL_attention_any_i8,   TN_CUDA_KERNEL_attention_any_e4m3};
+    const tn_attention_params *params = problem->params;
+    tn_cuda_begin_attention(problem, symbols, out_launch);
+    tn_cuda_launch_add(out_launch, kernels[type_number(params->cache_dtype)], tn_operand_rows(&problem->operands[0], symbols),
+                       params->num_heads, 1, 32 * ANY_WARPS, 0);
+    return TN_OK;
+}
+
+static double any_estimate(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
+    return 8.0 * estimate(device, problem, symbols); /* one head and one key at a time */
+}
+
+const tn_tactic tn_cuda_tactic_attention_any = {
+    .name = "attention_any",
+    .version = 1,
+    .numerics = TN_NUMERICS_F32_CUDA,
+    .op = TN_OP_ATTENTION,
+    .supports = any_supports,
+    .estimate_us = any_estimate,
+    .prepare = any_prepare,
 };

@@ -66,13 +66,33 @@ enum {
 };
 
 static bool cache_fits(const tn_problem *problem, const tn_kv_geometry *geometry, uint32_t first, char *reason, size_t reason_size) {
-    if (geometry->dtype != TN_FLOAT32 && geometry->dtype != TN_FLOAT16 && geometry->dtype != TN_BFLOAT16)
-        return tn_refuse(reason, reason_size, "a cache of float32, float16 or bfloat16, not %s", tn_dtype_name(geometry->dtype));
+    if (!tn_kv_dtype_is_known(geometry->dtype))
+        return tn_refuse(reason, reason_size, "a cache of " TN_KV_DTYPES ", not %s", tn_dtype_name(geometry->dtype));
     return tn_check_cache(problem, geometry, first, MAX_HEAD_DIM, reason, reason_size);
 }
 
-static tn_cuda_kernel of_dtype(tn_dtype dtype, tn_cuda_kernel f32, tn_cuda_kernel f16, tn_cuda_kernel bf16) {
-    return dtype == TN_FLOAT32 ? f32 : dtype == TN_FLOAT16 ? f16 : bf16;
+/* A kernel for each type of a cache. */
+typedef struct cache_kernels {
+    tn_cuda_kernel f32, f16, bf16, i16, i8, e4m3;
+} cache_kernels;
+
+#define CACHE_KERNELS(name, suffix)                                                                                       \
+    {                                                                                                                     \
+        TN_CUDA_KERNEL_##name##_f32##suffix, TN_CUDA_KERNEL_##name##_f16##suffix, TN_CUDA_KERNEL_##name##_bf16##suffix,   \
+            TN_CUDA_KERNEL_##name##_i16##suffix, TN_CUDA_KERNEL_##name##_i8##suffix, TN_CUDA_KERNEL_##name##_e4m3##suffix \
+    }
+static const cache_kernels updates = CACHE_KERNELS(kv_cache_update, ), short_qkvs = CACHE_KERNELS(qkv_cache, _128),
+                           long_qkvs = CACHE_KERNELS(qkv_cache, _512);
+
+static tn_cuda_kernel of_dtype(tn_dtype dtype, const cache_kernels *kernels) {
+    switch (dtype) {
+    case TN_FLOAT16: return kernels->f16;
+    case TN_BFLOAT16: return kernels->bf16;
+    case TN_INT16: return kernels->i16;
+    case TN_INT8: return kernels->i8;
+    case TN_FLOAT8_E4M3FN: return kernels->e4m3;
+    default: return kernels->f32;
+    }
 }
 
 /* first: the operand of query_start. */
@@ -103,9 +123,7 @@ static tn_status update_prepare(const tn_device_info *device, const tn_problem *
     tn_kv_geometry geometry = TN_KV_GEOMETRY(params);
     *out_launch = (tn_launch){0};
     describe_cache(out_launch, problem, &geometry, params->layer, 3, symbols);
-    tn_cuda_kernel kernel = of_dtype(geometry.dtype, TN_CUDA_KERNEL_kv_cache_update_f32, TN_CUDA_KERNEL_kv_cache_update_f16,
-                                     TN_CUDA_KERNEL_kv_cache_update_bf16);
-    launch_heads(out_launch, kernel, out_launch->constants[NUM_TOKENS] * 2 * geometry.num_kv_heads);
+    launch_heads(out_launch, of_dtype(geometry.dtype, &updates), out_launch->constants[NUM_TOKENS] * 2 * geometry.num_kv_heads);
     return TN_OK;
 }
 
@@ -141,10 +159,7 @@ static tn_status qkv_prepare(const tn_device_info *device, const tn_problem *pro
     out_launch->constants[IS_INTERLEAVED] = params->rotary == TN_ROTARY_INTERLEAVED;
     tn_cuda_set_real(out_launch, NORM_EPSILON, params->epsilon);
     bool is_short = geometry.k_dim <= SHORT_HEAD_DIM && geometry.v_dim <= SHORT_HEAD_DIM;
-    tn_cuda_kernel kernel = is_short ? of_dtype(geometry.dtype, TN_CUDA_KERNEL_qkv_cache_f32_128, TN_CUDA_KERNEL_qkv_cache_f16_128,
-                                                TN_CUDA_KERNEL_qkv_cache_bf16_128)
-                                     : of_dtype(geometry.dtype, TN_CUDA_KERNEL_qkv_cache_f32_512, TN_CUDA_KERNEL_qkv_cache_f16_512,
-                                                TN_CUDA_KERNEL_qkv_cache_bf16_512);
+    tn_cuda_kernel kernel = of_dtype(geometry.dtype, is_short ? &short_qkvs : &long_qkvs);
     launch_heads(out_launch, kernel, out_launch->constants[NUM_TOKENS] * (params->num_heads + 2 * geometry.num_kv_heads));
     return TN_OK;
 }
