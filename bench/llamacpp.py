@@ -6,36 +6,12 @@ import contextlib
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from machine import ROOT, fail, run, say
+
 VERSION = "0.3.36"
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def fail(text):
-    sys.exit(f"{pathlib.Path(sys.argv[0]).name}: {text}")
-
-
-def cache_folder():
-    xdg = os.environ.get("XDG_CACHE_HOME", "")
-    folder = os.environ.get("TENON_CACHE") or (xdg + "/tenon" if xdg.startswith("/") else "")
-    folder = folder or (os.environ["HOME"] + "/.cache/tenon" if os.environ.get("HOME") else "")
-    return pathlib.Path(folder) if folder else fail("none of TENON_CACHE, XDG_CACHE_HOME, HOME is set")
-
-
-def run(command, text=""):
-    """What the command prints, given the text on its standard input."""
-    result = subprocess.run([str(part) for part in command], input=text, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if result.returncode != 0:
-        tail = (result.stderr or result.stdout or "").strip().splitlines()[-5:]
-        fail(f"{' '.join(map(str, command))} ended with {result.returncode}\n  " + "\n  ".join(tail))
-    return result.stdout
 
 
 def folder_of(cache):

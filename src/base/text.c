@@ -53,17 +53,20 @@ void tn_text_append_char(tn_text *text, char c) {
 
 void tn_text_append_format(tn_text *text, const char *format, ...) {
     va_list args;
+    size_t room = text->failed ? 0 : text->capacity - text->size;
     va_start(args, format);
-    int length = vsnprintf(NULL, 0, format, args);
+    int length = vsnprintf(room > 0 ? text->data + text->size : NULL, room, format, args); /* mostly there is room */
     va_end(args);
-    if (length < 0) {
+    if (length < 0 || !reserve(text, (size_t)length)) {
         text->failed = true;
+        if (room > 0) text->data[text->size] = '\0';
         return;
     }
-    if (!reserve(text, (size_t)length)) return;
-    va_start(args, format);
-    (void)vsnprintf(text->data + text->size, (size_t)length + 1, format, args);
-    va_end(args);
+    if ((size_t)length >= room) {
+        va_start(args, format);
+        (void)vsnprintf(text->data + text->size, (size_t)length + 1, format, args);
+        va_end(args);
+    }
     text->size += (size_t)length;
 }
 
@@ -177,12 +180,24 @@ static const char *short_escape(uint32_t c) {
     }
 }
 
+/* Bytes at the beginning that stand for themselves in a JSON string. */
+static size_t count_plain(const char *bytes, size_t size_bytes) {
+    size_t count = 0;
+    while (count < size_bytes && bytes[count] >= 0x20 && bytes[count] < 0x7F && bytes[count] != '"' && bytes[count] != '\\') count++;
+    return count;
+}
+
 void tn_text_append_json_string(tn_text *text, const char *bytes, size_t size_bytes) {
     size_t size_before = text->size;
     tn_text_append_char(text, '"');
     for (size_t i = 0; i < size_bytes && !text->failed;) {
         uint32_t code_point = 0;
-        size_t part;
+        size_t part = count_plain(bytes + i, size_bytes - i);
+        if (part > 0) {
+            tn_text_append(text, bytes + i, part);
+            i += part;
+            continue;
+        }
         int length = decode_part((const uint8_t *)bytes + i, size_bytes - i, &code_point, &part);
         const char *escape = length == 1 ? short_escape(code_point) : NULL;
         if (length <= 0) {

@@ -273,6 +273,7 @@ void *tn_executor_loop(void *argument) {
     tn_scheduler *scheduler = &executor->scheduler;
     const tn_engine_step *finished = NULL;
     bool was_busy = false;
+    (void)pthread_setname_np(pthread_self(), "tenon-executor");
     pthread_mutex_lock(&executor->lock);
     for (;;) {
         tn_scheduler_requeue(scheduler);

@@ -157,11 +157,14 @@ static void write_call(const tn_generation *generation, const tn_choice *choice,
 }
 
 static void write_end(const tn_choice *choice, tn_text *out) {
-    static const char *const reasons[] = {[TN_CHOICE_RUNS] = "null",
-                                          [TN_CHOICE_STOP] = "\"stop\"",
+    static const char *const reasons[] = {[TN_CHOICE_STOP] = "\"stop\"",
                                           [TN_CHOICE_LENGTH] = "\"length\"",
                                           [TN_CHOICE_TIMED_OUT] = "\"length\"",
                                           [TN_CHOICE_CANCELLED] = "\"length\""};
+    if (choice->end == TN_CHOICE_RUNS) {
+        tn_text_append_string(out, ", \"finish_reason\": null, \"stop_reason\": null");
+        return;
+    }
     bool has_calls = choice->end == TN_CHOICE_STOP && choice->calls.count > 0;
     tn_text_append_format(out, ", \"finish_reason\": %s, \"stop_reason\": ", has_calls ? "\"tool_calls\"" : reasons[choice->end]);
     if (choice->stop_string != NULL)
@@ -252,6 +255,22 @@ static void begin_event(const tn_generation *generation, tn_text *out) {
     write_head(generation, generation->is_chat ? "chat.completion.chunk" : "text_completion", out);
 }
 
+bool tn_generation_prepare_events(tn_generation *generation) {
+    tn_text head = {.allocator = generation->arena.allocator};
+    bool is_ok = true;
+    for (int32_t i = 0; is_ok && i < generation->num_choices; i++) {
+        tn_choice *choice = &generation->choices[i];
+        tn_text_reset(&head);
+        begin_event(generation, &head);
+        tn_text_append_format(&head, "{\"index\": %d, ", (int)i);
+        choice->event_head = head.failed ? NULL : tn_arena_bytes(&generation->arena, head.data, head.size);
+        choice->event_head_size = head.size;
+        is_ok = choice->event_head != NULL;
+    }
+    tn_text_deinit(&head);
+    return is_ok;
+}
+
 static bool has_untold_calls(const tn_choice *choice) {
     const tn_choice_call *last = choice->calls.count > 0 ? &choice->calls.data[choice->calls.count - 1] : NULL;
     return last != NULL && (!last->is_named || last->num_told < last->arguments.size);
@@ -291,8 +310,7 @@ static void write_delta(const tn_generation *generation, int32_t index, tn_text 
     bool has_ended = choice->end != TN_CHOICE_RUNS;
     bool has_news = choice->text.size > 0 || has_ended || has_untold_calls(choice) || (!choice->has_begun && choice->num_tokens > 0);
     if (choice->is_told || !has_news) return;
-    begin_event(generation, out);
-    tn_text_append_format(out, "{\"index\": %d, ", (int)index);
+    tn_text_append(out, choice->event_head, choice->event_head_size);
     if (generation->is_chat) {
         write_chat_delta(generation, choice, out);
     } else {

@@ -11,6 +11,8 @@
 
 #include "server/exchange.h"
 
+/* Makes what the events of a stream begin with, for tn_generation.event_head; once id and model are set. False: no memory. */
+bool tn_generation_prepare_events(struct tn_generation *generation);
 /* Fills the reply of an exchange whose generation is complete. */
 void tn_exchange_finish(tn_exchange *exchange);
 /* For MHD_ContentReaderCallback: bytes for the reader; 0 after suspending the exchange; or one of MHD's ends. */

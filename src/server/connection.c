@@ -36,6 +36,8 @@ static uint64_t count_acked(const tn_connection *connection) {
 
 void tn_connection_set_deadline(tn_connection *connection, tn_deadline deadline) {
     tn_server *server = connection->server;
+    bool waits_for_client = deadline == TN_DEADLINE_HEAD || deadline == TN_DEADLINE_BODY || deadline == TN_DEADLINE_IDLE;
+    if (waits_for_client && connection->is_leaving) deadline = TN_DEADLINE_LEAVING; /* it sends nothing more */
     leave_queue(connection);
     tn_deadline_queue *queue = &server->deadlines[deadline];
     connection->deadline = deadline;

@@ -25,7 +25,7 @@
 #ifdef TN_SANITIZED
 enum { NUM_CLIENTS = 400, NUM_IDLE = 150, NUM_SLOW = 20 };
 #else
-enum { NUM_CLIENTS = 3000, NUM_IDLE = 1000, NUM_SLOW = 200 };
+enum { NUM_CLIENTS = 10000, NUM_IDLE = 1000, NUM_SLOW = 200 };
 #endif
 
 static const char normal[] = "{\"prompt\": \"Once upon a time\", \"max_tokens\": 24, \"temperature\": 1, \"seed\": 3}";
@@ -52,7 +52,8 @@ static char *normal_answer(void) {
     return copy;
 }
 
-/* In use in all of the process, libmicrohttpd's memory too. 0 with sanitizers, whose own leak check looks at the end. */
+/* In use in all of the process, libmicrohttpd's memory too. 0 with sanitizers, whose own leak check looks at the end. What malloc keeps
+ * for each thread would count as in use (a quarter of a megabyte each at most): main turns that off. */
 static size_t heap_bytes(void) {
     tn_server_info server;
     do {
@@ -93,11 +94,25 @@ static void come_and_go(void) {
     leave(fd);
 }
 
+/* A context of the engine keeps what it prepared for the last 32 shapes: steps of 40 shapes fill that before anything is counted. */
+static void fill_caches_of_the_engine(void) {
+    enum { NUM_SHAPES = 40 };
+    char body[256];
+    for (int i = 1; i <= NUM_SHAPES; i++) {
+        snprintf(body, sizeof body, "{\"prompt\": \"%.*s\", \"n\": %d, \"max_tokens\": 2, \"ignore_eos\": true}", i,
+                 "Each length of a prompt is another shape.", i);
+        tn_test_http answer = tn_test_post(self.port, "/v1/completions", body);
+        assert_int_equal(answer.status, 200);
+        tn_test_http_free(&answer);
+    }
+}
+
 static void clients_that_leave_in_any_phase_leave_nothing_behind(void **state) {
     (void)state;
     tn_test_server_start(&self, NULL, NULL);
     char *before = normal_answer();
-    for (int i = 0; i < NUM_CLIENTS / 3; i++) come_and_go(); /* tables and buffers grow to what is under way at a time */
+    fill_caches_of_the_engine();
+    for (int i = 0; i < NUM_CLIENTS / 10; i++) come_and_go(); /* tables and buffers grow to what is under way at a time */
     tn_test_server_settle(&self);
     size_t before_bytes = heap_bytes();
     int num_descriptors = tn_test_num_descriptors();
@@ -115,7 +130,7 @@ static void clients_that_leave_in_any_phase_leave_nothing_behind(void **state) {
     free(before);
     for (int i = 0; i < 1000 && tn_test_num_descriptors() > num_descriptors; i++) usleep(5000); /* lingering ones */
     assert_in_range(tn_test_num_descriptors(), 0, num_descriptors);
-    assert_in_range(heap_bytes(), 0, before_bytes + 262144);
+    assert_in_range(heap_bytes(), 0, before_bytes + 32768); /* more were under way at a time than before; 7 KB in 30,000 clients */
     tn_test_server_stop(&self);
 }
 
@@ -188,7 +203,10 @@ static int close_all(void **state) {
     return 0;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    (void)argc;
+    if (getenv("GLIBC_TUNABLES") == NULL && setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0", 1) == 0)
+        (void)execv("/proc/self/exe", argv); /* malloc reads it at the start */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clients_that_leave_in_any_phase_leave_nothing_behind),
         cmocka_unit_test(idle_and_slow_clients_do_not_hold_up_others),

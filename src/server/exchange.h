@@ -68,7 +68,7 @@ struct tn_exchange {
     uint64_t num_sent_bytes;
 
     struct tn_generation *generation;
-    bool is_stream, is_stream_begun, is_stream_ended;
+    bool is_stream, is_stream_ended;
 };
 
 /* Fills the reply. The JSON text is the reply's own: append to exchange->reply. */

@@ -370,6 +370,7 @@ void tn_job_take(tn_job *job, const tn_response *response) {
     tn_generation *self = job->generation;
     bool is_final = tn_response_is_final(response);
     pthread_mutex_lock(&self->lock);
+    bool is_first = job->is_queued;
     take(job, response);
     /* A stop string ends a choice before the executor knows. */
     if (!is_final && job->num_running == 0 && !job->is_cancelled) {
@@ -379,7 +380,7 @@ void tn_job_take(tn_job *job, const tn_response *response) {
     bool must_tell = self->streams || tn_generation_is_complete(self);
     if (is_final) job->is_live = false;
     pthread_mutex_unlock(&self->lock);
-    if (must_tell) tn_server_mark_dirty(self->server, self);
+    if (must_tell) tn_server_mark_dirty(self->server, self, is_first);
     if (!is_final) return;
     tn_server *server = self->server;
     tn_generation_release(self);

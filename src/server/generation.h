@@ -55,6 +55,8 @@ typedef struct tn_choice {
     size_t num_echo_bytes;  /* of the prompt and its log-probabilities, which no reader could have taken yet */
     bool has_echo;
     tn_choice_end end;
+    const char *event_head; /* streaming: what each of its events begins with */
+    size_t event_head_size;
     const char *stop_string; /* that ended it; NULL: none */
     int32_t stop_id;         /* of stop_token_ids; -1: none */
     int32_t num_tokens;

@@ -209,7 +209,7 @@ static enum MHD_Result go_on(tn_exchange *exchange) {
     case TN_PHASE_PREPARING:
         exchange->phase = exchange->next_phase;
         if (exchange->generation == NULL) break;
-        tn_server_mark_dirty(exchange->server, exchange->generation); /* it may have ended before anybody looked */
+        tn_server_mark_dirty(exchange->server, exchange->generation, true); /* it may have ended before anybody looked */
         tn_server_wake(exchange->server);
         break;
     case TN_PHASE_WAITING:

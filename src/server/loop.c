@@ -27,12 +27,13 @@ void tn_server_wake(tn_server *server) {
     (void)!write(server->wake, &one, sizeof one);
 }
 
-void tn_server_mark_dirty(tn_server *server, tn_generation *generation) {
+void tn_server_mark_dirty(tn_server *server, tn_generation *generation, bool is_urgent) {
     pthread_mutex_lock(&server->lock);
     if (!generation->is_dirty) {
+        tn_generation **list = is_urgent ? &server->first_urgent : &server->first_dirty;
         generation->is_dirty = true;
-        generation->next_dirty = server->first_dirty;
-        server->first_dirty = generation;
+        generation->next_dirty = *list;
+        *list = generation;
         atomic_fetch_add(&generation->num_holders, 1);
     }
     pthread_mutex_unlock(&server->lock);
@@ -46,9 +47,27 @@ static bool is_pump_done(tn_server *server, tn_status status) {
     return atomic_load(&server->is_pump_stopping) && atomic_load(&server->num_live_jobs) == 0;
 }
 
+/* Those that bring their request's first token, or all. Taken ones become NULL. */
+static void take_responses(tn_server *server, tn_response **responses, size_t count, bool only_first) {
+    size_t num_taken = 0;
+    tn_metrics_lock(&server->metrics);
+    for (size_t i = 0; i < count; i++) {
+        if (responses[i] == NULL) continue;
+        tn_job *job = (tn_job *)(uintptr_t)tn_response_client_id(responses[i]);
+        if (only_first && (job == NULL || !job->is_queued)) continue;
+        if (job != NULL) tn_job_take(job, responses[i]);
+        tn_response_destroy(responses[i]);
+        responses[i] = NULL;
+        num_taken++;
+    }
+    tn_metrics_unlock(&server->metrics);
+    if (num_taken > 0) tn_server_wake(server);
+}
+
 void *tn_server_run_pump(void *argument) {
     tn_server *server = argument;
     tn_response *responses[MAX_RESPONSES];
+    (void)pthread_setname_np(pthread_self(), "tenon-pump");
     for (;;) {
         size_t count;
         tn_status status = tn_executor_await_all_ready(server->executor, PUMP_WAIT_MS, responses, MAX_RESPONSES, &count);
@@ -56,15 +75,9 @@ void *tn_server_run_pump(void *argument) {
             if (is_pump_done(server, status)) return NULL;
             continue;
         }
-        tn_metrics_lock(&server->metrics);
-        for (size_t i = 0; i < count; i++) {
-            tn_job *job = (tn_job *)(uintptr_t)tn_response_client_id(responses[i]);
-            if (job != NULL) tn_job_take(job, responses[i]);
-        }
-        tn_metrics_unlock(&server->metrics);
-        tn_server_wake(server);
+        take_responses(server, responses, count, true);
+        take_responses(server, responses, count, false);
         tn_diag_clear(server->pump_diag);
-        for (size_t i = 0; i < count; i++) tn_response_destroy(responses[i]);
     }
 }
 
@@ -84,15 +97,7 @@ static void look_at_generation(tn_generation *generation) {
     if (exchange->phase == TN_PHASE_STREAMING || is_complete) tn_exchange_resume(exchange);
 }
 
-static void look_at_news(tn_server *server) {
-    uint64_t count;
-    (void)!read(server->wake, &count, sizeof count);
-    pthread_mutex_lock(&server->lock);
-    tn_generation *dirty = server->first_dirty;
-    server->first_dirty = NULL;
-    tn_exchange *prepared = server->first_prepared;
-    server->first_prepared = NULL;
-    pthread_mutex_unlock(&server->lock);
+static void look_at_generations(tn_server *server, tn_generation *dirty) {
     for (tn_generation *next; dirty != NULL; dirty = next) {
         pthread_mutex_lock(&server->lock);
         next = dirty->next_dirty; /* once the flag is down the pump may link it again */
@@ -101,10 +106,25 @@ static void look_at_news(tn_server *server) {
         look_at_generation(dirty);
         tn_generation_release(dirty);
     }
+}
+
+static void look_at_news(tn_server *server) {
+    uint64_t count;
+    (void)!read(server->wake, &count, sizeof count);
+    pthread_mutex_lock(&server->lock);
+    tn_generation *urgent = server->first_urgent, *dirty = server->first_dirty;
+    server->first_urgent = server->first_dirty = NULL;
+    tn_exchange *prepared = server->first_prepared;
+    server->first_prepared = NULL;
+    pthread_mutex_unlock(&server->lock);
     for (tn_exchange *next; prepared != NULL; prepared = next) {
         next = prepared->next_prepared;
         tn_exchange_resume(prepared);
     }
+    /* The events of a step's other streams take longer than all else that a first token waits for here. */
+    look_at_generations(server, urgent);
+    if (urgent != NULL && dirty != NULL) (void)MHD_run(server->daemon);
+    look_at_generations(server, dirty);
 }
 
 static void note_end(tn_connection *connection) {
@@ -206,6 +226,7 @@ static void turn(tn_server *server) {
 
 void *tn_server_run_loop(void *argument) {
     tn_server *server = argument;
+    (void)pthread_setname_np(pthread_self(), "tenon-http");
     server->now_ns = server->last_step_ns = tn_now_ns();
     server->next_throughput_ns = server->now_ns + server->options.throughput_interval_ms * 1000000;
     while (!atomic_load(&server->is_stopping) || atomic_load(&server->num_connections) > 0) turn(server);

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/hash.h"
+#include "server/answer.h"
 #include "server/embeddings.h"
 #include "server/generation.h"
 #include "server/sampling.h"
@@ -222,6 +223,8 @@ static bool make_generation(const tn_preparation *self, const tn_api_fields *fie
     int64_t num_bytes =
         request.return_context_logits ? count_logits_bytes(self->server, prompts, (size_t)generation->num_jobs, generation->n) : 0;
     generation->one_call = !fields->parallel_tool_calls;
+    if (generation->streams && !tn_generation_prepare_events(generation))
+        return tn_api_fail(self->error, 503, "overloaded", NULL, "out of memory for the request");
     return make_detokenizers(self, generation, fields->tools != NULL) && enqueue(self, generation, &request, prompts, num_bytes);
 }
 
@@ -282,6 +285,7 @@ void tn_exchange_hand_over(tn_exchange *exchange) {
 
 void *tn_server_run_preparer(void *argument) {
     tn_server *server = argument;
+    (void)pthread_setname_np(pthread_self(), "tenon-prepare");
     pthread_mutex_lock(&server->lock);
     for (;;) {
         tn_exchange *exchange = server->first_unprepared;

@@ -155,12 +155,11 @@ tn_status tn_server_wait(tn_server *server, int64_t timeout_ms) {
 }
 
 /* Generations that the loop had still to look at hold themselves. */
-static void release_dirty(tn_server *server) {
-    for (tn_generation *generation = server->first_dirty, *next; generation != NULL; generation = next) {
-        next = generation->next_dirty;
-        tn_generation_release(generation);
+static void release_dirty(tn_generation *dirty) {
+    for (tn_generation *next; dirty != NULL; dirty = next) {
+        next = dirty->next_dirty;
+        tn_generation_release(dirty);
     }
-    server->first_dirty = NULL;
 }
 
 void tn_server_stop(tn_server *server) {
@@ -178,7 +177,9 @@ void tn_server_stop(tn_server *server) {
     pthread_join(server->preparer, NULL);
     atomic_store(&server->is_pump_stopping, true);
     pthread_join(server->pump, NULL);
-    release_dirty(server);
+    release_dirty(server->first_urgent);
+    release_dirty(server->first_dirty);
+    server->first_urgent = server->first_dirty = NULL;
 }
 
 void tn_server_destroy(tn_server *server) {

@@ -65,8 +65,8 @@ struct tn_server {
 
     /* under `lock` */
     pthread_mutex_t lock;
-    pthread_cond_t progress;           /* exchanges ended; something to prepare */
-    struct tn_generation *first_dirty; /* the loop must look at them */
+    pthread_cond_t progress;                          /* exchanges ended; something to prepare */
+    struct tn_generation *first_urgent, *first_dirty; /* the loop must look at them; at those with a first token before the others */
     tn_exchange *first_unprepared, *last_unprepared, *first_prepared;
     bool is_started;
 
@@ -86,8 +86,8 @@ void *tn_server_run_loop(void *server);
 void *tn_server_run_pump(void *server);
 void *tn_server_run_preparer(void *server);
 void tn_server_wake(tn_server *server);
-/* The loop shall look at this generation: it is told at the next tn_server_wake. */
-void tn_server_mark_dirty(tn_server *server, struct tn_generation *generation);
+/* The loop shall look at this generation: it is told at the next tn_server_wake. Urgent ones come first. */
+void tn_server_mark_dirty(tn_server *server, struct tn_generation *generation, bool is_urgent);
 uint64_t tn_server_next_id(tn_server *server);
 
 /* http.c: libmicrohttpd's side. */
