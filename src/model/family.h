@@ -60,7 +60,14 @@ typedef struct tn_family {
 extern const tn_weight_names tn_gguf_names;
 /* What Hugging Face calls those of Llama, and of families that kept its names. */
 extern const tn_weight_names tn_llama_names;
-/* The same with norms behind attention and MLP alone. */
+/* The beginning of such a table that goes on with names of its own. */
+#define TN_LLAMA_NAMES                                                                                                                     \
+    .embedding = "model.embed_tokens", .final_norm = "model.norm", .head = "lm_head", .attention_norm = "model.layers.%d.input_layernorm", \
+    .mlp_norm = "model.layers.%d.post_attention_layernorm", .q = "model.layers.%d.self_attn.q_proj",                                       \
+    .k = "model.layers.%d.self_attn.k_proj", .v = "model.layers.%d.self_attn.v_proj", .o = "model.layers.%d.self_attn.o_proj",             \
+    .q_norm = "model.layers.%d.self_attn.q_norm", .k_norm = "model.layers.%d.self_attn.k_norm", .gate = "model.layers.%d.mlp.gate_proj",   \
+    .up = "model.layers.%d.mlp.up_proj", .down = "model.layers.%d.mlp.down_proj"
+/* What it calls those of OLMo 2, whose norms stand behind attention and MLP. */
 extern const tn_weight_names tn_olmo2_names;
 /* tn_gguf_names with other names for two norms. */
 #define TN_GGUF_NAMES(attention_norm_name, mlp_norm_name)                                                                                 \

@@ -149,22 +149,13 @@ static const char *const hf_architectures[] = {"DeepseekV2ForCausalLM", "Deepsee
 static const char *const gguf_architectures[] = {"deepseek2", NULL};
 
 static const tn_weight_names hf_names = {
-    .embedding = "model.embed_tokens",
-    .final_norm = "model.norm",
-    .head = "lm_head",
-    .attention_norm = "model.layers.%d.input_layernorm",
-    .mlp_norm = "model.layers.%d.post_attention_layernorm",
-    .q = "model.layers.%d.self_attn.q_proj",
+    TN_LLAMA_NAMES,
     .q_a = "model.layers.%d.self_attn.q_a_proj",
     .q_a_norm = "model.layers.%d.self_attn.q_a_layernorm",
     .q_b = "model.layers.%d.self_attn.q_b_proj",
     .kv_a = "model.layers.%d.self_attn.kv_a_proj_with_mqa",
     .kv_a_norm = "model.layers.%d.self_attn.kv_a_layernorm",
     .kv_b = "model.layers.%d.self_attn.kv_b_proj",
-    .o = "model.layers.%d.self_attn.o_proj",
-    .gate = "model.layers.%d.mlp.gate_proj",
-    .up = "model.layers.%d.mlp.up_proj",
-    .down = "model.layers.%d.mlp.down_proj",
     .router = "model.layers.%d.mlp.gate",
     .choice_bias = "model.layers.%d.mlp.gate.e_score_correction_bias=",
     .expert_gate = "model.layers.%d.mlp.experts.%d.gate_proj",

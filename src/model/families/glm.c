@@ -70,19 +70,10 @@ static const char *const chat_hf_architectures[] = {"ChatGLMModel", "ChatGLMForC
 static const char *const chat_gguf_architectures[] = {NULL};
 
 static const tn_weight_names hf_names = {
-    .embedding = "model.embed_tokens",
-    .final_norm = "model.norm",
-    .head = "lm_head",
-    .attention_norm = "model.layers.%d.input_layernorm",
+    TN_LLAMA_NAMES,
     .attention_post_norm = "model.layers.%d.post_self_attn_layernorm",
-    .mlp_norm = "model.layers.%d.post_attention_layernorm",
     .mlp_post_norm = "model.layers.%d.post_mlp_layernorm",
-    .q = "model.layers.%d.self_attn.q_proj",
-    .k = "model.layers.%d.self_attn.k_proj",
-    .v = "model.layers.%d.self_attn.v_proj",
-    .o = "model.layers.%d.self_attn.o_proj",
     .gate_up = "model.layers.%d.mlp.gate_up_proj",
-    .down = "model.layers.%d.mlp.down_proj",
 };
 
 static const tn_weight_names chat_names = {

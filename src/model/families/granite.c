@@ -51,18 +51,7 @@ static const char *const hf_architectures[] = {"GraniteForCausalLM", "GraniteMoe
 static const char *const gguf_architectures[] = {"granite", "granitemoe", NULL};
 
 static const tn_weight_names hf_names = {
-    .embedding = "model.embed_tokens",
-    .final_norm = "model.norm",
-    .head = "lm_head",
-    .attention_norm = "model.layers.%d.input_layernorm",
-    .mlp_norm = "model.layers.%d.post_attention_layernorm",
-    .q = "model.layers.%d.self_attn.q_proj",
-    .k = "model.layers.%d.self_attn.k_proj",
-    .v = "model.layers.%d.self_attn.v_proj",
-    .o = "model.layers.%d.self_attn.o_proj",
-    .gate = "model.layers.%d.mlp.gate_proj",
-    .up = "model.layers.%d.mlp.up_proj",
-    .down = "model.layers.%d.mlp.down_proj",
+    TN_LLAMA_NAMES,
     .router = "model.layers.%d.block_sparse_moe.router.layer",
     .expert_gate_up = "model.layers.%d.block_sparse_moe.input_linear",
     .expert_down = "model.layers.%d.block_sparse_moe.output_linear",

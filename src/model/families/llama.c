@@ -62,20 +62,7 @@ static const char *const hf_architectures[] = {
 static const char *const gguf_architectures[] = {"llama", "qwen2", "qwen3", NULL};
 
 const tn_weight_names tn_llama_names = {
-    .embedding = "model.embed_tokens",
-    .final_norm = "model.norm",
-    .head = "lm_head",
-    .attention_norm = "model.layers.%d.input_layernorm",
-    .mlp_norm = "model.layers.%d.post_attention_layernorm",
-    .q = "model.layers.%d.self_attn.q_proj",
-    .k = "model.layers.%d.self_attn.k_proj",
-    .v = "model.layers.%d.self_attn.v_proj",
-    .o = "model.layers.%d.self_attn.o_proj",
-    .q_norm = "model.layers.%d.self_attn.q_norm",
-    .k_norm = "model.layers.%d.self_attn.k_norm",
-    .gate = "model.layers.%d.mlp.gate_proj",
-    .up = "model.layers.%d.mlp.up_proj",
-    .down = "model.layers.%d.mlp.down_proj",
+    TN_LLAMA_NAMES,
     .router = "model.layers.%d.block_sparse_moe.gate",
     .expert_gate = "model.layers.%d.block_sparse_moe.experts.%d.w1",
     .expert_up = "model.layers.%d.block_sparse_moe.experts.%d.w3",
