@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * limits_test.c: time limits, full servers, keys, TLS, CORS, draining. Each test has a server of its own.
+ * limits_test.c: time limits, steps that do not end, full servers, keys, CORS, draining. Each test has a server of its own.
  */
 #include "server/testing.h"
 
@@ -151,6 +151,48 @@ static void requests_that_take_too_long_end_with_length(void **state) {
     tn_test_server_start(&self, NULL, &options);
     expect_answer(tn_test_post(self.port, "/v1/completions", "{\"prompt\": \"a\", \"max_tokens\": 400, \"ignore_eos\": true}"), 200,
                   "\"finish_reason\": \"length\", \"stop_reason\": \"timed_out\"");
+}
+
+/* --- a step that does not end ------------------------------------------------------------------------------------------------------------ */
+
+static void wait_for_a_byte(void *user, tn_logits_view *views, size_t num_views) {
+    char byte;
+    (void)views, (void)num_views;
+    (void)!read(*(int *)user, &byte, 1);
+}
+
+/* Until /ready says so. */
+static void await_state(int status, const char *state_name) {
+    tn_test_http answer = {0};
+    for (int i = 0; i < 1000 && answer.status != status; i++) {
+        usleep(5000);
+        tn_test_http_free(&answer);
+        answer = tn_test_get(self.port, "/ready");
+    }
+    expect_answer(answer, status, state_name);
+}
+
+static void server_whose_step_does_not_end_is_not_ready(void **state) {
+    (void)state;
+    const int32_t ids[] = {5, 6, 7};
+    int pipe_ends[2];
+    uint64_t id;
+    tn_request request;
+    tn_server_options options = tn_test_server_options(&self);
+    options.stall_timeout_ms = 100;
+    tn_test_server_start(&self, NULL, &options);
+    await_state(200, "ready");
+    assert_int_equal(pipe(pipe_ends), 0);
+    tn_request_init(&request, ids, 3, 1);
+    request.logits_post_processor = wait_for_a_byte;
+    request.logits_post_processor_user = pipe_ends;
+    assert_int_equal(tn_executor_enqueue(self.decoder.executor, &request, &id), TN_OK);
+    await_state(503, "stalled");
+    expect_answer(tn_test_get(self.port, "/health"), 200, "ok");
+    assert_int_equal(write(pipe_ends[1], "x", 1), 1);
+    await_state(200, "ready");
+    tn_test_server_settle(&self);
+    close(pipe_ends[0]), close(pipe_ends[1]);
 }
 
 /* --- room ----------------------------------------------------------------------------------------------------------------------------- */
@@ -455,6 +497,7 @@ int main(void) {
         CASE(text_that_nobody_takes_is_bounded),
         CASE(silence_in_a_stream_is_broken_by_pings),
         CASE(requests_that_take_too_long_end_with_length),
+        CASE(server_whose_step_does_not_end_is_not_ready),
         CASE(full_server_turns_connections_away),
         CASE(address_with_too_many_connections_is_turned_away),
         CASE(server_without_descriptors_takes_clients_later),
