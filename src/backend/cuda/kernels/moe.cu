@@ -5,8 +5,48 @@
 #include "backend/cuda/kernels/common.cuh"
 
 /* constants, as in tactics/moe.c */
-enum { NUM_TOKENS, NUM_EXPERTS, TOP_K, ROUTE_TYPE, RENORMALIZE, SCALE, HAS_BIAS, OUTPUT /* its first buffer; workspace: + 3 */ };
+enum {
+    NUM_TOKENS,
+    NUM_EXPERTS,
+    TOP_K,
+    ROUTE_TYPE,
+    RENORMALIZE,
+    SCALE,
+    HAS_BIAS,
+    OUTPUT /* its first buffer; workspace: + 3 */,
+    GROUPS,
+    TOP_GROUPS
+};
 enum { MAX_EXPERTS = 512, PER_LANE = MAX_EXPERTS / 32, ROUTE_WARPS = 4 };
+
+/* Experts outside the best groups get keys that no other expert's is below. scores: room for each group's, of this warp alone */
+static __device__ void drop_groups(const tn_cuda_args &args, float (&keys)[PER_LANE], float *scores) {
+    int lane = threadIdx.x % 32, experts = (int)args.constants[NUM_EXPERTS], count = (int)args.constants[GROUPS], size = experts / count;
+    bool adds = args.constants[ROUTE_TYPE] == TN_ROUTE_SIGMOID_TOPK && size > 1;
+    for (int group = 0; group < count; group++) {
+        float first = -INFINITY, second = -INFINITY;
+#pragma unroll
+        for (int i = 0; i < PER_LANE; i++) {
+            if (i * 32 + lane >= experts || (i * 32 + lane) / size != group) continue;
+            second = keys[i] > first ? first : keys[i] > second ? keys[i] : second;
+            first = keys[i] > first ? keys[i] : first;
+        }
+        for (int offset = 16; offset > 0; offset >>= 1) {
+            float other_first = __shfl_xor_sync(0xffffffffu, first, offset), other_second = __shfl_xor_sync(0xffffffffu, second, offset);
+            second = fmaxf(fminf(first, other_first), fmaxf(second, other_second));
+            first = fmaxf(first, other_first);
+        }
+        if (lane == 0) scores[group] = adds ? first + second : first;
+    }
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < PER_LANE; i++) {
+        int own = (i * 32 + lane) / size, better = 0;
+        if (i * 32 + lane >= experts) continue;
+        for (int group = 0; group < count; group++) better += scores[group] > scores[own] || (scores[group] == scores[own] && group < own);
+        if (better >= args.constants[TOP_GROUPS]) keys[i] = -INFINITY;
+    }
+}
 
 /* A warp a token: lane l holds experts l, l + 32 … The choices go to the workspace i32 [T, K], their scores to output 2. */
 TN_KERNEL(route_choose, 32 * ROUTE_WARPS) {
@@ -39,6 +79,8 @@ TN_KERNEL(route_choose, 32 * ROUTE_WARPS) {
         if (type == TN_ROUTE_SIGMOID_TOPK) scores[i] = 1.0f / (1.0f + expf(-scores[i]));
         keys[i] = scores[i] + (bias != nullptr ? bias[i * 32 + lane] : 0.0f);
     }
+    __shared__ float group_scores[ROUTE_WARPS][MAX_EXPERTS];
+    if (args.constants[GROUPS] > 1) drop_groups(args, keys, group_scores[threadIdx.x / 32]);
     int32_t *chosen = (int32_t *)args.buffers[output + 3] + (int64_t)token * top_k;
     float *out = (float *)args.buffers[output + 2] + (int64_t)token * top_k, total = 0.0f, first = 0.0f;
     for (int choice = 0; choice < top_k; choice++) {

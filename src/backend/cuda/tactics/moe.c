@@ -7,7 +7,7 @@
 #include "base/checked.h"
 
 /* constants, as in kernels/moe.cu */
-enum { NUM_TOKENS, NUM_EXPERTS, TOP_K, ROUTE_TYPE, RENORMALIZE, SCALE, HAS_BIAS, OUTPUT };
+enum { NUM_TOKENS, NUM_EXPERTS, TOP_K, ROUTE_TYPE, RENORMALIZE, SCALE, HAS_BIAS, OUTPUT, GROUPS, TOP_GROUPS };
 enum { MAX_EXPERTS = 512, ROUTE_WARPS = 4 };
 
 static int64_t num_experts(const tn_problem *problem, const int64_t *symbols) {
@@ -24,7 +24,6 @@ static bool route_supports(const tn_device_info *device, const tn_problem *probl
     for (uint32_t i = 0; i < 3; i++)
         if (problem->operands[problem->num_inputs + i].dtype != outputs[i])
             return tn_refuse(reason, reason_size, "output %u must be %s", i, tn_dtype_name(outputs[i]));
-    if (params->groups > 1) return tn_refuse(reason, reason_size, "choosing groups of experts is not built");
     return params->top_k <= MAX_EXPERTS || tn_refuse(reason, reason_size, "at most %d experts", MAX_EXPERTS);
 }
 
@@ -47,6 +46,8 @@ static tn_status route_prepare(const tn_device_info *device, const tn_problem *p
     tn_cuda_set_real(out_launch, SCALE, params->scale);
     out_launch->constants[HAS_BIAS] = problem->num_inputs > 1 && !problem->operands[1].absent;
     out_launch->constants[OUTPUT] = problem->num_inputs;
+    out_launch->constants[GROUPS] = params->groups;
+    out_launch->constants[TOP_GROUPS] = params->top_groups;
     out_launch->workspace_bytes = route_workspace(device, problem, symbols);
     tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_route_choose, tn_ceil_div(tokens, ROUTE_WARPS), 1, 1, 32 * ROUTE_WARPS, 0);
     tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_route_sort, tn_ceil_div(experts + 1, ROUTE_WARPS), 1, 1, 32 * ROUTE_WARPS, 0);
