@@ -390,7 +390,9 @@ static void prompts_that_cannot_be_are_refused(void **state) {
 
 #define CASE(name) cmocka_unit_test_teardown(name, goes_on)
 
-int main(void) {
+int main(int argc, char **argv) {
+    (void)argc;
+    tn_test_turn_off_thread_caches(argv);
     const struct CMUnitTest tests[] = {
         CASE(duplicate_content_length_is_refused),
         CASE(content_length_with_transfer_encoding_is_refused),

@@ -11,7 +11,6 @@
 
 #include <cmocka.h>
 
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,18 +49,6 @@ static char *normal_answer(void) {
     assert_non_null(copy);
     tn_test_http_free(&answer);
     return copy;
-}
-
-/* In use in all of the process, libmicrohttpd's memory too. 0 with sanitizers, whose own leak check looks at the end. What malloc keeps
- * for each thread would count as in use (a quarter of a megabyte each at most): main turns that off. */
-static size_t heap_bytes(void) {
-    tn_server_info server;
-    do {
-        usleep(2000); /* each connection has memory for its head */
-        tn_server_get_info(self.server, &server);
-    } while (server.num_connections > 0);
-    struct mallinfo2 info = mallinfo2();
-    return info.uordblks + info.hblkhd;
 }
 
 static void leave(int fd) {
@@ -114,7 +101,7 @@ static void clients_that_leave_in_any_phase_leave_nothing_behind(void **state) {
     fill_caches_of_the_engine();
     for (int i = 0; i < NUM_CLIENTS / 10; i++) come_and_go(); /* tables and buffers grow to what is under way at a time */
     tn_test_server_settle(&self);
-    size_t before_bytes = heap_bytes();
+    size_t before_bytes = tn_test_server_heap_bytes(&self);
     int num_descriptors = tn_test_num_descriptors();
     for (int i = 0; i < NUM_CLIENTS; i++) {
         come_and_go();
@@ -130,7 +117,8 @@ static void clients_that_leave_in_any_phase_leave_nothing_behind(void **state) {
     free(before);
     for (int i = 0; i < 1000 && tn_test_num_descriptors() > num_descriptors; i++) usleep(5000); /* lingering ones */
     assert_in_range(tn_test_num_descriptors(), 0, num_descriptors);
-    assert_in_range(heap_bytes(), 0, before_bytes + 32768); /* more were under way at a time than before; 7 KB in 30,000 clients */
+    assert_in_range(tn_test_server_heap_bytes(&self), 0,
+                    before_bytes + 32768); /* more were under way at a time than before; 7 KB in 30,000 clients */
     tn_test_server_stop(&self);
 }
 
@@ -205,8 +193,7 @@ static int close_all(void **state) {
 
 int main(int argc, char **argv) {
     (void)argc;
-    if (getenv("GLIBC_TUNABLES") == NULL && setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0", 1) == 0)
-        (void)execv("/proc/self/exe", argv); /* malloc reads it at the start */
+    tn_test_turn_off_thread_caches(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clients_that_leave_in_any_phase_leave_nothing_behind),
         cmocka_unit_test(idle_and_slow_clients_do_not_hold_up_others),

@@ -237,7 +237,9 @@ static void tokens_of_other_vocabularies_are_refused(void **state) {
 
 #define CASE(name) cmocka_unit_test_teardown(name, goes_on)
 
-int main(void) {
+int main(int argc, char **argv) {
+    (void)argc;
+    tn_test_turn_off_thread_caches(argv);
     const struct CMUnitTest tests[] = {
         CASE(max_tokens_has_a_range),
         CASE(temperature_has_a_range),

@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <malloc.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -114,4 +115,9 @@ size_t tn_test_server_heap_bytes(tn_test_server *self) {
     }
     struct mallinfo2 info = mallinfo2();
     return info.uordblks + info.hblkhd;
+}
+
+void tn_test_turn_off_thread_caches(char **arguments) {
+    if (getenv("GLIBC_TUNABLES") == NULL && setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0", 1) == 0)
+        (void)execv("/proc/self/exe", arguments); /* malloc reads it at the start */
 }

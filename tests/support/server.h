@@ -34,7 +34,10 @@ void tn_test_server_close(tn_test_server *self);
 void tn_test_server_settle(tn_test_server *self);
 int tn_test_num_descriptors(void);
 /* In use in all of the process, libmicrohttpd's memory too, once no connection is left: each has memory for its head. 0 with
- * sanitizers, whose own leak check looks at the end. */
+ * sanitizers, whose own leak check looks at the end. Needs the next function. */
 size_t tn_test_server_heap_bytes(tn_test_server *self);
+/* What malloc keeps for each thread counts as in use, a quarter of a megabyte each at most: main turns that off before anything else,
+ * by starting the program again. */
+void tn_test_turn_off_thread_caches(char **arguments);
 
 #endif
