@@ -30,7 +30,7 @@ typedef struct tn_model_build_options {
     int64_t max_batch_size;              /* sequences of one step; 16 */
     int64_t tokens_per_block;            /* of the key/value cache; 32 */
     int64_t max_log_probs;               /* most likely tokens that sampling gives; 20 */
-    tn_dtype cache_dtype;                /* TN_DTYPE_NONE (default): float32; int16, int8, float8_e4m3fn: not on cuda */
+    tn_dtype cache_dtype;                /* TN_DTYPE_NONE (default): float32; else float16, bfloat16, int16, int8, float8_e4m3fn */
     tn_activation_precision activations; /* default auto */
     int optimization_level;              /* as tn_builder_config_set_optimization_level; default 1 */
     size_t memory_limit_bytes;           /* what the machine has */

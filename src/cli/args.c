@@ -111,7 +111,7 @@ static const struct argp_option engine_options[] = {
     {"isa", OPTION_ISA, "LEVEL", 0, "at most c, avx2 or avx512_vnni; default: what the CPU has", 2},
     {"threads", 't', "N", 0, "default: the CPUs this process may use", 2},
     {"activations", OPTION_ACTIVATIONS, "TYPE", 0, "auto (default: q15 for integer weights), float32, q15 or int8", 2},
-    {"kv-cache-type", OPTION_CACHE_TYPE, "TYPE", 0, "auto (default: f32), f32, f16 or bf16; not on cuda: int16, int8, fp8", 2},
+    {"kv-cache-type", OPTION_CACHE_TYPE, "TYPE", 0, "auto (default: f32), f32, f16, bf16, int16, int8 or fp8", 2},
     {"dtype", OPTION_DTYPE, "TYPE", 0, "how float weights are kept: float32, float16 or bfloat16; default: as stored", 2},
     {"max-seq-len", OPTION_MAX_SEQ_LEN, "N", 0, "tokens of prompt and answer; default: the model's, or what memory holds", 2},
     {"max-batch-size", OPTION_MAX_BATCH_SIZE, "N", 0, "sequences in a step; default 16", 2},

@@ -11,6 +11,7 @@
 
 #include "backend/cuda/cubins.h"
 #include "backend/cuda/device.h"
+#include "backend/cuda/tactics/tensors.h"
 
 static void a_machine_without_a_gpu_is_told_so_in_one_line(void **state) {
     tn_diag *diag;
@@ -115,6 +116,31 @@ static void launches_hold_what_was_added(void **state) {
     assert_true(value == -0.25);
 }
 
+static void a_block_of_the_cache_holds_its_tokens_and_their_scales(void **state) {
+    static const tn_dtype dtypes[] = {TN_FLOAT32, TN_FLOAT16, TN_BFLOAT16, TN_INT16, TN_INT8, TN_FLOAT8_E4M3FN};
+    (void)state;
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++) {
+        tn_kv_geometry geometry = {3, 2, 24, 40, 32, dtypes[i]};
+        assert_int_equal(tn_cuda_kv_block_bytes(NULL, &geometry), 32 * tn_kv_token_bytes(&geometry));
+    }
+}
+
+static void axes_that_lie_together_become_one(void **state) {
+    (void)state;
+    tn_cuda_axes dense = {4, {2, 3, 1, 5}, {15, 5, 5, 1}}, turned = {3, {4, 2, 3}, {1, 12, 4}};
+    int64_t constants[3] = {0};
+    tn_cuda_axes_merge(&dense);
+    assert_int_equal(dense.count, 0);
+    tn_cuda_axes_merge(&turned);
+    assert_int_equal(turned.count, 2);
+    assert_int_equal(turned.sizes[1], 6);
+    assert_int_equal(turned.strides[1], 4);
+    assert_true(tn_cuda_axes_store(&turned, constants));
+    assert_int_equal(constants[1], (int64_t)4 << 32 | 6);
+    turned.strides[0] = (int64_t)1 << 31;
+    assert_false(tn_cuda_axes_store(&turned, constants));
+}
+
 #define TEST(name) cmocka_unit_test(name)
 
 int main(void) {
@@ -126,6 +152,8 @@ int main(void) {
         TEST(an_unknown_compiler_library_is_told),
         TEST(host_tasks_run_once_each_on_any_number_of_threads),
         TEST(launches_hold_what_was_added),
+        TEST(a_block_of_the_cache_holds_its_tokens_and_their_scales),
+        TEST(axes_that_lie_together_become_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

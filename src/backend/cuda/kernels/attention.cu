@@ -7,6 +7,9 @@
 ATTENTIONS(f32, float)
 ATTENTIONS(f16, f16)
 ATTENTIONS(bf16, bf16)
+ATTENTION(f32_1_8, float, 1, 8)
+ATTENTION(f16_1_8, f16, 1, 8)
+ATTENTION(bf16_1_8, bf16, 1, 8)
 
 /* The splits of one token and head: a block each. */
 TN_KERNEL(attention_merge, 128) {

@@ -15,8 +15,8 @@
 
 #include "backend/cuda/kernels/attention_args.h"
 #include "backend/cuda/kernels/cluster.cuh"
-#include "backend/cuda/kernels/sequence.cuh"
 #include "backend/cuda/kernels/levels.cuh"
+#include "backend/cuda/kernels/sequence.cuh"
 
 enum { WARPS = 8, TILE = 4, CLUSTER_SPLITS = 8 };
 
@@ -372,9 +372,8 @@ template <typename T, int CHUNKS, int HEADS, bool CLUSTER> __device__ __forceinl
     int first_tile = split * v.tiles_a_split;
     int last_tile = first_tile + v.tiles_a_split < v.num_tiles ? first_tile + v.tiles_a_split : v.num_tiles;
     if (!CLUSTER && first_tile >= last_tile && split > 0) return;
-    tn_cuda_kv_layout layout =
-        tn_cuda_kv_layout_make_scaled(args.constants[TN_ATTENTION_NUM_LAYERS], num_kv_heads, k_dim, v_dim, tokens_per_block,
-                                      scale_elements<T>());
+    tn_cuda_kv_layout layout = tn_cuda_kv_layout_make_scaled(args.constants[TN_ATTENTION_NUM_LAYERS], num_kv_heads, k_dim, v_dim,
+                                                             tokens_per_block, scale_elements<T>());
     const T *cache = (const T *)args.buffers[1] + args.constants[TN_ATTENTION_LAYER] * layout.layer +
                      first_head / (num_heads / num_kv_heads) * layout.head;
     const int32_t *table = (const int32_t *)args.buffers[4] + (int64_t)v.sequence * args.constants[TN_ATTENTION_TABLE_COLUMNS];
@@ -422,7 +421,6 @@ template <typename T, int CHUNKS, int HEADS, bool CLUSTER> __device__ __forceinl
     ATTENTION(name##_1_1, type, 1, 1) \
     ATTENTION(name##_1_2, type, 1, 2) \
     ATTENTION(name##_1_4, type, 1, 4) \
-    ATTENTION(name##_1_8, type, 1, 8) \
     ATTENTION(name##_2_1, type, 2, 1) \
     ATTENTION(name##_2_2, type, 2, 2)
 

@@ -32,7 +32,8 @@ static bool supports(const tn_device_info *device, const tn_problem *problem, ch
 
 /* Heads that one block takes: of those that share keys and values, as many as registers hold. */
 static int64_t heads_of_block(const tn_attention_params *params) {
-    int64_t group = params->num_heads / params->num_kv_heads, most = params->k_dim > 128 || params->v_dim > 128 ? 2 : 8;
+    int64_t group = params->num_heads / params->num_kv_heads;
+    int64_t most = params->k_dim > 128 || params->v_dim > 128 ? 2 : tn_kv_levels(params->cache_dtype) > 0 ? 4 : 8;
     while (group % most != 0) most /= 2;
     return most;
 }
@@ -85,15 +86,18 @@ static int type_number(tn_dtype dtype) {
 
 static tn_cuda_kernel find_kernel(tn_dtype dtype, bool in_clusters, bool is_long, int64_t heads) {
     int size = heads == 8 ? 3 : heads == 4 ? 2 : heads == 2 ? 1 : 0;
-#define KERNELS(form)                                                                                                           \
-    {                                                                                                                           \
-        TN_CUDA_KERNEL_attention_##form##_1_1, TN_CUDA_KERNEL_attention_##form##_1_2, TN_CUDA_KERNEL_attention_##form##_1_4,    \
-            TN_CUDA_KERNEL_attention_##form##_1_8, TN_CUDA_KERNEL_attention_##form##_2_1, TN_CUDA_KERNEL_attention_##form##_2_2 \
-    }
-    static const tn_cuda_kernel kernels[2][6][6] = {{KERNELS(f32), KERNELS(f16), KERNELS(bf16), KERNELS(i16), KERNELS(i8), KERNELS(e4m3)},
-                                                    {KERNELS(cluster_f32), KERNELS(cluster_f16), KERNELS(cluster_bf16),
-                                                     KERNELS(cluster_i16), KERNELS(cluster_i8), KERNELS(cluster_e4m3)}};
+#define KERNEL(form, size) TN_CUDA_KERNEL_attention_##form##_##size
+#define KERNELS(form, of_8_heads) \
+    { KERNEL(form, 1_1), KERNEL(form, 1_2), KERNEL(form, 1_4), of_8_heads, KERNEL(form, 2_1), KERNEL(form, 2_2) }
+#define VALUES(form) KERNELS(form, KERNEL(form, 1_8))
+#define LEVELS(form) KERNELS(form, KERNEL(form, 1_4)) /* 8 heads are never asked for */
+    static const tn_cuda_kernel kernels[2][6][6] = {
+        {VALUES(f32), VALUES(f16), VALUES(bf16), LEVELS(i16), LEVELS(i8), LEVELS(e4m3)},
+        {VALUES(cluster_f32), VALUES(cluster_f16), VALUES(cluster_bf16), LEVELS(cluster_i16), LEVELS(cluster_i8), LEVELS(cluster_e4m3)}};
+#undef KERNEL
 #undef KERNELS
+#undef VALUES
+#undef LEVELS
     return kernels[in_clusters][type_number(dtype)][is_long ? 4 + size : size];
 }
 

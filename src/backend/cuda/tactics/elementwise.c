@@ -162,6 +162,8 @@ static tn_status activation_prepare(const tn_device_info *device, const tn_probl
 
 static bool cast_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
+    if (((const tn_cast_params *)problem->params)->to != problem->operands[1].dtype)
+        return tn_refuse(reason, reason_size, "the result has another type than it is cast to");
     return tn_check_types(problem, 0, TN_CUDA_NUMBERS | TN_DTYPE_BIT(TN_BOOL), reason, reason_size);
 }
 

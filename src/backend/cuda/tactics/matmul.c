@@ -15,7 +15,26 @@
 #include "backend/cuda/layouts.h"
 #include "base/checked.h"
 
-typedef enum weight_form { FORM_F32 = 0, FORM_BF16, FORM_F16, FORM_Q4_0, FORM_Q4_1, FORM_Q8_0, NUM_FORMS } weight_form;
+typedef enum weight_form {
+    FORM_F32 = 0,
+    FORM_BF16,
+    FORM_F16,
+    FORM_Q4_0, /* planes */
+    FORM_Q4_1,
+    FORM_Q8_0,
+    FORM_Q5_0, /* from here on GGUF's blocks as the file has them */
+    FORM_Q5_1,
+    FORM_Q2_K,
+    FORM_Q3_K,
+    FORM_Q4_K,
+    FORM_Q5_K,
+    FORM_Q6_K,
+    FORM_IQ4_NL,
+    FORM_IQ4_XS,
+    FORM_MXFP4,
+    FORM_PARTS, /* data, scales and zero points apart: AFFINE and MX */
+    NUM_FORMS,
+} weight_form;
 
 typedef struct form_kernels {
     tn_cuda_kernel gemv[4], grouped_gemv; /* gemv: 1, 2, 4, 8 rows */
@@ -39,14 +58,69 @@ static const form_kernels kernels_of[NUM_FORMS] = {
     [FORM_Q4_0] = {GEMV_KERNELS(q4_0), MMA_KERNELS(q4_0), .values_per_vector = 32, .gemv_blocks = {3, 2, 1, 1}},
     [FORM_Q4_1] = {GEMV_KERNELS(q4_1), MMA_KERNELS(q4_1), .values_per_vector = 32, .gemv_blocks = {3, 2, 1, 1}},
     [FORM_Q8_0] = {GEMV_KERNELS(q8_0), MMA_KERNELS(q8_0), .values_per_vector = 16, .gemv_blocks = {3, 2, 1, 1}},
+    [FORM_Q5_0] = {GEMV_KERNELS(q5_0), MMA_KERNELS(q5_0)},
+    [FORM_Q5_1] = {GEMV_KERNELS(q5_1), MMA_KERNELS(q5_1)},
+    [FORM_Q2_K] = {GEMV_KERNELS(q2_k), MMA_KERNELS(q2_k)},
+    [FORM_Q3_K] = {GEMV_KERNELS(q3_k), MMA_KERNELS(q3_k)},
+    [FORM_Q4_K] = {GEMV_KERNELS(q4_k), MMA_KERNELS(q4_k)},
+    [FORM_Q5_K] = {GEMV_KERNELS(q5_k), MMA_KERNELS(q5_k)},
+    [FORM_Q6_K] = {GEMV_KERNELS(q6_k), MMA_KERNELS(q6_k)},
+    [FORM_IQ4_NL] = {GEMV_KERNELS(iq4_nl), MMA_KERNELS(iq4_nl)},
+    [FORM_IQ4_XS] = {GEMV_KERNELS(iq4_xs), MMA_KERNELS(iq4_xs)},
+    [FORM_MXFP4] = {GEMV_KERNELS(mxfp4), MMA_KERNELS(mxfp4)},
+    [FORM_PARTS] = {GEMV_KERNELS(parts), .mma = {TN_CUDA_KERNEL_mma_parts_64, TN_CUDA_KERNEL_mma_parts_128}}, /* experts: gemv alone */
 };
 
 static const char *const all_layouts[] = {TN_LAYOUT_PLAIN, "planes_q4_0", "planes_q4_1", "planes_q8_0", NULL};
 
+static const uint32_t block_types[NUM_FORMS] = {
+    [FORM_Q5_0] = TN_GGUF_Q5_0,     [FORM_Q5_1] = TN_GGUF_Q5_1,   [FORM_Q2_K] = TN_GGUF_Q2_K, [FORM_Q3_K] = TN_GGUF_Q3_K,
+    [FORM_Q4_K] = TN_GGUF_Q4_K,     [FORM_Q5_K] = TN_GGUF_Q5_K,   [FORM_Q6_K] = TN_GGUF_Q6_K, [FORM_IQ4_NL] = TN_GGUF_IQ4_NL,
+    [FORM_IQ4_XS] = TN_GGUF_IQ4_XS, [FORM_MXFP4] = TN_GGUF_MXFP4,
+};
+
+/* What kernels are told of a weight in parts (matmul_args.h); false: they cannot read it. */
+static bool find_parts(const tn_encoding *e, int64_t *out_parts) {
+    bool is_mx = e->kind == TN_ENCODING_MX;
+    int64_t block_rows = is_mx ? 1 : e->block_rows, block_cols = is_mx ? 32 : e->block_cols, data, scale;
+    enum { MAX_BLOCK = (1 << 24) - 1 };
+    if ((!is_mx && e->kind != TN_ENCODING_AFFINE) || e->has_scale2 || e->has_perm) return false;
+    if (e->has_zero && e->zero_dtype != TN_UINT8) return false;
+    if (block_rows > MAX_BLOCK || block_cols > MAX_BLOCK) return false;
+    switch (e->storage) {
+    case TN_INT4: data = TN_PARTS_I4; break;
+    case TN_UINT4: data = TN_PARTS_U4; break;
+    case TN_INT8: data = TN_PARTS_I8; break;
+    case TN_UINT8: data = TN_PARTS_U8; break;
+    case TN_FLOAT8_E4M3FN: data = TN_PARTS_E4M3; break;
+    case TN_FLOAT4_E2M1: data = TN_PARTS_E2M1; break;
+    default: return false;
+    }
+    switch (e->scale_dtype) {
+    case TN_FLOAT32: scale = TN_PARTS_SCALE_F32; break;
+    case TN_FLOAT16: scale = TN_PARTS_SCALE_F16; break;
+    case TN_BFLOAT16: scale = TN_PARTS_SCALE_BF16; break;
+    case TN_FLOAT8_E8M0: scale = TN_PARTS_SCALE_E8M0; break;
+    default: return false;
+    }
+    *out_parts = data | scale << 4 | (int64_t)e->has_zero << 8 | block_rows << 16 | (int64_t)((uint64_t)block_cols << 40);
+    return true;
+}
+
 static bool find_form(const tn_encoding *encoding, weight_form *out_form) {
+    int64_t parts;
+    if (find_parts(encoding, &parts)) {
+        *out_form = FORM_PARTS;
+        return true;
+    }
     tn_planes_type planes;
     if (tn_planes_type_of(encoding, &planes)) {
         *out_form = planes == TN_PLANES_Q4_0 ? FORM_Q4_0 : planes == TN_PLANES_Q4_1 ? FORM_Q4_1 : FORM_Q8_0;
+        return true;
+    }
+    for (int form = FORM_Q5_0; encoding->kind == TN_ENCODING_GGUF && form <= FORM_MXFP4; form++) {
+        if (block_types[form] != encoding->gguf_type) continue;
+        *out_form = (weight_form)form;
         return true;
     }
     *out_form = encoding->storage == TN_BFLOAT16 ? FORM_BF16 : encoding->storage == TN_FLOAT16 ? FORM_F16 : FORM_F32;
@@ -59,7 +133,10 @@ static bool weight_fits(const tn_operand *w, int rank, weight_form *out_form, ch
     if (w->role != TN_ROLE_WEIGHT) return tn_refuse(reason, reason_size, "the second operand must be a weight");
     if (w->rank != rank) return tn_refuse(reason, reason_size, "the weight must have rank %d, it has %d", rank, w->rank);
     if (w->dtype != TN_FLOAT32) return tn_refuse(reason, reason_size, "a float32 weight, not %s", tn_dtype_name(w->dtype));
-    if (!find_form(&w->encoding, out_form)) return tn_refuse(reason, reason_size, "weights f32, bf16, f16, q4_0, q4_1 and q8_0 only");
+    if (!find_form(&w->encoding, out_form))
+        return tn_refuse(
+            reason, reason_size,
+            "weights of float32, bfloat16, float16, GGUF's types, and in parts of 4 or 8 bits or float8 without a permutation");
     tn_planes_type planes;
     const char *layout = tn_planes_type_of(&w->encoding, &planes) ? tn_planes_layout_name(planes) : TN_LAYOUT_PLAIN;
     if (w->layout != NULL && strcmp(w->layout, layout) != 0)
@@ -97,7 +174,7 @@ static bool is_f32(weight_form form, char *reason, size_t reason_size) {
     return form == FORM_F32 || tn_refuse(reason, reason_size, "float32 weights only");
 }
 static bool is_narrow(weight_form form, char *reason, size_t reason_size) {
-    return form != FORM_F32 || tn_refuse(reason, reason_size, "bf16, f16 and GGUF weights only");
+    return form != FORM_F32 || tn_refuse(reason, reason_size, "weights narrower than float32 only");
 }
 
 /* --- shapes and launches ------------------------------------------------------------------------------------------------------ */
@@ -134,7 +211,8 @@ static void fill_constants(const tn_problem *problem, const shape *s, tn_launch 
     constants[TN_MATMUL_ROWS] = s->rows;
     constants[TN_MATMUL_N] = s->n;
     constants[TN_MATMUL_K] = s->k;
-    constants[TN_MATMUL_OUTPUT] = problem->num_inputs;
+    int64_t more_parts = (int64_t)tn_problem_num_buffers(problem) - problem->num_operands; /* all of the weight */
+    constants[TN_MATMUL_OUTPUT] = problem->num_inputs + more_parts;
     constants[TN_MATMUL_WEIGHT_ROWS] = s->experts * s->n;
     if (s->grouped) {
         const tn_grouped_matmul_params *params = problem->params;
@@ -143,7 +221,7 @@ static void fill_constants(const tn_problem *problem, const shape *s, tn_launch 
     constants[TN_MATMUL_NUM_EPILOGUES] = problem->num_epilogues;
     for (uint32_t i = 0; i < problem->num_epilogues; i++) {
         const tn_epilogue *e = &problem->epilogues[i];
-        int64_t buffer = e->operand >= 0 ? e->operand : 0; /* one buffer an operand: no weight here has several parts */
+        int64_t buffer = e->operand >= 0 ? e->operand + more_parts : 0;
         bool by_group = e->kind == TN_EPILOGUE_BIAS && problem->operands[e->operand].rank > 1;
         if (e->kind == TN_EPILOGUE_GATED_ACTIVATION) constants[TN_MATMUL_NUM_EPILOGUES] += 16;
         constants[TN_MATMUL_EPILOGUES + 2 * i] = codes[e->kind] | (int64_t)e->activation << 8 | buffer << 16 | (int64_t)by_group << 24;
@@ -179,6 +257,17 @@ static void launch_gemv(const tn_device_info *device, const shape *s, tn_launch 
         tn_cuda_launch_add(launch, kernels->gemv[index], grid, tn_ceil_div(s->rows, 1 << index), 1, (uint32_t)block, 0);
 }
 
+/* A warp a column of y. */
+static void launch_blocks(const tn_problem *problem, const shape *s, tn_launch *launch) {
+    enum { WARPS = 8 };
+    const form_kernels *kernels = &kernels_of[s->form];
+    if (s->form == FORM_PARTS) (void)find_parts(&problem->operands[1].encoding, &launch->constants[TN_MATMUL_PARTS]);
+    int64_t columns = tn_has_epilogue(problem, TN_EPILOGUE_GATED_ACTIVATION) ? s->n / 2 : s->n;
+    int index = s->grouped || s->rows <= 1 ? 0 : s->rows <= 2 ? 1 : s->rows <= 4 ? 2 : 3;
+    tn_cuda_launch_add(launch, s->grouped ? kernels->grouped_gemv : kernels->gemv[index], tn_ceil_div(columns, WARPS),
+                       tn_ceil_div(s->rows, 1 << index), 1, 32 * WARPS, 0);
+}
+
 /* 3 to 8 rows and bfloat16 weights: sums of a GEMV take longer than its weights, tensor cores' do not. */
 enum { ROWS_TILE = 32, ROWS_UNIT = 64, ROWS_WARPS = 8 };
 
@@ -208,6 +297,8 @@ static tn_status prepare_gemv(const tn_device_info *device, const tn_problem *pr
     fill_constants(problem, &s, out_launch);
     if (fits_rows(device, &s))
         launch_rows(device, &s, out_launch);
+    else if (s.form >= FORM_Q5_0)
+        launch_blocks(problem, &s, out_launch);
     else if (s.has_vectors)
         launch_gemv(device, &s, out_launch);
     else
@@ -236,6 +327,11 @@ static tn_status prepare_mma(const tn_device_info *device, const tn_problem *pro
     const form_kernels *kernels = &kernels_of[s.form];
     *out_launch = (tn_launch){0};
     fill_constants(problem, &s, out_launch);
+    if (s.form == FORM_PARTS && (s.grouped || !s.has_vectors)) {
+        launch_blocks(problem, &s, out_launch);
+        return TN_OK;
+    }
+    if (s.form == FORM_PARTS) (void)find_parts(&problem->operands[1].encoding, &out_launch->constants[TN_MATMUL_PARTS]);
     if (!s.has_vectors) {
         launch_any(problem, &s, out_launch);
         return TN_OK;

@@ -50,12 +50,27 @@ enum { GATHER_ROWS, GATHER_COLUMNS, GATHER_INDEX_IS_64, GATHER_THREADS = 256, FE
 static bool find_gather_kernel(const tn_operand *data, tn_cuda_kernel *out_kernel, const char **out_layout) {
     static const tn_cuda_kernel of_planes[] = {TN_CUDA_KERNEL_gather_rows_q4_0, TN_CUDA_KERNEL_gather_rows_q4_1,
                                                TN_CUDA_KERNEL_gather_rows_q8_0};
+    static const struct {
+        uint32_t gguf_type;
+        tn_cuda_kernel kernel;
+    } of_blocks[] = {
+        {TN_GGUF_Q5_0, TN_CUDA_KERNEL_gather_rows_q5_0},     {TN_GGUF_Q5_1, TN_CUDA_KERNEL_gather_rows_q5_1},
+        {TN_GGUF_Q2_K, TN_CUDA_KERNEL_gather_rows_q2_k},     {TN_GGUF_Q3_K, TN_CUDA_KERNEL_gather_rows_q3_k},
+        {TN_GGUF_Q4_K, TN_CUDA_KERNEL_gather_rows_q4_k},     {TN_GGUF_Q5_K, TN_CUDA_KERNEL_gather_rows_q5_k},
+        {TN_GGUF_Q6_K, TN_CUDA_KERNEL_gather_rows_q6_k},     {TN_GGUF_IQ4_NL, TN_CUDA_KERNEL_gather_rows_iq4_nl},
+        {TN_GGUF_IQ4_XS, TN_CUDA_KERNEL_gather_rows_iq4_xs}, {TN_GGUF_MXFP4, TN_CUDA_KERNEL_gather_rows_mxfp4},
+    };
     bool is_weight = data->role == TN_ROLE_WEIGHT;
     tn_planes_type type;
     *out_layout = TN_LAYOUT_PLAIN;
     if (is_weight && tn_planes_type_of(&data->encoding, &type)) {
         *out_kernel = of_planes[type];
         *out_layout = tn_planes_layout_name(type);
+        return true;
+    }
+    for (size_t i = 0; is_weight && data->encoding.kind == TN_ENCODING_GGUF && i < sizeof of_blocks / sizeof *of_blocks; i++) {
+        if (of_blocks[i].gguf_type != data->encoding.gguf_type) continue;
+        *out_kernel = of_blocks[i].kernel;
         return true;
     }
     if (is_weight && data->encoding.kind != TN_ENCODING_PLAIN) return false;
@@ -82,7 +97,7 @@ static bool gather_supports(const tn_device_info *device, const tn_problem *prob
     if (data->role == TN_ROLE_WEIGHT && indices->dtype != TN_INT32)
         return tn_refuse(reason, reason_size, "int32 indices into weights only");
     if (!find_gather_kernel(data, &kernel, &layout))
-        return tn_refuse(reason, reason_size, "weights f32, f16, bf16, q4_0, q4_1 and q8_0 only");
+        return tn_refuse(reason, reason_size, "weights of float32, float16, bfloat16 and GGUF's types only");
     if (data->layout != NULL && strcmp(data->layout, layout) != 0)
         return tn_refuse(reason, reason_size, "reads layout %s, not %s", layout, data->layout);
     return tn_check_complete(problem, 0, false, reason, reason_size);
