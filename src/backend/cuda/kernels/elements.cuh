@@ -68,4 +68,12 @@ __device__ __forceinline__ void move_element(int num_bytes, void *dst, int64_t t
     }
 }
 
+/* This thread's element (or unit of bytes) among constants[TN_ELEMENTS_COUNT]; false: it has none. Waits for the kernel before. */
+__device__ __forceinline__ bool find_own(const tn_cuda_args &args, int64_t *out_index) {
+    *out_index = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    let_next_start();
+    wait_for_previous();
+    return *out_index < args.constants[TN_ELEMENTS_COUNT];
+}
+
 #endif

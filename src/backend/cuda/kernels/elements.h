@@ -22,7 +22,7 @@ enum {
     TN_ELEMENT_I64,
 };
 
-/* Constants of the kernels of elementwise.cu. */
+/* Constants of the kernels of elementwise.cu; move.cu and place.cu have the first. */
 enum {
     TN_ELEMENTS_COUNT = 0, /* of the output */
     TN_ELEMENTS_KIND,      /* the operation of its kind; SELECT: bytes of an element */

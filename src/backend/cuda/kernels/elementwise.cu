@@ -34,14 +34,6 @@ struct operand_places {
     }
 };
 
-/* This thread's element; false: it has none. */
-__device__ __forceinline__ bool find_element(const tn_cuda_args &args, int64_t *out_index) {
-    *out_index = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    let_next_start();
-    wait_for_previous();
-    return *out_index < args.constants[TN_ELEMENTS_COUNT];
-}
-
 /* --- ELEMENTWISE ------------------------------------------------------------------------------------------------------------- */
 
 __device__ __forceinline__ float combine_floats(int op, float a, float b) {
@@ -104,7 +96,7 @@ __device__ __forceinline__ int64_t combine_integers(int op, int64_t a, int64_t b
 
 TN_KERNEL(elementwise, 256) {
     int64_t i;
-    if (!find_element(args, &i)) return;
+    if (!find_own(args, &i)) return;
     operand_places places(args, i);
     int op = (int)args.constants[TN_ELEMENTS_KIND], type = (int)args.constants[TN_ELEMENTS_INPUT],
         y_type = (int)args.constants[TN_ELEMENTS_OUTPUT];
@@ -160,7 +152,7 @@ __device__ __forceinline__ int64_t unary_integer(int op, int64_t x) {
 
 TN_KERNEL(unary, 256) {
     int64_t i;
-    if (!find_element(args, &i)) return;
+    if (!find_own(args, &i)) return;
     int op = (int)args.constants[TN_ELEMENTS_KIND], type = (int)args.constants[TN_ELEMENTS_INPUT],
         y_type = (int)args.constants[TN_ELEMENTS_OUTPUT];
     if (is_float_type(type))
@@ -196,7 +188,7 @@ __device__ __forceinline__ float activate_by(int type, float x, float alpha, flo
 
 TN_KERNEL(activation, 256) {
     int64_t i;
-    if (!find_element(args, &i)) return;
+    if (!find_own(args, &i)) return;
     int kind = (int)args.constants[TN_ELEMENTS_KIND], type = (int)args.constants[TN_ELEMENTS_INPUT];
     if (is_float_type(type)) {
         float alpha = (float)constant_real(args, TN_ELEMENTS_ALPHA), beta = (float)constant_real(args, TN_ELEMENTS_BETA);
@@ -209,7 +201,7 @@ TN_KERNEL(activation, 256) {
 
 TN_KERNEL(parametric_relu, 256) {
     int64_t i;
-    if (!find_element(args, &i)) return;
+    if (!find_own(args, &i)) return;
     operand_places places(args, i);
     int type = (int)args.constants[TN_ELEMENTS_INPUT];
     float x = load_float(type, args.buffers[0], i);
@@ -219,7 +211,7 @@ TN_KERNEL(parametric_relu, 256) {
 /* buffers: x, shift?, scale?, power?; the output's is KIND. */
 TN_KERNEL(scale_elements, 256) {
     int64_t i;
-    if (!find_element(args, &i)) return;
+    if (!find_own(args, &i)) return;
     operand_places places(args, i);
     int type = (int)args.constants[TN_ELEMENTS_INPUT], output = (int)args.constants[TN_ELEMENTS_KIND];
     const void *shift = output > 1 ? args.buffers[1] : nullptr, *factor = output > 2 ? args.buffers[2] : nullptr;
@@ -250,7 +242,7 @@ __device__ __forceinline__ float odd_float_of(int64_t x) {
 
 TN_KERNEL(cast_elements, 256) {
     int64_t i;
-    if (!find_element(args, &i)) return;
+    if (!find_own(args, &i)) return;
     int type = (int)args.constants[TN_ELEMENTS_INPUT], y_type = (int)args.constants[TN_ELEMENTS_OUTPUT];
     const void *x = args.buffers[0];
     void *y = args.buffers[1];
@@ -273,7 +265,7 @@ TN_KERNEL(cast_elements, 256) {
 
 TN_KERNEL(select_elements, 256) {
     int64_t i;
-    if (!find_element(args, &i)) return;
+    if (!find_own(args, &i)) return;
     operand_places places(args, i);
     bool is_first = ((const uint8_t *)args.buffers[0])[places.at[0]] != 0;
     move_element((int)args.constants[TN_ELEMENTS_KIND], args.buffers[3], i, args.buffers[is_first ? 1 : 2],

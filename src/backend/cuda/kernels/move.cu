@@ -9,22 +9,14 @@
 #include "backend/cuda/kernels/walk.cuh"
 
 /* constants, as in tactics/move.c */
-enum { COUNT, UNIT_BYTES };
-
-/* This thread's unit; false: it has none. */
-__device__ __forceinline__ bool find_unit(const tn_cuda_args &args, int64_t *out_index) {
-    *out_index = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    let_next_start();
-    wait_for_previous();
-    return *out_index < args.constants[COUNT];
-}
+enum { COUNT = TN_ELEMENTS_COUNT, UNIT_BYTES };
 
 /* Unit i of the output → (axes of the second transposition) → place in the reshaped tensor → (axes of the first) → unit of x. */
 enum { FIRST = 2 /* unit of x where it begins */, NUM_AXES /* second | first << 8 */, OUTPUT, AXES };
 
 TN_KERNEL(copy_strided, 256) {
     int64_t i;
-    if (!find_unit(args, &i)) return;
+    if (!find_own(args, &i)) return;
     int second = (int)args.constants[NUM_AXES] & 255, first = (int)args.constants[NUM_AXES] >> 8;
     int64_t at = walk_axes(args, AXES, second, i);
     at = args.constants[FIRST] + walk_axes(args, AXES + second, first, at);
@@ -51,7 +43,7 @@ __device__ __forceinline__ int64_t bring_inside(int mode, int64_t index, int64_t
 
 TN_KERNEL(slice_outside, 256) {
     int64_t i;
-    if (!find_unit(args, &i)) return;
+    if (!find_own(args, &i)) return;
     int mode = (int)args.constants[MODE], form = (int)args.constants[OUTSIDE_FORM], rank = form & 255;
     int64_t rest = i, from = 0, stride = 1;
     for (int a = rank - 1; a >= 0; a--) {
@@ -71,7 +63,7 @@ enum { NUM_INPUTS = 2, ENDS };
 
 TN_KERNEL(concatenate, 256) {
     int64_t i;
-    if (!find_unit(args, &i)) return;
+    if (!find_own(args, &i)) return;
     int num_inputs = (int)args.constants[NUM_INPUTS], input = 0;
     auto end_of = [&](int k) { return (int64_t)((uint64_t)args.constants[ENDS + k / 2] >> (k % 2 * 32) & 0xffffffffu); };
     int64_t run = end_of(num_inputs - 1), outer = i / run, place = i - outer * run, begin = 0;
@@ -84,7 +76,7 @@ enum { INDEX_IS_64 = 2, SEQUENCE_SIZE, SEQUENCE_STRIDE, BATCH_SIZE, BATCH_STRIDE
 
 TN_KERNEL(reverse_sequence, 256) {
     int64_t i;
-    if (!find_unit(args, &i)) return;
+    if (!find_own(args, &i)) return;
     int64_t size = args.constants[SEQUENCE_SIZE], stride = args.constants[SEQUENCE_STRIDE], place = i / stride % size;
     int64_t length =
         load_index(args.constants[INDEX_IS_64], args.buffers[1], i / args.constants[BATCH_STRIDE] % args.constants[BATCH_SIZE]);

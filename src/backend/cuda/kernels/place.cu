@@ -7,14 +7,7 @@
 #include "backend/cuda/kernels/walk.cuh"
 
 /* constants, as in tactics/place.c */
-enum { COUNT, UNIT_BYTES, INDEX_IS_64 };
-
-__device__ __forceinline__ bool find_unit(const tn_cuda_args &args, int64_t *out_index) {
-    *out_index = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    let_next_start();
-    wait_for_previous();
-    return *out_index < args.constants[COUNT];
-}
+enum { COUNT = TN_ELEMENTS_COUNT, UNIT_BYTES, INDEX_IS_64 };
 
 __device__ __forceinline__ int64_t read_index(const tn_cuda_args &args, int64_t i) {
     return load_index(args.constants[INDEX_IS_64], args.buffers[1], i);
@@ -27,7 +20,7 @@ enum { INNER = 3, PER_BATCH, OUTER_PER_BATCH, LENGTH };
 
 TN_KERNEL(gather_along, 256) {
     int64_t i;
-    if (!find_unit(args, &i)) return;
+    if (!find_own(args, &i)) return;
     int64_t inner = args.constants[INNER], per_batch = args.constants[PER_BATCH], length = args.constants[LENGTH];
     int64_t row = i / inner, outer = row / per_batch;
     int64_t index = read_index(args, outer / args.constants[OUTER_PER_BATCH] * per_batch + row % per_batch);
@@ -41,7 +34,7 @@ enum { AXIS_STRIDE = 3, AXIS_LENGTH, NUM_AXES, AXES };
 
 TN_KERNEL(gather_elements, 256) {
     int64_t i;
-    if (!find_unit(args, &i)) return;
+    if (!find_own(args, &i)) return;
     int64_t index = read_index(args, i);
     bool is_inside = index >= 0 && index < args.constants[AXIS_LENGTH];
     int64_t from = walk_axes(args, AXES, (int)args.constants[NUM_AXES], i) + index * args.constants[AXIS_STRIDE];
@@ -66,7 +59,7 @@ __device__ __forceinline__ int64_t find_place(const tn_cuda_args &args, int64_t 
 
 TN_KERNEL(gather_places, 256) {
     int64_t i;
-    if (!find_unit(args, &i)) return;
+    if (!find_own(args, &i)) return;
     int64_t inner = args.constants[PLACE_INNER], place = find_place(args, i / inner);
     move_element((int)args.constants[UNIT_BYTES], args.buffers[2], i, place >= 0 ? args.buffers[0] : nullptr,
                  place >= 0 ? place + i % inner : 0);
@@ -79,7 +72,7 @@ enum { UPDATE_STRIDE = 13 /* from one update of a line to the next */, NUM_LINES
 
 TN_KERNEL(scatter_copy, 256) {
     int64_t i;
-    if (find_unit(args, &i)) move_element((int)args.constants[UNIT_BYTES], args.buffers[3], i, args.buffers[0], i);
+    if (find_own(args, &i)) move_element((int)args.constants[UNIT_BYTES], args.buffers[3], i, args.buffers[0], i);
 }
 
 /* A thread a line of updates along the axis: lines do not meet. The axes are those of the updates but the axis, with the data's
@@ -117,7 +110,7 @@ enum { HOT_INNER = 3, HOT_DEPTH };
 
 TN_KERNEL(one_hot, 256) {
     int64_t i;
-    if (!find_unit(args, &i)) return;
+    if (!find_own(args, &i)) return;
     int64_t inner = args.constants[HOT_INNER], depth = args.constants[HOT_DEPTH], outer = i / (inner * depth);
     int64_t index = load_index(args.constants[INDEX_IS_64], args.buffers[0], outer * inner + i % inner);
     if (index < 0) index += depth;

@@ -3,11 +3,12 @@
  * move.c: the tactics of what moves values and changes no bits: IDENTITY, SQUEEZE, UNSQUEEZE, SHUFFLE, SLICE, CONCATENATION and
  * REVERSE_SEQUENCE, in types of whole bytes.
  */
+#include "backend/cuda/kernels/elements.h"
 #include "backend/cuda/tactics/tensors.h"
 #include "base/checked.h"
 
 /* constants, as in kernels/move.cu */
-enum { COUNT, UNIT_BYTES };
+enum { COUNT = TN_ELEMENTS_COUNT, UNIT_BYTES };
 enum { FIRST = 2, NUM_AXES, OUTPUT, AXES, MAX_AXES = TN_MAX_CONSTANTS - AXES };
 enum { THREADS = 256, MAX_UNIT_BYTES = 16 };
 

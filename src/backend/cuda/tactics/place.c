@@ -2,11 +2,12 @@
  *
  * place.c: the tactics of what places values by index: GATHER of anything in all modes, SCATTER, ONE_HOT.
  */
+#include "backend/cuda/kernels/elements.h"
 #include "backend/cuda/tactics/tensors.h"
 #include "base/checked.h"
 
 /* constants, as in kernels/place.cu */
-enum { COUNT, UNIT_BYTES, INDEX_IS_64 };
+enum { COUNT = TN_ELEMENTS_COUNT, UNIT_BYTES, INDEX_IS_64 };
 enum { THREADS = 256, MAX_UNIT_BYTES = 16 };
 
 static void add_units(tn_launch *launch, tn_cuda_kernel kernel, int64_t count) {
