@@ -76,7 +76,7 @@ static void come_and_go(void) {
     if (phase == 0) size = 0;
     if (phase == 1) size = pick((uint32_t)size);
     (void)tn_test_send(fd, text, size);
-    if (phase >= 3) nanosleep(&(struct timespec){.tv_nsec = (long)pick(phase == 3 ? 2000000 : 8000000)}, NULL);
+    if (phase >= 3) nanosleep(&(struct timespec){.tv_nsec = (long)pick(phase == 3 ? 1000000 : 3000000)}, NULL);
     if (phase == 4) (void)!recv(fd, text, sizeof text, MSG_DONTWAIT);
     leave(fd);
 }
