@@ -61,6 +61,7 @@ static void networks_of_every_family_verify(void **state) {
         tn_model *model = open_golden(golden_models[i], *state);
         tn_model_options options;
         tn_model_options_init(&options);
+        options.hidden_states = true; /* what all other tests leave out */
         tn_model_networks networks;
         assert_ok(*state, tn_model_make_networks(model, &options, *state, &networks));
         assert_ok(*state, tn_network_verify(networks.forward, *state));
