@@ -215,7 +215,8 @@ TN_API const float *tn_response_prompt_log_probs(const tn_response *response, si
 TN_API const float *tn_response_context_logits(const tn_response *response);                      /* [num_input_ids, vocab] */
 TN_API const float *tn_response_generation_logits(const tn_response *response);                   /* [tokens of this response, vocab] */
 /* Rows of an additional output that the request asked for. Lent; NULL and 0 if it did not, and for unknown names. Those of the context
- * come with the final response: [num_input_ids, columns]; of generated tokens: [tokens of this response, columns]. */
+ * come with the final response, and with the first of a streaming request: [num_input_ids, columns]; of generated tokens: [tokens of
+ * this response, columns]. */
 TN_API const float *tn_response_context_output(const tn_response *response, const char *name, size_t *out_columns);
 TN_API const float *tn_response_generation_output(const tn_response *response, const char *name, size_t *out_columns);
 
