@@ -74,9 +74,11 @@ template <typename W, int ROWS, bool GROUPED> __device__ __forceinline__ void mu
     if (lane < num_rows) finish(args, first_row + lane, column, expert, value, up);
 }
 
-#define BLOCKS_GEMV(name, weight, rows, grouped, first_operand)                                                                           \
-    extern "C" __global__ void __launch_bounds__(256, (rows) < 4 && !(grouped) ? 3 : 2) name(const __grid_constant__ tn_cuda_args args) { \
-        multiply_blocks<weight, rows, grouped>(args, first_operand);                                                                      \
+#define BLOCKS_GEMV(name, weight, rows, grouped, first_operand)                                                                         \
+    extern "C" __global__ void __launch_bounds__(256, (rows) == 8                ? 1                                                    \
+                                                      : (rows) == 4 || (grouped) ? 2                                                    \
+                                                                                 : 3) name(const __grid_constant__ tn_cuda_args args) { \
+        multiply_blocks<weight, rows, grouped>(args, first_operand);                                                                    \
     }
 #define BLOCKS_GEMVS(type, weight, first_operand)                 \
     BLOCKS_GEMV(gemv_##type##_1, weight, 1, false, first_operand) \
