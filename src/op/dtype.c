@@ -254,7 +254,9 @@ double tn_dtype_load(tn_dtype dtype, const void *data, int64_t index) {
     } value;
     const uint8_t *bytes = data;
     unsigned bits = tn_dtype_get_info(dtype)->bits;
-    if (bits >= 16) memcpy(&value, bytes + index * (bits / 8), bits / 8 <= 8 ? bits / 8 : 8);
+    if (bits == 16) memcpy(&value, bytes + index * 2, 2); /* constant sizes: a call for each element else */
+    if (bits == 32) memcpy(&value, bytes + index * 4, 4);
+    if (bits >= 64) memcpy(&value, bytes + index * (bits / 8), 8);
     switch (dtype) {
     case TN_BOOL: return bytes[index] != 0 ? 1.0 : 0.0;
     case TN_INT2: return (double)((int)(get_packed(data, index, 2) ^ 2u) - 2);

@@ -31,6 +31,8 @@ typedef struct suite {
     tn_coverage *coverage;
     const char *filter;
     tn_diag *diag;
+    tn_arena arena; /* of the case that runs */
+    bool has_accelerator;
     size_t num_compared, num_windows, num_failed;
 } suite;
 
@@ -58,10 +60,12 @@ static void add_device(suite *s, const char *backend, const char *isa, int num_t
         return;
     }
     if (num_threads > 0) (void)snprintf(added->label + strlen(added->label), 16, "-%dt", num_threads);
-    if (tn_device_create(backend, &options, &added->device) == TN_OK)
+    if (tn_device_create(backend, &options, &added->device) == TN_OK) {
         s->num_devices++;
-    else
+        s->has_accelerator = s->has_accelerator || !added->device->backend->is_host;
+    } else {
         printf("SKIP %s: %s\n", added->label, last_message(s));
+    }
 }
 
 static void add_devices(suite *s) {
@@ -139,32 +143,61 @@ static bool has_other_bits(tn_problem_builder *builder, size_t state_bytes, cons
     return a->state != NULL && b->state != NULL && memcmp(a->state, b->state, state_bytes) != 0;
 }
 
-/* Rows [first, first + 1) alone give the bits that they have among the others; where a tactic's order of sums may depend on the
- * number of rows, they are compared with ref's instead. */
-static void compare_window(suite *s, const tested_device *d, const tn_tactic *tactic, const char *layout, const tn_case *c, int64_t first,
-                           int64_t count, const tn_case_result *expected, const tn_case_result *whole_result) {
-    tn_arena arena = {0};
-    static tn_case_build window, before;
+/* A case, and some of its rows alone, made once for all tactics. */
+typedef struct case_window {
+    int64_t first, count;
+    size_t offsets[TN_BUILD_MAX_OPERANDS]; /* of the outputs' first byte among the whole case's */
+    tn_case_build build;
+} case_window;
+typedef struct case_run {
+    const tn_case *from;
+    tn_arena *arena;
+    tn_case_build build;
+    tn_case_result expected;
+    case_window windows[2];
+    int num_windows;
+    bool has_expected, has_windows; /* they are made when first wanted */
+} case_run;
+
+static void make_windows(case_run *run) {
+    const tn_case *c = run->from;
+    static tn_case_build before;
+    run->has_windows = true;
+    run->num_windows = !c->has_windows || c->rows < 2 ? 0 : c->rows > 3 ? 2 : 1;
+    for (int w = 0; w < run->num_windows; w++) {
+        case_window *window = &run->windows[w];
+        window->first = w == 0 ? c->rows / 2 : 1;
+        window->count = w == 0 ? 1 : c->rows - 2;
+        make_case(c, run->arena, false, window->first, window->count, &window->build);
+        make_case(c, run->arena, true, 0, window->first, &before);
+        tn_problem_builder *b = subject(&before);
+        for (uint32_t i = b->problem.num_inputs; i < b->problem.num_operands; i++) window->offsets[i] = tn_case_output_bytes(b, i);
+    }
+}
+
+/* Rows alone give the bits that they have among the others; where a tactic's order of sums may depend on the number of rows, they are
+ * compared with ref's instead. */
+static void compare_window(suite *s, const tested_device *d, const tn_tactic *tactic, const char *layout, case_run *run,
+                           case_window *window, const tn_case_result *whole_result) {
+    const tn_case *c = run->from;
     tn_case_result result;
-    make_case(c, &arena, false, first, count, &window);
-    if (first > 0) make_case(c, &arena, true, 0, first, &before);
-    tn_status status = tn_case_run(&window, d->device, tactic, layout, &result, s->diag);
+    tn_status status = tn_case_run(&window->build, d->device, tactic, layout, &result, s->diag);
     if (status != TN_OK) fail(s, d->label, tactic, layout, c, last_message(s));
-    tn_problem_builder *b = subject(&window);
+    tn_problem_builder *b = subject(&window->build);
     for (uint32_t i = b->problem.num_inputs; i < b->problem.num_operands && status == TN_OK; i++) {
         if (result.outputs[i] == NULL) continue;
-        size_t offset = first > 0 ? tn_case_output_bytes(subject(&before), i) : 0;
         char message[256] = "rows alone have other bits than among others";
+        const char *expected = (const char *)run->expected.outputs[i] + window->offsets[i];
+        const char *whole = (const char *)whole_result->outputs[i] + window->offsets[i];
         bool differs = tn_numerics_is_shared(tactic->numerics)
-                           ? memcmp(result.outputs[i], (const char *)whole_result->outputs[i] + offset, tn_case_output_bytes(b, i)) != 0
-                           : tn_case_differs(&b->problem, i, b->symbols, tactic->numerics, factor_of(c, tactic),
-                                             (const char *)expected->outputs[i] + offset, result.outputs[i], message, sizeof message);
+                           ? memcmp(result.outputs[i], whole, tn_case_output_bytes(b, i)) != 0
+                           : tn_case_differs(&b->problem, i, b->symbols, tactic->numerics, factor_of(c, tactic), expected,
+                                             result.outputs[i], message, sizeof message);
         if (!differs) continue;
         fail(s, d->label, tactic, layout, c, message);
         break;
     }
     s->num_windows++;
-    tn_arena_deinit(&arena);
 }
 
 /* Equal inputs give equal bits. For tactics that nobody else is compared with. */
@@ -180,10 +213,13 @@ static void compare_again(suite *s, const tested_device *d, const tn_tactic *tac
         fail(s, d->label, tactic, layout, c, "other bits when it ran again");
 }
 
-static void compare_one(suite *s, tested_device *d, const tn_tactic *tactic, const char *layout, const tn_case *c, tn_case_build *build,
-                        const tn_case_result *expected, seen_result seen[TN_NUM_NUMERICS]) {
+static void compare_one(suite *s, tested_device *d, const tn_tactic *tactic, const char *layout, case_run *run,
+                        seen_result seen[TN_NUM_NUMERICS]) {
     tn_case_result result;
     char message[256];
+    const tn_case *c = run->from;
+    tn_case_build *build = &run->build;
+    const tn_case_result *expected = &run->expected;
     tn_problem_builder *b = subject(build);
     tn_status status = tn_case_run(build, d->device, tactic, layout, &result, s->diag);
     if (status == TN_NOT_FOUND) {
@@ -222,9 +258,9 @@ static void compare_one(suite *s, tested_device *d, const tn_tactic *tactic, con
         (void)snprintf(earlier->label, sizeof earlier->label, "%s %s (%s)", d->label, tactic->name, layout);
     }
     bool is_ref = strcmp(d->device->backend->name, "ref") == 0; /* goes row by row anyway, and slowly */
-    if (!c->has_windows || c->rows < 2 || is_ref) return;
-    compare_window(s, d, tactic, layout, c, c->rows / 2, 1, expected, &result);
-    if (c->rows > 3) compare_window(s, d, tactic, layout, c, 1, c->rows - 2, expected, &result);
+    if (is_ref) return;
+    if (!run->has_windows) make_windows(run);
+    for (int w = 0; w < run->num_windows; w++) compare_window(s, d, tactic, layout, run, &run->windows[w], &result);
 }
 
 static bool is_wanted(const suite *s, const char *label, const tn_tactic *tactic, const tn_case *c) {
@@ -242,20 +278,17 @@ static bool is_left_out(tested_device *d, const tn_case *c) {
 
 static void run_case(suite *s, const tn_case *c) {
     static const char *const plain[] = {TN_LAYOUT_PLAIN, NULL};
-    static tn_case_build build;
+    static case_run run;
     static seen_result seen[TN_NUM_NUMERICS];
     char reason[128];
-    tn_arena arena = {0};
-    tn_case_result expected = {{NULL}, NULL};
-    bool has_expected = false;
+    if (c->is_for_accelerators && !s->has_accelerator) return;
+    memset(&run, 0, sizeof run);
     memset(seen, 0, sizeof seen);
-    make_case(c, &arena, false, 0, c->rows, &build);
-    tn_problem_builder *b = subject(&build);
+    run.from = c, run.arena = &s->arena;
+    make_case(c, run.arena, false, 0, c->rows, &run.build);
+    tn_problem_builder *b = subject(&run.build);
     tn_case_set_layout(b, TN_LAYOUT_PLAIN);
-    if (!tn_ref_supports(tn_build_problem(b), reason, sizeof reason)) {
-        tn_arena_deinit(&arena);
-        return;
-    }
+    if (!tn_ref_supports(tn_build_problem(b), reason, sizeof reason)) return;
     for (size_t i = 0; i < s->num_devices; i++) {
         tested_device *d = &s->devices[i];
         for (size_t t = 0; t < d->device->backend->num_tactics; t++) {
@@ -264,21 +297,19 @@ static void run_case(suite *s, const tn_case *c) {
             for (const char *const *layout = tactic->layouts != NULL ? tactic->layouts : plain; *layout != NULL; layout++) {
                 tn_case_set_layout(b, *layout);
                 if (!tactic->supports(&d->device->info, tn_build_problem(b), reason, sizeof reason)) continue;
-                if (!has_expected && tn_case_run_ref(&build, &expected, s->diag) != TN_OK) {
+                if (!run.has_expected && tn_case_run_ref(&run.build, &run.expected, s->diag) != TN_OK) {
                     fail(s, "ref", tactic, *layout, c, last_message(s));
-                    tn_arena_deinit(&arena);
                     return;
                 }
-                if (!has_expected) clear_rest(b, &expected);
-                if (!has_expected && strcmp(s->devices[0].device->backend->name, "ref") == 0)
+                if (!run.has_expected) clear_rest(b, &run.expected);
+                if (!run.has_expected && strcmp(s->devices[0].device->backend->name, "ref") == 0)
                     note_weights(&s->devices[0], tn_build_problem(b));
-                has_expected = true;
+                run.has_expected = true;
                 tn_case_set_layout(b, *layout);
-                compare_one(s, d, tactic, *layout, c, &build, &expected, seen);
+                compare_one(s, d, tactic, *layout, &run, seen);
             }
         }
     }
-    tn_arena_deinit(&arena);
 }
 
 static void report_missing(void *user, const tn_device *device, const tn_tactic *tactic, const char *message) {
@@ -308,15 +339,14 @@ static void walk_coverage(suite *s, const tn_case_list *list) {
         if (strcmp(d->device->backend->name, "ref") == 0 || !is_whole(s, d) || is_walked(s, i)) continue;
         for (size_t c = 0; c < list->count; c++) {
             static tn_case_build build;
-            tn_arena arena = {0};
             if (list->data[c].is_for_accelerators && d->device->backend->is_host) continue;
-            make_case(&list->data[c], &arena, true, 0, list->data[c].rows, &build);
+            make_case(&list->data[c], &s->arena, true, 0, list->data[c].rows, &build);
             tn_case_set_layout(subject(&build), TN_LAYOUT_PLAIN);
             for (size_t t = 0; t < d->device->backend->num_tactics; t++)
                 if (d->device->backend->tactics[t]->op == list->data[c].op)
                     s->num_failed +=
                         tn_coverage_walk(s->coverage, d->device, d->device->backend->tactics[t], subject(&build), report_missing, NULL);
-            tn_arena_deinit(&arena);
+            tn_arena_reset(&s->arena);
         }
     }
 }
@@ -334,6 +364,7 @@ int main(int argc, char **argv) {
     add_devices(&s);
     for (size_t i = 0; i < list.count; i++) {
         run_case(&s, &list.data[i]);
+        tn_arena_reset(&s.arena);
         tn_diag_clear(s.diag);
     }
     walk_coverage(&s, &list);
@@ -346,6 +377,7 @@ int main(int argc, char **argv) {
     }
     printf("%zu cases, %zu comparisons, %zu windows, %zu failed\n", list.count, s.num_compared, s.num_windows, s.num_failed);
     tn_array_deinit(NULL, &list);
+    tn_arena_deinit(&s.arena);
     tn_coverage_destroy(s.coverage);
     tn_diag_destroy(s.diag);
     return s.num_failed == 0 ? 0 : 1;
