@@ -3,43 +3,17 @@
  * safetensors_fuzz.c: any bytes as a safetensors file; bytes that start with '{' as an index instead, in a folder with one
  * shard, s.safetensors, that holds "a" and "b".
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
+#include "base/fuzz_testing.h"
 #include "format/safetensors.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void write_file(const char *path, const void *data, size_t size) {
-    FILE *file = fopen(path, "wb");
-    if (file == NULL || fwrite(data, 1, size, file) != size || fclose(file) != 0) abort();
-}
-
-/* The folder stays until the process ends. */
-static char folder[] = "/tmp/tenon-fuzz-XXXXXX", index_path[64], shard_path[64];
-
-static void remove_folder(void) {
-    unlink(index_path);
-    unlink(shard_path);
-    rmdir(folder);
-}
-
-static void make_folder(void) {
+static void fuzz_index(const uint8_t *data, size_t size, tn_diag *diag) {
     static const char shard[] = "\x70\0\0\0\0\0\0\0{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"
                                 "\"b\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}       xy";
-    if (mkdtemp(folder) == NULL || atexit(remove_folder) != 0) abort();
-    snprintf(shard_path, sizeof shard_path, "%s/s.safetensors", folder);
-    snprintf(index_path, sizeof index_path, "%s/model.safetensors.index.json", folder);
-    write_file(shard_path, shard, sizeof shard - 1);
-}
-
-static void fuzz_index(const uint8_t *data, size_t size, tn_diag *diag) {
-    if (index_path[0] == 0) make_folder();
-    write_file(index_path, data, size);
+    (void)fuzz_write("s.safetensors", shard, sizeof shard - 1);
     tn_safetensors *model;
-    (void)tn_safetensors_open(index_path, NULL, diag, &model);
+    (void)tn_safetensors_open(fuzz_write("model.safetensors.index.json", data, size), NULL, diag, &model);
     tn_safetensors_close(model);
 }
 
