@@ -1,6 +1,7 @@
 # The commands of README.md; CMake does the work. Build folders: build (Release), build-test, build-sanitize (fuzz targets too),
 # build-tsan. `make test` and `make demo` install the packages they miss (scripts/install_dependencies.sh).
 PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 20
 QUESTION ?= What is the capital of France, and what is it known for?
 CCACHE := $(if $(or $(HOME),$(CCACHE_DIR)),$(if $(shell command -v ccache),-DCMAKE_C_COMPILER_LAUNCHER=ccache))
 CONFIGURE = cmake -S . -G Ninja $(CCACHE) -B
@@ -84,7 +85,7 @@ fuzz-smoke:
 	@scripts/install_dependencies.sh build sanitize
 	@$(MAKE) --no-print-directory build-sanitize/build.ninja
 	@ninja -C build-sanitize fuzzers
-	@scripts/fuzz_smoke.py build-sanitize
+	@scripts/fuzz_smoke.py build-sanitize $(FUZZ_SECONDS)
 
 lint:
 	@scripts/lint
