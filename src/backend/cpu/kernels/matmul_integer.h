@@ -6,7 +6,7 @@
  * Order    blocks b of 32 along k ascending: t = float(Σ q·w, exact in int32); y = fma(t · dw, dx, y);
  *          with minima: y = fma(mw, dx · Σq, y). Forms that scale 16 columns do this for each half of a block, with its dw and Σ.
  *          The numerics q15_block32 and q8_block32: any tile, any thread, same bits
- * Planes   Σ q·w = (Σ hi·w · 256) + Σ lo·w
+ * Planes   Σ q·w = (Σ hi·w · 256) + Σ lo·w; with AVX2 both at once, as int16: the same sum, exact too
  * Bound    rows ≤ 4: weight bytes; rows ≥ 32: multiply-adds, 8 of 11 instructions (8 rows) for one plane
  * Measured Cascade Lake 2.5 GHz, one core of a shared machine, q4_1, K 576, weights in the first cache (least of 2,000 runs):
  *          q15 0.14, q8 0.24 TOPS at 8 rows and more (the core multiplies 0.60); one row 17 and 21 GB/s of weights
@@ -27,10 +27,14 @@
 #include "backend/cpu/kernels/strip_codes.h"
 #include "op/quantized_rows.h"
 
+#ifndef V_JOINED_PLANES
+#define V_JOINED_PLANES 0 /* of this level: planes are multiplied one by one */
+#endif
+
 /* Rows are first gathered into tiles of R = 8, 4, 2 or 1 rows, so that a kernel reaches all of a block's activations by
  * constant distances from one pointer (with a pointer for each row and plane it took twice the instructions). A tile holds
- * for each block  R × {hi int8 [32], lo int8 [32]}  (q8_32: only hi)  |  scale f32 [R]  |  scaled sum f32 [R], or, for
- * weights stored with an offset, offset · Σq int32 [R]; of each half where 16 columns share a scale. */
+ * for each block  R × {hi int8 [32], lo int8 [32]}  (q8_32: only hi; V_JOINED_PLANES: int16 [32] for both)  |  scale f32 [R]  |
+ * scaled sum f32 [R], or, for weights stored with an offset, offset · Σq int32 [R]; of each half where 16 columns share a scale. */
 V_INLINE int64_t tile_block_bytes(int halves, int64_t tile_rows, bool two_planes) {
     return tile_rows * tn_strip_tile_row_bytes(halves, two_planes);
 }
@@ -54,6 +58,17 @@ V_INLINE int32_t half_sum(const tn_quantized_row *row, int64_t b) {
     return 256 * high + low;
 }
 
+V_INLINE void gather_planes(const tn_quantized_row *row, int64_t b, int8_t *out) {
+#if V_JOINED_PLANES
+    if (row->lo != NULL) {
+        for (int half = 0; half < 2; half++) v_join_planes(row->hi + b * 32 + 16 * half, row->lo + b * 32 + 16 * half, out + 32 * half);
+        return;
+    }
+#endif
+    memcpy(out, row->hi + b * 32, 32);
+    if (row->lo != NULL) memcpy(out + 32, row->lo + b * 32, 32);
+}
+
 /* Blocks [first, end) of num_rows quantised rows of `columns` columns as tiles, one after another. */
 static void gather_tiles(tn_dtype dtype, tn_strip_type type, int64_t columns, const char *const *rows, int64_t num_rows, int64_t first,
                          int64_t end, char *tiles) {
@@ -68,8 +83,7 @@ static void gather_tiles(tn_dtype dtype, tn_strip_type type, int64_t columns, co
             char *block = tiles;
             for (int64_t b = first; b < end; b++, block += block_bytes) {
                 char *scales = block + count * plane_bytes + 4 * i;
-                memcpy(block + i * plane_bytes, row.hi + b * 32, 32);
-                if (two_planes) memcpy(block + i * plane_bytes + 32, row.lo + b * 32, 32);
+                gather_planes(&row, b, (int8_t *)block + i * plane_bytes);
                 memcpy(scales, &row.scale[b], 4);
                 int32_t sums[2] = {row.sum[b], 0};
                 if (has_halves) {
@@ -108,6 +122,17 @@ typedef struct tile_shape {
         for (int r = 0; r < shape.rows; r++) lo_sums[r + s] = dot(lo_sums[r + s], w_, x + r * row_bytes + 32 + (column));     \
     } while (0)
 
+#if V_JOINED_PLANES
+#define JOINED_PRODUCTS(weights, column)                                         \
+    do {                                                                         \
+        vb w_ = (weights);                                                       \
+        V_UNROLL for (int r = 0; r < shape.rows; r++) hi_sums[r + s] =           \
+            v_dot4_joined(hi_sums[r + s], w_, x + r * row_bytes + 2 * (column)); \
+    } while (0)
+#else
+#define JOINED_PRODUCTS(weights, column) (void)0
+#endif
+
 /* How a kernel finds codes and scales, all constants: in the strip itself, or in expanded blocks. For one row every form has its
  * kernel. With more rows only the forms that were here first have: one for each form would be a minute of compiling, and
  * expanding a strip costs 512 rows 2 %, 16 rows 20 %. */
@@ -122,6 +147,7 @@ typedef struct weight_form {
  * arguments are constants; tile is the tile's block `first`, and so is an expanded strip. */
 V_INLINE void integer_tile(const tile_shape shape, const weight_form form, const bool two_planes, const uint8_t *strip, int64_t strip_bytes,
                            const char *tile, int64_t first, int64_t end, float *y, int64_t stride) {
+    const bool is_joined = two_planes && V_JOINED_PLANES;
     const int row_bytes = two_planes ? 64 : 32, bits = form.is_expanded ? 8 : tn_strip_forms[form.type].code_bits;
     vf total[V_TILE_SUMS];
     V_UNROLL for (int i = 0; i < shape.rows * shape.strips; i++) total[i] = v_load(y + (shape.strips > 1 ? i * LANES : i * stride));
@@ -142,7 +168,9 @@ V_INLINE void integer_tile(const tile_shape shape, const weight_form form, const
                     const uint8_t *of_strip = vectors + s * strip_bytes;
                     if (shape.ahead > 0 && (g + 1) * bits / 8 > g * bits / 8) v_prefetch(of_strip + 64 * (g * bits / 8) + shape.ahead);
                     vb codes = form.is_expanded ? vb_load(of_strip + 64 * g) : group_codes(form.type, of_strip, g);
-                    if (form.is_wide) {
+                    if (is_joined) {
+                        JOINED_PRODUCTS(codes, 4 * g);
+                    } else if (form.is_wide) {
                         VECTOR_PRODUCTS(v_dot4_wide, codes, 4 * g);
                     } else {
                         VECTOR_PRODUCTS(v_dot4, codes, 4 * g);
@@ -155,7 +183,7 @@ V_INLINE void integer_tile(const tile_shape shape, const weight_form form, const
                 vf dw = form.is_expanded ? expanded_scale(expanded, h) : block_scale(form.type, of_strip, b, h), mw = v_zero();
                 if (form.has_minimum) mw = form.is_expanded ? expanded_minimum(expanded, h) : block_minimum(form.type, of_strip, b, h);
                 V_UNROLL for (int r = 0; r < shape.rows; r++) {
-                    vi products = two_planes ? vi_add(vi_shl(hi_sums[r + s], 8), lo_sums[r + s]) : hi_sums[r + s];
+                    vi products = two_planes && !is_joined ? vi_add(vi_shl(hi_sums[r + s], 8), lo_sums[r + s]) : hi_sums[r + s];
                     if (!form.has_minimum) {
                         int32_t offset;
                         memcpy(&offset, sx + r, sizeof offset);

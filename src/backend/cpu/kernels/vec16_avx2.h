@@ -179,9 +179,14 @@ V_INLINE vb vb_lookup(const uint8_t table[16], vb a) {
     __m256i entries = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)table));
     return V_BOTH(vb, _mm256_shuffle_epi8(entries, a.a), _mm256_shuffle_epi8(entries, a.b));
 }
+/* By hand because gcc 12 adds a block's products up as a tree: it keeps them all first, in memory. */
+V_INLINE __m256i add_in_order(__m256i sum, __m256i products) {
+    __asm__("vpaddd %1, %0, %0" : "+x"(sum) : "x"(products));
+    return sum;
+}
 /* pairs of products fit 16 bits: 2 · 127 · 128 < 32,768 */
 V_INLINE __m256i dot4_half(__m256i sum, __m256i weights, __m256i x) {
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(weights, x), _mm256_set1_epi16(1)));
+    return add_in_order(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(weights, x), _mm256_set1_epi16(1)));
 }
 V_INLINE vi v_dot4(vi sum, vb weights, const int8_t *four) {
     int32_t bytes;
@@ -193,6 +198,28 @@ V_INLINE vi v_dot4(vi sum, vb weights, const int8_t *four) {
 V_INLINE vi v_dot4_wide(vi sum, vb weights, const int8_t *four) {
     vi top = vi_set1((int32_t)0x80808080u), rest = vi_set1(0x7f7f7f7f);
     return v_dot4(v_dot4(sum, vi_and(weights, rest), four), vi_and(weights, top), four);
+}
+/* Both planes of activations at once: a third fewer instructions than one after the other, and half as many sums, which 16 registers
+ * hold. v_dot4_joined is v_dot4_wide of the 16-bit numbers that v_join_planes makes: 32 products of 255 · 32,512 fit 32 bits. */
+#define V_JOINED_PLANES 1
+/* Of 16 columns: 256 · hi + lo as int16, of each four columns the first, third, second, fourth. */
+V_INLINE void v_join_planes(const int8_t *hi, const int8_t *lo, int8_t *out) {
+    __m256i high = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)hi));
+    __m256i low = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)lo));
+    __m256i x = _mm256_add_epi16(_mm256_slli_epi16(high, 8), low);
+    x = _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(x, 0xd8), 0xd8);
+    _mm256_storeu_si256((__m256i *)(void *)out, x);
+}
+V_INLINE __m256i dot4_joined_half(__m256i sum, __m256i weights, __m256i even, __m256i odd) {
+    sum = add_in_order(sum, _mm256_madd_epi16(_mm256_and_si256(weights, _mm256_set1_epi16(255)), even));
+    return add_in_order(sum, _mm256_madd_epi16(_mm256_srli_epi16(weights, 8), odd));
+}
+V_INLINE vi v_dot4_joined(vi sum, vb weights, const int8_t *four) {
+    int32_t first_and_third, second_and_fourth; /* one load of both is taken apart again */
+    memcpy(&first_and_third, four, 4);
+    memcpy(&second_and_fourth, four + 4, 4);
+    __m256i even = _mm256_set1_epi32(first_and_third), odd = _mm256_set1_epi32(second_and_fourth);
+    return V_BOTH(vi, dot4_joined_half(sum.a, weights.a, even, odd), dot4_joined_half(sum.b, weights.b, even, odd));
 }
 V_INLINE float v_sum(vf a) {
     return v_sum_256(_mm256_add_ps(a.a, a.b));
