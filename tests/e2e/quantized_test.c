@@ -37,14 +37,15 @@ static void check_path(const golden_model *model, const char *path, const char *
     tn_test_decoder_close(&decoder);
 }
 
-/* ref, the oracle, once. */
+/* ref, the oracle, once; under sanitizers, which need ten times as long, with the file that has most encodings alone. */
 static void check(const char *name, const char *file) {
     golden_model *model = golden_load_from("quantized_models", name, "config.json");
     char path[256];
     snprintf(path, sizeof path, TN_TEST_DATA "/quantized_models/%s/%s", name, file);
-    check_path(model, path, "cpu", TN_ACTIVATIONS_FLOAT32);
+    bool has_all = !GOLDEN_IS_SLOW || file[0] != '\0';
+    if (has_all) check_path(model, path, "cpu", TN_ACTIVATIONS_FLOAT32);
     check_path(model, path, "cpu", TN_ACTIVATIONS_AUTO);
-    check_path(model, path, "ref", TN_ACTIVATIONS_AUTO);
+    if (has_all) check_path(model, path, "ref", TN_ACTIVATIONS_AUTO);
     free(model);
 }
 
