@@ -504,13 +504,20 @@ def test_allotted_time_ends_a_request(start):
 
 
 def test_a_full_queue_is_unavailable(start):
-    gate = threading.Event()
-    processors = trtllm.LogitsPostProcessorConfig({"wait": lambda *arguments: gate.wait(10)})
-    executor = start(max_queue_size=2, max_batch_size=1, logits_post_processor_config=processors)
+    begun, gate = threading.Event(), threading.Event()
+
+    def wait(*arguments):
+        begun.set()
+        gate.wait(10)
+
+    executor = start(max_queue_size=2, max_batch_size=1, logits_post_processor_config=trtllm.LogitsPostProcessorConfig({"wait": wait}))
     request = trtllm.Request([1, 2], 1, logits_post_processor_name="wait")
+    executor.enqueue_request(request)
+    assert begun.wait(10)  # it is in a step, and no longer in the queue
+    executor.enqueue_request(request)
+    executor.enqueue_request(request)
     with pytest.raises(errors.UnavailableError, match="queue"):
-        for _ in range(5):
-            executor.enqueue_request(request)
+        executor.enqueue_request(request)
     assert not executor.can_enqueue_requests()
     gate.set()
 
