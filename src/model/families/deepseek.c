@@ -156,14 +156,7 @@ static const tn_weight_names hf_names = {
     .kv_a = "model.layers.%d.self_attn.kv_a_proj_with_mqa",
     .kv_a_norm = "model.layers.%d.self_attn.kv_a_layernorm",
     .kv_b = "model.layers.%d.self_attn.kv_b_proj",
-    .router = "model.layers.%d.mlp.gate",
-    .choice_bias = "model.layers.%d.mlp.gate.e_score_correction_bias=",
-    .expert_gate = "model.layers.%d.mlp.experts.%d.gate_proj",
-    .expert_up = "model.layers.%d.mlp.experts.%d.up_proj",
-    .expert_down = "model.layers.%d.mlp.experts.%d.down_proj",
-    .shared_gate = "model.layers.%d.mlp.shared_experts.gate_proj",
-    .shared_up = "model.layers.%d.mlp.shared_experts.up_proj",
-    .shared_down = "model.layers.%d.mlp.shared_experts.down_proj",
+    TN_DEEPSEEK_EXPERT_NAMES,
 };
 
 const tn_family tn_family_deepseek = {

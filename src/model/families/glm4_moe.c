@@ -36,14 +36,7 @@ static const char *const gguf_architectures[] = {"glm4moe", NULL};
 
 static const tn_weight_names hf_names = {
     TN_LLAMA_NAMES,
-    .router = "model.layers.%d.mlp.gate",
-    .choice_bias = "model.layers.%d.mlp.gate.e_score_correction_bias=",
-    .expert_gate = "model.layers.%d.mlp.experts.%d.gate_proj",
-    .expert_up = "model.layers.%d.mlp.experts.%d.up_proj",
-    .expert_down = "model.layers.%d.mlp.experts.%d.down_proj",
-    .shared_gate = "model.layers.%d.mlp.shared_experts.gate_proj",
-    .shared_up = "model.layers.%d.mlp.shared_experts.up_proj",
-    .shared_down = "model.layers.%d.mlp.shared_experts.down_proj",
+    TN_DEEPSEEK_EXPERT_NAMES,
 };
 static const tn_weight_names gguf_names = TN_GGUF_NAMES("blk.%d.attn_norm", "blk.%d.post_attention_norm");
 
