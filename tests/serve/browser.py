@@ -101,10 +101,18 @@ class Browser:
             raise RuntimeError(result["exceptionDetails"].get("exception", {}).get("description", "the script failed"))
         return result["result"].get("value")
 
+    def _is_true(self, condition):
+        try:
+            return self.run(condition)
+        except RuntimeError as error:
+            if "Inspected target navigated or closed" not in str(error):
+                raise
+            return False  # asked of the page that is just being left
+
     def wait(self, condition, timeout=30):
-        """Until an expression is true."""
+        """Until an expression is true, in the page that is there then."""
         deadline = time.monotonic() + timeout
-        while not self.run(condition):
+        while not self._is_true(condition):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"did not come true: {condition}\n" + (self.run("document.body.innerText") or "")[:3000])
             time.sleep(0.03)
