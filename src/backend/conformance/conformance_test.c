@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * conformance_test.c: runs the table. See conformance.h.
+ *
+ *     backend_conformance_test [FILTER [SHARE/SHARES]]
+ *
+ * FILTER: a part of "device tactic case"; "cuda " is all of cuda. SHARE: of every SHARES cases that one, from 1 on; for several programs
+ * beside each other. Coverage is looked at where nothing of a device is left out.
  */
 #include <stdio.h>
 #include <string.h>
@@ -30,6 +35,7 @@ typedef struct suite {
     size_t num_devices;
     tn_coverage *coverage;
     const char *filter;
+    unsigned share, num_shares; /* cases share − 1, share − 1 + num_shares, … run */
     tn_diag *diag;
     tn_arena arena; /* of the case that runs */
     bool has_accelerator;
@@ -320,6 +326,7 @@ static void report_missing(void *user, const tn_device *device, const tn_tactic 
 /* Was all of this device's work compared? A filter of its label and a space leaves nothing of it out. */
 static bool is_whole(const suite *s, const tested_device *d) {
     size_t length = strlen(d->label);
+    if (s->num_shares > 1) return false;
     return s->filter == NULL || (strncmp(s->filter, d->label, length) == 0 && strcmp(s->filter + length, " ") == 0);
 }
 
@@ -356,13 +363,18 @@ int main(int argc, char **argv) {
     static suite s;
     tn_case_list list = {NULL, 0, 0};
     s.filter = argc > 1 ? argv[1] : NULL;
+    s.share = s.num_shares = 1;
+    if (argc > 2 && (sscanf(argv[2], "%u/%u", &s.share, &s.num_shares) != 2 || s.share < 1 || s.share > s.num_shares)) {
+        printf("FAIL %s is no share: 1/8 … 8/8\n", argv[2]);
+        return 2;
+    }
     s.coverage = tn_coverage_create();
     if (tn_diag_create(NULL, &s.diag) != TN_OK || s.coverage == NULL || !tn_cases_make(&list)) {
         printf("FAIL out of memory\n");
         return 1;
     }
     add_devices(&s);
-    for (size_t i = 0; i < list.count; i++) {
+    for (size_t i = s.share - 1; i < list.count; i += s.num_shares) {
         run_case(&s, &list.data[i]);
         tn_arena_reset(&s.arena);
         tn_diag_clear(s.diag);

@@ -13,7 +13,8 @@
  */
 #include "backend/cuda/kernels/matmul.cuh"
 
-enum { NUM_WEIGHT_ROWS = 4, MAX_WARPS = 8, FETCHED = 32 << 10 /* bytes a block */ };
+enum { NUM_WEIGHT_ROWS = 4, MAX_WARPS = 8 };
+enum { FETCHED = 8 << 10 /* bytes a block: 4 MB in all. More delays what the kernels before still read */ };
 
 /* Sums each of N values over the warp: lane l returns the sum of value l / (32 / N). N is a power of two up to 32. */
 template <int N, int OFFSET = 16> __device__ __forceinline__ float warp_sums(float (&values)[N]) {
