@@ -159,12 +159,19 @@ TN_API TN_MUST_CHECK tn_status tn_executor_enqueue_many(tn_executor *executor, c
  * TN_NOT_FOUND      no such request, or its final response was taken
  * TN_OUT_OF_MEMORY  nothing is lost: the response waits for the next call */
 TN_API TN_MUST_CHECK tn_status tn_executor_await(tn_executor *executor, uint64_t id, int64_t timeout_ms, tn_response **out_response);
-/* The next response of any request, in order of readiness. TN_NOT_FOUND: no request is left. */
+/* The next response of any request, in order of readiness; a request's first ones stand before the others. TN_NOT_FOUND: no request is
+ * left. */
 TN_API TN_MUST_CHECK tn_status tn_executor_await_any(tn_executor *executor, int64_t timeout_ms, tn_response **out_response);
 /* Waits for the first response of any request, one that is enqueued meanwhile included, then takes all that are ready, at most
  * max_responses (≥ 1). TN_TIMED_OUT; TN_UNAVAILABLE: the executor shut down and nothing is left. */
 TN_API TN_MUST_CHECK tn_status tn_executor_await_all_ready(tn_executor *executor, int64_t timeout_ms, tn_response **out_responses,
                                                            size_t max_responses, size_t *out_count);
+/* For those who wait for other things too, an event loop say: `callback` is called after each step that made responses ready, and when the
+ * executor has stopped, by the executor's thread, which waits for it: it is quick (a write to an eventfd) and calls no function of the
+ * executor. Who is told takes all that is ready, by tn_executor_await_all_ready without a time-out. One listener: setting another one, or
+ * NULL, waits until no call of the one before is under way. Threads that await responses beside it are woken as ever. */
+typedef void (*tn_responses_callback)(void *user);
+TN_API void tn_executor_set_listener(tn_executor *executor, tn_responses_callback callback, void *user);
 /* The next response of each of these requests, waited for one after the other within one time-out: out_responses[i] of ids[i],
  * NULL where there is none. TN_OK if all have one; else TN_TIMED_OUT, or TN_NOT_FOUND if some id is unknown or used up. */
 TN_API TN_MUST_CHECK tn_status tn_executor_await_ids(tn_executor *executor, const uint64_t *ids, size_t num_ids, int64_t timeout_ms,

@@ -90,6 +90,16 @@ tn_status tn_executor_await_all_ready(tn_executor *executor, int64_t timeout_ms,
     return *out_count > 0 ? TN_OK : status; /* what could not be taken for lack of memory is still there */
 }
 
+void tn_executor_set_listener(tn_executor *executor, tn_responses_callback callback, void *user) {
+    pthread_mutex_lock(&executor->lock);
+    while (executor->is_telling) pthread_cond_wait(&executor->progress, &executor->lock);
+    executor->listener = callback;
+    executor->listener_user = user;
+    executor->has_news = executor->has_news || executor->first_ready != NULL;
+    pthread_cond_signal(&executor->work);
+    pthread_mutex_unlock(&executor->lock);
+}
+
 tn_status tn_executor_await_ids(tn_executor *executor, const uint64_t *ids, size_t num_ids, int64_t timeout_ms,
                                 tn_response **out_responses) {
     int64_t end_ns = timeout_ms < 0 ? INT64_MAX : tn_now_ns() + (timeout_ms < (int64_t)1 << 40 ? timeout_ms : (int64_t)1 << 40) * 1000000;

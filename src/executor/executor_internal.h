@@ -41,6 +41,10 @@ struct tn_executor {
     tn_heap deadlines;
     tn_sequence *first_cancelled; /* leads, since the loop looked last */
     tn_sequence *first_ready, *last_ready;
+    tn_sequence *last_new_ready; /* of those at the head of the list that have their first response; NULL: none */
+    tn_responses_callback listener;
+    void *listener_user;
+    bool has_news, is_telling; /* for the listener; it is being called, under no lock */
     tn_stats stats;
 
     /* (loop), the scheduler's queue under the lock */
@@ -60,6 +64,7 @@ struct tn_executor {
 
 /* requests.c, all under the lock */
 tn_sequence *tn_executor_find(tn_executor *executor, uint64_t id);
+/* Into the list of those that have a response: at its end, before the others if it is the first one. */
 void tn_executor_mark_ready(tn_executor *executor, tn_sequence *sequence);
 /* To the end of the list, or out of it: others that are ready get their turn first. */
 void tn_executor_requeue_ready(tn_executor *executor, tn_sequence *lead, bool is_ready);

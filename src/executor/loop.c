@@ -3,7 +3,8 @@
  * loop.c: the executor's thread: take cancellations and time limits, start requests, run a step, publish.
  *
  * With depth 1 a step is finished before the next is planned. With depth 2 the next one is planned and queued first; the
- * tokens that it needs and the host does not have yet come from the slots (input id −1).
+ * tokens that it needs and the host does not have yet come from the slots (input id −1). First tokens are published before the step's
+ * other rows are looked at.
  */
 #include <stdio.h>
 #include <string.h>
@@ -259,11 +260,45 @@ static bool launch_step(tn_executor *executor) {
     return true;
 }
 
+/* Gives the lock back meanwhile. */
+static void tell_listener(tn_executor *executor) {
+    tn_responses_callback listener = executor->listener;
+    void *user = executor->listener_user;
+    executor->has_news = false;
+    if (listener == NULL) return;
+    executor->is_telling = true;
+    pthread_mutex_unlock(&executor->lock);
+    listener(user);
+    pthread_mutex_lock(&executor->lock);
+    executor->is_telling = false;
+    pthread_cond_broadcast(&executor->progress); /* who sets another one may wait */
+}
+
+/* Those who wait for them are on their way while the other rows are looked at. */
+static void publish_first_tokens(tn_executor *executor, const tn_engine_step *step) {
+    pthread_mutex_lock(&executor->lock);
+    for (int32_t i = 0; i < step->num_rows; i++) {
+        tn_sequence *sequence = step->rows[i].plan.sequence;
+        if (!tn_step_row_ends_context(&step->rows[i]) || !sequence->streaming || sequence->is_done) continue;
+        tn_sequence_show(sequence);
+        tn_executor_mark_ready(executor, sequence);
+    }
+    pthread_cond_broadcast(&executor->progress);
+    if (executor->has_news) tell_listener(executor);
+    pthread_mutex_unlock(&executor->lock);
+}
+
 static tn_engine_step *finish_step(tn_executor *executor) {
     tn_engine_step *step = &executor->steps[executor->first_step];
     executor->first_step = (executor->first_step + 1) % executor->options.pipeline_depth;
     executor->num_steps_in_flight--;
-    tn_status status = tn_step_runner_finish(&executor->runner, step, &executor->scheduler);
+    tn_status status = tn_step_runner_wait(&executor->runner, step);
+    if (step->counts.num_context_requests > 0) {
+        status = tn_step_runner_hand_out(&executor->runner, step, &executor->scheduler, true, status);
+        if (status == TN_OK) publish_first_tokens(executor, step);
+    }
+    status = tn_step_runner_hand_out(&executor->runner, step, &executor->scheduler, false, status);
+    tn_scheduler_retire_step(&executor->scheduler);
     if (status != TN_OK) fail_rows(executor, step, status);
     return step;
 }
@@ -285,6 +320,10 @@ void *tn_executor_loop(void *argument) {
         finished = NULL;
         admit(executor);
         tn_kv_events_show(executor->events);
+        if (executor->has_news) {
+            tell_listener(executor);
+            if (scheduler->num_active == 0) continue; /* a request may have come meanwhile */
+        }
         bool is_idle = scheduler->num_active == 0 && executor->num_steps_in_flight == 0;
         if (is_idle && was_busy) record_iteration(executor, NULL);
         was_busy = !is_idle;
@@ -301,6 +340,7 @@ void *tn_executor_loop(void *argument) {
     }
     executor->is_stopped = true;
     pthread_cond_broadcast(&executor->progress);
+    tell_listener(executor);
     pthread_mutex_unlock(&executor->lock);
     tn_kv_events_stop(executor->events);
     return NULL;

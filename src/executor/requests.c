@@ -52,27 +52,32 @@ static void unready(tn_executor *executor, tn_sequence *lead) {
         lead->next_ready->previous_ready = lead->previous_ready;
     else
         executor->last_ready = lead->previous_ready;
+    if (executor->last_new_ready == lead) executor->last_new_ready = lead->previous_ready;
     lead->previous_ready = lead->next_ready = NULL;
     lead->is_ready = false;
 }
 
-static void append_ready(tn_executor *executor, tn_sequence *lead) {
+/* Behind `previous`; NULL: before all. */
+static void insert_ready(tn_executor *executor, tn_sequence *lead, tn_sequence *previous) {
+    tn_sequence *next = previous != NULL ? previous->next_ready : executor->first_ready;
     lead->is_ready = true;
-    lead->previous_ready = executor->last_ready;
-    if (executor->last_ready != NULL)
-        executor->last_ready->next_ready = lead;
-    else
-        executor->first_ready = lead;
-    executor->last_ready = lead;
+    lead->previous_ready = previous;
+    lead->next_ready = next;
+    *(previous != NULL ? &previous->next_ready : &executor->first_ready) = lead;
+    *(next != NULL ? &next->previous_ready : &executor->last_ready) = lead;
 }
 
 void tn_executor_mark_ready(tn_executor *executor, tn_sequence *sequence) {
-    if (!sequence->lead->is_ready && tn_sequence_has_response(sequence)) append_ready(executor, sequence->lead);
+    if (sequence->lead->is_ready || !tn_sequence_has_response(sequence)) return;
+    bool is_new = sequence->num_delivered == sequence->num_prompt;
+    insert_ready(executor, sequence->lead, is_new ? executor->last_new_ready : executor->last_ready);
+    if (is_new) executor->last_new_ready = sequence->lead;
+    executor->has_news = true;
 }
 
 void tn_executor_requeue_ready(tn_executor *executor, tn_sequence *lead, bool is_ready) {
     unready(executor, lead);
-    if (is_ready) append_ready(executor, lead);
+    if (is_ready) insert_ready(executor, lead, executor->last_ready);
 }
 
 static void destroy_all(tn_sequence *lead) {

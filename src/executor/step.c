@@ -385,19 +385,29 @@ static tn_status check_last_draw(tn_step_runner *runner, tn_sequence *sequence) 
     return status;
 }
 
-tn_status tn_step_runner_finish(tn_step_runner *runner, tn_engine_step *step, tn_scheduler *scheduler) {
+tn_status tn_step_runner_wait(tn_step_runner *runner, tn_engine_step *step) {
     step->is_in_flight = false;
     tn_status status = tn_fence_wait(step->fence, runner->diag);
     if (status != TN_OK) { /* takes the error off the stream, or all that follows would fail too */
         tn_status waited = tn_stream_synchronize(runner->stream, runner->diag);
         if (waited != TN_OK) status = waited;
     }
+    return status;
+}
+
+bool tn_step_row_ends_context(const tn_step_row *row) {
+    return row->plan.is_context && row->plan.draws && row->plan.sequence->beams == NULL;
+}
+
+tn_status tn_step_runner_hand_out(tn_step_runner *runner, const tn_engine_step *step, tn_scheduler *scheduler, bool ends_context,
+                                  tn_status status) {
     int64_t now_ns = tn_now_ns();
     for (int32_t i = 0; i < step->num_rows; i++) {
         if (i + TN_PREFETCH_DISTANCE < step->num_rows)
             for (unsigned line = 0; line < 3; line++) tn_sequence_prefetch(step->rows[i + TN_PREFETCH_DISTANCE].plan.sequence, line);
         const tn_step_row *row = &step->rows[i];
         tn_sequence *sequence = row->plan.sequence;
+        if (tn_step_row_ends_context(row) != ends_context) continue;
         tn_scheduler_retire(scheduler, &row->plan, status == TN_OK);
         if (status != TN_OK || sequence->is_done) continue;
         if (sequence->account.first_iter < 0) sequence->account.first_iter = step->iter;
@@ -412,6 +422,5 @@ tn_status tn_step_runner_finish(tn_step_runner *runner, tn_engine_step *step, tn
         tn_sequence_accept_token(sequence, token, now_ns);
         if (sequence->is_done) status = check_last_draw(runner, sequence);
     }
-    tn_scheduler_retire_step(scheduler);
     return status;
 }

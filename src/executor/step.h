@@ -92,9 +92,14 @@ void tn_engine_step_add(tn_engine_step *step, const tn_step_runner *runner, cons
 TN_MUST_CHECK tn_status tn_step_runner_process_logits(tn_step_runner *runner, tn_engine_step *step);
 /* Queues forward and sample. */
 TN_MUST_CHECK tn_status tn_step_runner_launch(tn_step_runner *runner, tn_engine_step *step);
-/* Waits, then hands results to the sequences: tokens (tn_sequence_accept_token), log-probs, logits. The scheduler learns of each
- * row (tn_scheduler_retire) before its token is accepted. */
-TN_MUST_CHECK tn_status tn_step_runner_finish(tn_step_runner *runner, tn_engine_step *step, tn_scheduler *scheduler);
+/* Waits for the step. */
+TN_MUST_CHECK tn_status tn_step_runner_wait(tn_step_runner *runner, tn_engine_step *step);
+/* The row that draws the first token of a request, or of one that was read again. Beams choose theirs together: never. */
+bool tn_step_row_ends_context(const tn_step_row *row);
+/* Hands results to the sequences: tokens (tn_sequence_accept_token), log-probs, logits; of the rows that end a context, or of the others.
+ * The scheduler learns of each row (tn_scheduler_retire) before its token is accepted. status: how the step, or the rows before, went. */
+TN_MUST_CHECK tn_status tn_step_runner_hand_out(tn_step_runner *runner, const tn_engine_step *step, tn_scheduler *scheduler,
+                                                bool ends_context, tn_status status);
 /* Queues copies of blocks, in order. */
 TN_MUST_CHECK tn_status tn_step_runner_copy(tn_step_runner *runner, const tn_kv_copy *copies, int32_t num_copies);
 /* Queues the writing of a sequence's sampling slot. */

@@ -231,7 +231,6 @@ static void write_whole_choice(const tn_generation *generation, int32_t index, t
 void tn_exchange_finish(tn_exchange *exchange) {
     tn_generation *generation = exchange->generation;
     tn_text *out = &exchange->reply;
-    pthread_mutex_lock(&generation->lock);
     if (generation->is_failed) {
         tn_exchange_refuse(exchange, &generation->error);
     } else if (generation->num_dimensions > 0) {
@@ -245,7 +244,6 @@ void tn_exchange_finish(tn_exchange *exchange) {
         tn_text_append_char(out, '}');
         tn_exchange_reply(exchange, 200, "application/json");
     }
-    pthread_mutex_unlock(&generation->lock);
 }
 
 /* --- streamed -------------------------------------------------------------------------------------------------------------------------- */
@@ -350,13 +348,11 @@ static void write_stream_end(const tn_generation *generation, tn_text *out) {
 
 static void write_events(tn_exchange *exchange) {
     tn_generation *generation = exchange->generation;
-    pthread_mutex_lock(&generation->lock);
     for (int32_t i = 0; i < generation->num_choices; i++) write_delta(generation, i, &exchange->reply);
     if (tn_generation_is_complete(generation)) {
         write_stream_end(generation, &exchange->reply);
         exchange->is_stream_ended = true;
     }
-    pthread_mutex_unlock(&generation->lock);
 }
 
 ssize_t tn_stream_pull(tn_exchange *exchange, char *buffer, size_t size) {

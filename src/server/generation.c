@@ -17,12 +17,12 @@ tn_generation *tn_generation_create(tn_server *server, int32_t num_jobs, int32_t
     self->arena.allocator = &server->allocator;
     self->jobs = tn_arena_alloc_array(&self->arena, (size_t)num_jobs, sizeof *self->jobs);
     self->choices = tn_arena_alloc_array(&self->arena, num_choices, sizeof *self->choices);
-    if (self->jobs == NULL || self->choices == NULL || pthread_mutex_init(&self->lock, NULL) != 0) {
+    if (self->jobs == NULL || self->choices == NULL) {
         tn_arena_deinit(&self->arena);
         tn_free(&server->allocator, self);
         return NULL;
     }
-    atomic_init(&self->num_holders, 1);
+    self->num_holders = 1;
     self->num_jobs = num_jobs;
     self->num_choices = self->num_running = (int32_t)num_choices;
     for (int32_t i = 0; i < num_jobs; i++) {
@@ -59,14 +59,13 @@ static void destroy(tn_generation *self) {
         tn_array_deinit(&server->allocator, &choice->tops);
     }
     atomic_fetch_sub(&server->num_prompt_logits_bytes, self->prompt_logits_bytes);
-    pthread_mutex_destroy(&self->lock);
     tn_arena_deinit(&self->arena);
     tn_free(&server->allocator, self);
     atomic_fetch_sub(&server->num_generations, 1);
 }
 
 void tn_generation_release(tn_generation *self) {
-    if (atomic_fetch_sub(&self->num_holders, 1) == 1) destroy(self);
+    if (--self->num_holders == 0) destroy(self);
 }
 
 bool tn_generation_is_complete(const tn_generation *self) {
@@ -75,10 +74,8 @@ bool tn_generation_is_complete(const tn_generation *self) {
 
 void tn_generation_abandon(tn_generation *self) {
     self->exchange = NULL;
-    pthread_mutex_lock(&self->lock);
     for (int32_t i = 0; i < self->num_jobs; i++)
         if (self->jobs[i].is_live) tn_executor_cancel(self->server->executor, self->jobs[i].id);
-    pthread_mutex_unlock(&self->lock);
     tn_generation_release(self);
 }
 
@@ -297,7 +294,6 @@ static tn_finish_label label_of(const tn_choice *choice, const tn_response *resp
     return choice->end == TN_CHOICE_CANCELLED ? TN_LABEL_ABORT : TN_LABEL_LENGTH;
 }
 
-/* Under the metrics' lock, which the pump holds for a step's responses. */
 static void count_response(tn_choice *choice, const tn_response *response, size_t num_new) {
     tn_metrics *metrics = &choice->job->generation->server->metrics;
     tn_request_timings timings;
@@ -340,7 +336,6 @@ static void fail(tn_generation *self, int status, const char *message) {
     tn_api_fail(&self->error, status, status == 503 ? "overloaded" : "internal_error", NULL, "%s", message);
 }
 
-/* Under the lock. */
 static void take(tn_job *job, const tn_response *response) {
     tn_generation *self = job->generation;
     bool is_last = tn_response_is_sequence_final(response), is_ok = true;
@@ -367,22 +362,16 @@ static void take(tn_job *job, const tn_response *response) {
 }
 
 void tn_job_take(tn_job *job, const tn_response *response) {
-    tn_generation *self = job->generation;
-    bool is_final = tn_response_is_final(response);
-    pthread_mutex_lock(&self->lock);
-    bool is_first = job->is_queued;
     take(job, response);
     /* A stop string ends a choice before the executor knows. */
-    if (!is_final && job->num_running == 0 && !job->is_cancelled) {
-        tn_executor_cancel(self->server->executor, job->id);
-        job->is_cancelled = true;
-    }
-    bool must_tell = self->streams || tn_generation_is_complete(self);
-    if (is_final) job->is_live = false;
-    pthread_mutex_unlock(&self->lock);
-    if (must_tell) tn_server_mark_dirty(self->server, self, is_first);
-    if (!is_final) return;
-    tn_server *server = self->server;
-    tn_generation_release(self);
+    if (tn_response_is_final(response) || job->num_running > 0 || job->is_cancelled) return;
+    tn_executor_cancel(job->generation->server->executor, tn_response_id(response));
+    job->is_cancelled = true;
+}
+
+void tn_job_end(tn_job *job) {
+    tn_server *server = job->generation->server;
+    job->is_live = false;
+    tn_generation_release(job->generation);
     atomic_fetch_sub(&server->num_live_jobs, 1);
 }

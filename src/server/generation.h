@@ -2,14 +2,14 @@
  *
  * generation.h: one HTTP request's work in the executor: a job for each prompt, choices of each job, and their text as it comes.
  *
- * The pump fills choices, the loop tells them; between them stands the generation's lock. It lives while one of these holds
- * it: the loop (an exchange), the pump (a job without its last response), the list of generations that the loop must look at.
+ * It is the thread's that prepares it until its requests are queued, then the loop's: no lock guards it. It lives while one of these holds
+ * it: an exchange, a job without its last response.
  */
 #ifndef TN_SERVER_GENERATION_H_
 #define TN_SERVER_GENERATION_H_
 
-#include <pthread.h>
-#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "base/arena.h"
 #include "base/memory.h"
@@ -77,7 +77,7 @@ typedef struct tn_job {
 struct tn_generation {
     struct tn_server *server;
     tn_arena arena;
-    atomic_int num_holders;
+    int32_t num_holders;
     struct tn_exchange *exchange; /* the loop's; NULL once it let go */
 
     /* never change after it was made */
@@ -96,25 +96,22 @@ struct tn_generation {
     int32_t num_jobs, num_choices;
     tn_choice *choices; /* [num_choices] in order of prompts */
 
-    pthread_mutex_t lock; /* of all below, and of jobs and choices */
-    int32_t num_running;  /* choices */
-    bool is_failed;       /* the reason is in error */
+    int32_t num_running; /* choices */
+    bool is_failed;      /* the reason is in error */
     tn_api_error error;
     bool is_overflowing; /* the reader does not take what is told */
-
-    bool is_dirty; /* in the server's list; under the server's lock */
-    tn_generation *next_dirty;
 };
 
-/* Made by prepare.c in one go; the lock is the caller's to init with it. */
 tn_generation *tn_generation_create(struct tn_server *server, int32_t num_jobs, int32_t choices_per_job);
 /* Lets go of the exchange's hold: what still runs is cancelled, no exchange is told any more. */
 void tn_generation_abandon(tn_generation *generation);
 void tn_generation_release(tn_generation *generation);
-/* All choices have ended, or it failed. Under the lock. */
+/* All choices have ended, or it failed. */
 bool tn_generation_is_complete(const tn_generation *generation);
 
-/* The pump's: takes over one response. Under no lock. The job may be gone afterwards. */
+/* Tokens become text. Under the metrics' lock. */
 void tn_job_take(tn_job *job, const tn_response *response);
+/* After the last response: lets go of the job's hold. */
+void tn_job_end(tn_job *job);
 
 #endif

@@ -208,10 +208,9 @@ static enum MHD_Result go_on(tn_exchange *exchange) {
         break;
     case TN_PHASE_PREPARING:
         exchange->phase = exchange->next_phase;
-        if (exchange->generation == NULL) break;
-        tn_server_mark_dirty(exchange->server, exchange->generation, true); /* it may have ended before anybody looked */
-        tn_server_wake(exchange->server);
-        break;
+        if (exchange->phase != TN_PHASE_WAITING || !tn_generation_is_complete(exchange->generation)) break;
+        /* it ended before anybody looked */
+        __attribute__((fallthrough));
     case TN_PHASE_WAITING:
         tn_exchange_finish(exchange);
         exchange->phase = exchange->next_phase;

@@ -71,10 +71,8 @@ void tn_log_exchange(tn_server *server, const tn_exchange *exchange, bool is_who
     tn_metrics_unlock(&server->metrics);
     if (server->options.log == NULL || !server->options.log_requests) return;
     if (generation != NULL) {
-        pthread_mutex_lock(&generation->lock);
         for (int32_t i = 0; i < generation->num_jobs; i++) num_prompt += generation->jobs[i].num_prompt_tokens;
         for (int32_t i = 0; i < generation->num_choices; i++) num_generated += generation->choices[i].num_tokens;
-        pthread_mutex_unlock(&generation->lock);
     }
     tn_text line = {.allocator = &server->allocator};
     double seconds = (double)(server->now_ns - exchange->begin_ns) * 1e-9;

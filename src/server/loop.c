@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * loop.c: the two threads that never rest: the loop (sockets, deadlines, libmicrohttpd) and the pump (the executor's responses).
+ * loop.c: the thread that never rests: sockets, deadlines, libmicrohttpd, the executor's responses.
  *
- * The loop waits at one epoll for: new connections, libmicrohttpd's own epoll, the end of clients (EPOLLRDHUP of every socket,
- * since libmicrohttpd does not look at suspended ones), and an eventfd by which the pump says once a step that there is news.
+ * It waits at one epoll for: new connections, libmicrohttpd's own epoll, the end of clients (EPOLLRDHUP of every socket, since libmicrohttpd
+ * does not look at suspended ones), and an eventfd by which the executor says once a step that there are responses, and the preparer that an
+ * exchange is ready.
  */
 #include <errno.h>
 #include <microhttpd.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/thread.h"
@@ -16,80 +18,23 @@
 #include "server/prepare.h"
 #include "server/server_internal.h"
 
-enum { MAX_EVENTS = 256, MAX_RESPONSES = 256, TICK_MS = 250, PUMP_WAIT_MS = 100, MAX_CALM_TURNS = 64, CALM_MS = 10 };
+enum { MAX_EVENTS = 256, MAX_RESPONSES = 256, FEW_RESPONSES = 4, TICK_MS = 250, MAX_CALM_TURNS = 64, CALM_MS = 10, SLICE_NS = 100000 };
 
 static const int64_t tick_ns = (int64_t)TICK_MS * 1000000;
 
-/* --- news for the loop ------------------------------------------------------------------------------------------------------------------ */
+/* --- news ------------------------------------------------------------------------------------------------------------------------------- */
 
-void tn_server_wake(tn_server *server) {
-    uint64_t one = 1;
-    (void)!write(server->wake, &one, sizeof one);
-}
-
-void tn_server_mark_dirty(tn_server *server, tn_generation *generation, bool is_urgent) {
-    pthread_mutex_lock(&server->lock);
-    if (!generation->is_dirty) {
-        tn_generation **list = is_urgent ? &server->first_urgent : &server->first_dirty;
-        generation->is_dirty = true;
-        generation->next_dirty = *list;
-        *list = generation;
-        atomic_fetch_add(&generation->num_holders, 1);
-    }
-    pthread_mutex_unlock(&server->lock);
-}
-
-/* --- the pump ------------------------------------------------------------------------------------------------------------------------------ */
-
-/* A job without its last response keeps the pump alive. */
-static bool is_pump_done(tn_server *server, tn_status status) {
-    if (status == TN_UNAVAILABLE) return true; /* the executor was shut down, nothing is left */
-    return atomic_load(&server->is_pump_stopping) && atomic_load(&server->num_live_jobs) == 0;
-}
-
-/* Those that bring their request's first token, or all. Taken ones become NULL. */
-static void take_responses(tn_server *server, tn_response **responses, size_t count, bool only_first) {
-    size_t num_taken = 0;
-    tn_metrics_lock(&server->metrics);
-    for (size_t i = 0; i < count; i++) {
-        if (responses[i] == NULL) continue;
-        tn_job *job = (tn_job *)(uintptr_t)tn_response_client_id(responses[i]);
-        if (only_first && (job == NULL || !job->is_queued)) continue;
-        if (job != NULL) tn_job_take(job, responses[i]);
-        tn_response_destroy(responses[i]);
-        responses[i] = NULL;
-        num_taken++;
-    }
-    tn_metrics_unlock(&server->metrics);
-    if (num_taken > 0) tn_server_wake(server);
-}
-
-void *tn_server_run_pump(void *argument) {
+void tn_server_wake(void *argument) {
     tn_server *server = argument;
-    tn_response *responses[MAX_RESPONSES];
-    (void)pthread_setname_np(pthread_self(), "tenon-pump");
-    for (;;) {
-        size_t count;
-        tn_status status = tn_executor_await_all_ready(server->executor, PUMP_WAIT_MS, responses, MAX_RESPONSES, &count);
-        if (count == 0) {
-            if (is_pump_done(server, status)) return NULL;
-            continue;
-        }
-        take_responses(server, responses, count, true);
-        take_responses(server, responses, count, false);
-        tn_diag_clear(server->pump_diag);
-    }
+    uint64_t one = 1;
+    if (!atomic_exchange(&server->is_woken, true)) (void)!write(server->wake, &one, sizeof one);
 }
-
-/* --- the loop ------------------------------------------------------------------------------------------------------------------------------ */
 
 static void look_at_generation(tn_generation *generation) {
     tn_exchange *exchange = generation->exchange;
     if (exchange == NULL || exchange->phase == TN_PHASE_PREPARING) return; /* the preparer's: looked at when that is done */
-    pthread_mutex_lock(&generation->lock);
-    bool is_complete = tn_generation_is_complete(generation), is_overflowing = generation->is_overflowing;
-    pthread_mutex_unlock(&generation->lock);
-    if (is_overflowing && !is_complete) {
+    bool is_complete = tn_generation_is_complete(generation);
+    if (generation->is_overflowing && !is_complete) {
         tn_connection_abandon(exchange->connection);
         return;
     }
@@ -97,23 +42,51 @@ static void look_at_generation(tn_generation *generation) {
     if (exchange->phase == TN_PHASE_STREAMING || is_complete) tn_exchange_resume(exchange);
 }
 
-static void look_at_generations(tn_server *server, tn_generation *dirty) {
-    for (tn_generation *next; dirty != NULL; dirty = next) {
-        pthread_mutex_lock(&server->lock);
-        next = dirty->next_dirty; /* once the flag is down the pump may link it again */
-        dirty->is_dirty = false;
-        pthread_mutex_unlock(&server->lock);
-        look_at_generation(dirty);
-        tn_generation_release(dirty);
+/* job NULL: somebody else's request. */
+static void take_response(tn_job *job, tn_response *response) {
+    bool is_final = tn_response_is_final(response);
+    if (job != NULL) tn_job_take(job, response);
+    tn_response_destroy(response);
+    if (job == NULL) return;
+    look_at_generation(job->generation);
+    if (is_final) tn_job_end(job);
+}
+
+/* First tokens come first, and go out before the events of the other streams are made: those take longer than all else that a first token
+ * waits for here. */
+bool tn_server_take_responses(tn_server *server, int64_t timeout_ms) {
+    tn_response *responses[MAX_RESPONSES];
+    size_t max = FEW_RESPONSES, count;
+    bool has_any = false, has_first = false;
+    while (tn_executor_await_all_ready(server->executor, timeout_ms, responses, max, &count) == TN_OK) {
+        tn_metrics_lock(&server->metrics);
+        for (size_t i = 0; i < count; i++) {
+            tn_job *job = (tn_job *)(uintptr_t)tn_response_client_id(responses[i]);
+            bool is_first = job != NULL && job->is_queued;
+            if (has_first && !is_first) {
+                tn_metrics_unlock(&server->metrics);
+                (void)MHD_run(server->daemon);
+                tn_metrics_lock(&server->metrics);
+            }
+            has_first = is_first;
+            take_response(job, responses[i]);
+        }
+        tn_metrics_unlock(&server->metrics);
+        has_any = true;
+        if (count < max) break;
+        max = MAX_RESPONSES;
+        timeout_ms = 0;
     }
+    tn_diag_clear(server->loop_diag);
+    return has_any;
 }
 
 static void look_at_news(tn_server *server) {
     uint64_t count;
+    if (!atomic_load(&server->is_woken)) return;
     (void)!read(server->wake, &count, sizeof count);
+    atomic_store(&server->is_woken, false);
     pthread_mutex_lock(&server->lock);
-    tn_generation *urgent = server->first_urgent, *dirty = server->first_dirty;
-    server->first_urgent = server->first_dirty = NULL;
     tn_exchange *prepared = server->first_prepared;
     server->first_prepared = NULL;
     pthread_mutex_unlock(&server->lock);
@@ -121,11 +94,10 @@ static void look_at_news(tn_server *server) {
         next = prepared->next_prepared;
         tn_exchange_resume(prepared);
     }
-    /* The events of a step's other streams take longer than all else that a first token waits for here. */
-    look_at_generations(server, urgent);
-    if (urgent != NULL && dirty != NULL) (void)MHD_run(server->daemon);
-    look_at_generations(server, dirty);
+    (void)tn_server_take_responses(server, 0);
 }
+
+/* --- the loop ----------------------------------------------------------------------------------------------------------------------------- */
 
 static void note_end(tn_connection *connection) {
     const tn_exchange *exchange = connection->exchange;
@@ -187,6 +159,7 @@ static void tick(tn_server *server) {
     server->next_tick_ns = server->now_ns + tick_ns;
     watch_steps(server);
     count_steps(server);
+    (void)tn_server_take_responses(server, 0); /* for which there was no memory */
     int64_t interval_ns = server->options.throughput_interval_ms * 1000000;
     if (interval_ns == 0 || server->now_ns < server->next_throughput_ns) return;
     server->next_throughput_ns = server->now_ns + interval_ns;
@@ -224,8 +197,27 @@ static void turn(tn_server *server) {
     (void)MHD_run(server->daemon);
 }
 
+/* sched_setattr(2), for which older C libraries have no name. */
+typedef struct sched_attributes {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime_ns, deadline_ns, period_ns;
+} sched_attributes;
+
+/* Of threads on one processor, those with shorter slices run first when they are woken: the loop does not wait until the executor's thread,
+ * which has the next step to plan, sleeps (Linux 6.12 and later; elsewhere nothing changes). */
+static void ask_for_short_slices(void) {
+    sched_attributes attributes = {.size = sizeof attributes};
+    if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) != 0) return;
+    attributes.runtime_ns = SLICE_NS;
+    (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
 void *tn_server_run_loop(void *argument) {
     tn_server *server = argument;
+    ask_for_short_slices();
     (void)pthread_setname_np(pthread_self(), "tenon-http");
     server->now_ns = server->last_step_ns = tn_now_ns();
     server->next_throughput_ns = server->now_ns + server->options.throughput_interval_ms * 1000000;

@@ -114,7 +114,7 @@ static bool make_detokenizers(const tn_preparation *self, tn_generation *generat
     tn_detokenizer_options_init(&options);
     options.skip_special = generation->skip_special && !has_tools; /* markers of calls are special tokens */
     for (int32_t i = 0; has_tools && i < generation->num_choices; i++)
-        if (tn_tool_parser_create(self->server->tool_form, &self->server->allocator, self->server->pump_diag,
+        if (tn_tool_parser_create(self->server->tool_form, &self->server->allocator, self->server->loop_diag,
                                   &generation->choices[i].tools) != TN_OK)
             return tn_api_fail(self->error, 503, "overloaded", NULL, "out of memory for the request");
     for (int32_t i = 0; self->server->tokenizer != NULL && i < generation->num_choices; i++)
@@ -153,14 +153,12 @@ static bool enqueue(const tn_preparation *self, tn_generation *generation, const
     }
     if (!reserve(self, (int64_t)count, num_tokens, num_logits_bytes)) return false;
     generation->prompt_logits_bytes = num_logits_bytes;
-    atomic_fetch_add(&generation->num_holders, (int)count);
+    generation->num_holders += (int32_t)count;
     atomic_fetch_add(&self->server->num_live_jobs, (int)count);
-    pthread_mutex_lock(&generation->lock); /* ids are known before the pump looks at a response */
     tn_status status = tn_executor_enqueue_many(self->server->executor, requests, count, self->diag, ids);
     for (size_t i = 0; i < count; i++) generation->jobs[i].id = status == TN_OK ? ids[i] : 0;
-    pthread_mutex_unlock(&generation->lock);
     if (status == TN_OK) return true;
-    atomic_fetch_sub(&generation->num_holders, (int)count);
+    generation->num_holders -= (int32_t)count;
     atomic_fetch_sub(&self->server->num_live_jobs, (int)count);
     atomic_fetch_sub(&self->server->num_queued_requests, (int64_t)count);
     atomic_fetch_sub(&self->server->num_queued_tokens, num_tokens);

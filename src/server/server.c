@@ -84,7 +84,6 @@ tn_status tn_server_create(const tn_server_options *options, tn_server **out_ser
     if (status == TN_OK) find_tool_form(server);
     if (status == TN_OK) status = tn_diag_create(&server->allocator, &server->loop_diag);
     if (status == TN_OK) status = tn_diag_create(&server->allocator, &server->preparer_diag);
-    if (status == TN_OK) status = tn_diag_create(&server->allocator, &server->pump_diag);
     if (status == TN_OK) status = open_descriptors(server, diag);
     if (status == TN_OK) status = load_secrets(server, diag);
     if (status == TN_OK) status = tn_listeners_open(server, diag);
@@ -120,19 +119,18 @@ tn_status tn_server_start(tn_server *server) {
     if (status == TN_OK && epoll_ctl(server->epoll, EPOLL_CTL_ADD, server->daemon_epoll, &event) != 0)
         status = tn_fail(diag, TN_IO_ERROR, "cannot start the server: no descriptors are left");
     if (status != TN_OK) return status;
-    bool has_pump = pthread_create(&server->pump, NULL, tn_server_run_pump, server) == 0;
-    bool has_preparer = has_pump && pthread_create(&server->preparer, NULL, tn_server_run_preparer, server) == 0;
+    tn_executor_set_listener(server->executor, tn_server_wake, server);
+    bool has_preparer = pthread_create(&server->preparer, NULL, tn_server_run_preparer, server) == 0;
     if (has_preparer && pthread_create(&server->loop, NULL, tn_server_run_loop, server) == 0) {
         server->is_started = true;
         return TN_OK;
     }
+    tn_executor_set_listener(server->executor, NULL, NULL);
     atomic_store(&server->is_preparer_stopping, true);
-    atomic_store(&server->is_pump_stopping, true);
     pthread_mutex_lock(&server->lock);
     pthread_cond_broadcast(&server->progress);
     pthread_mutex_unlock(&server->lock);
     if (has_preparer) pthread_join(server->preparer, NULL);
-    if (has_pump) pthread_join(server->pump, NULL);
     return tn_fail(diag, TN_OUT_OF_MEMORY, "cannot start the server: the system gives no threads");
 }
 
@@ -154,14 +152,6 @@ tn_status tn_server_wait(tn_server *server, int64_t timeout_ms) {
     return status;
 }
 
-/* Generations that the loop had still to look at hold themselves. */
-static void release_dirty(tn_generation *dirty) {
-    for (tn_generation *next; dirty != NULL; dirty = next) {
-        next = dirty->next_dirty;
-        tn_generation_release(dirty);
-    }
-}
-
 void tn_server_stop(tn_server *server) {
     tn_server_drain(server);
     if (!server->is_started) return;
@@ -175,11 +165,8 @@ void tn_server_stop(tn_server *server) {
     pthread_cond_broadcast(&server->progress);
     pthread_mutex_unlock(&server->lock);
     pthread_join(server->preparer, NULL);
-    atomic_store(&server->is_pump_stopping, true);
-    pthread_join(server->pump, NULL);
-    release_dirty(server->first_urgent);
-    release_dirty(server->first_dirty);
-    server->first_urgent = server->first_dirty = NULL;
+    while (atomic_load(&server->num_live_jobs) > 0 && tn_server_take_responses(server, TN_FOREVER)) {}
+    tn_executor_set_listener(server->executor, NULL, NULL);
 }
 
 void tn_server_destroy(tn_server *server) {
@@ -195,7 +182,6 @@ void tn_server_destroy(tn_server *server) {
     tn_tls_destroy(server->tls);
     tn_diag_destroy(server->loop_diag);
     tn_diag_destroy(server->preparer_diag);
-    tn_diag_destroy(server->pump_diag);
     pthread_cond_destroy(&server->progress);
     pthread_mutex_destroy(&server->lock);
     pthread_mutex_destroy(&server->log_lock);

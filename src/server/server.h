@@ -21,10 +21,10 @@
  * Routes are a table (route.c), request fields are a table (fields.def), docs/api.md is made from both. docs/server.md is
  * the operator's page. Errors have OpenAI's shape: {"error": {"message", "type", "param", "code"}}.
  *
- * Threads: three belong to a server. The loop owns sockets, HTTP and the life of each exchange; the pump waits for the
- * executor's responses, makes text of them and wakes the loop once for all that were ready; the preparer reads large bodies,
- * so that their tokenizing holds up nobody. All functions here may be called from any thread; no two of start, stop and
- * destroy at once. Whatever the executor answers is taken by the server: nobody else may wait on that executor.
+ * Threads: two belong to a server. The loop owns sockets, HTTP and the life of each exchange, takes the executor's responses
+ * and makes text of them; the preparer reads large bodies, so that their tokenizing holds up nobody. All functions here may be
+ * called from any thread; no two of start, stop and destroy at once. Whatever the executor answers is taken by the server,
+ * which is also its listener: nobody else may wait on that executor.
  *
  * The server neither catches signals nor exits: SIGTERM, SIGHUP and NOTIFY_SOCKET are the program's (src/cli/serve.c).
  * Writes never raise SIGPIPE.

@@ -65,8 +65,7 @@ struct tn_server {
 
     /* under `lock` */
     pthread_mutex_t lock;
-    pthread_cond_t progress;                          /* exchanges ended; something to prepare */
-    struct tn_generation *first_urgent, *first_dirty; /* the loop must look at them; at those with a first token before the others */
+    pthread_cond_t progress; /* exchanges ended; something to prepare */
     tn_exchange *first_unprepared, *last_unprepared, *first_prepared;
     bool is_started;
 
@@ -74,20 +73,22 @@ struct tn_server {
     atomic_int_fast64_t num_requests, num_queued_requests, num_queued_tokens, num_prompt_logits_bytes;
     atomic_int_fast64_t heartbeat_ns;
     atomic_bool is_draining, is_stalled;
-    atomic_bool is_stopping, is_preparer_stopping, is_pump_stopping; /* the loop's end, then those of the others */
+    atomic_bool is_stopping, is_preparer_stopping; /* the loop's end, then the preparer's */
+    atomic_bool is_woken;                          /* the loop was told and has not looked yet */
     atomic_uint_fast64_t next_id;
-    pthread_t loop, pump, preparer;
-    tn_diag *loop_diag, *preparer_diag, *pump_diag; /* scratch of these threads */
+    pthread_t loop, preparer;
+    tn_diag *loop_diag, *preparer_diag; /* scratch of these threads */
     pthread_mutex_t log_lock;
 };
 
 /* The threads. */
 void *tn_server_run_loop(void *server);
-void *tn_server_run_pump(void *server);
 void *tn_server_run_preparer(void *server);
-void tn_server_wake(tn_server *server);
-/* The loop shall look at this generation: it is told at the next tn_server_wake. Urgent ones come first. */
-void tn_server_mark_dirty(tn_server *server, struct tn_generation *generation, bool is_urgent);
+/* Something is there for the loop: responses, exchanges that are prepared, its end. */
+void tn_server_wake(void *server);
+/* Takes what the executor has, at most `max` responses a time, within timeout_ms; false if there was nothing. The loop's, or after its end
+ * the thread's that stops the server. */
+bool tn_server_take_responses(tn_server *server, int64_t timeout_ms);
 uint64_t tn_server_next_id(tn_server *server);
 
 /* http.c: libmicrohttpd's side. */

@@ -275,27 +275,26 @@ static double thread_us(pthread_t thread) {
 
 /* Rounds of 64 streams; gated: one event a token. */
 static void measure_cost(bool gated, int max_tokens, int requests_each, const char *name, const char *end) {
-    double costs[NUM_ROUNDS], loops[NUM_ROUNDS], pumps[NUM_ROUNDS];
+    double costs[NUM_ROUNDS], loops[NUM_ROUNDS];
     int64_t num_tokens = 0, num_events = 0;
     atomic_store(&is_gated, gated);
     atomic_store(&step_ns, gated ? 300000 : 0);         /* what the server has to do is begun by then */
     for (int round = -1; round < NUM_ROUNDS; round++) { /* the first warms up */
         task todo = {.port = self.port, .num_connections = NUM_STREAMS, .requests_each = requests_each, .max_tokens = max_tokens};
-        double before = processor_us(), loop = thread_us(self.server->loop), pump = thread_us(self.server->pump);
+        double before = processor_us(), loop = thread_us(self.server->loop);
         tell(&todo);
         result done = hear();
         if (round < 0) continue;
         double count = (double)(done.num_requests * max_tokens);
         costs[round] = (processor_us() - before) / count;
         loops[round] = (thread_us(self.server->loop) - loop) / count;
-        pumps[round] = (thread_us(self.server->pump) - pump) / count;
         num_tokens += done.num_requests * max_tokens;
         num_events += done.num_events;
     }
     printf("\"%s\": {\"streams\": %d, \"tokens_each\": %d, \"events_per_token\": %.4f, "
-           "\"processor_us_per_token\": %.3f, \"loop_us\": %.3f, \"pump_us\": %.3f}%s\n",
+           "\"processor_us_per_token\": %.3f, \"loop_us\": %.3f}%s\n",
            name, NUM_STREAMS, max_tokens, (double)num_events / (double)num_tokens, median(costs, NUM_ROUNDS), median(loops, NUM_ROUNDS),
-           median(pumps, NUM_ROUNDS), end);
+           end);
     fflush(stdout);
     atomic_store(&is_gated, false);
 }
