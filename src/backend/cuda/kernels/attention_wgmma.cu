@@ -215,7 +215,7 @@ __device__ __forceinline__ void attend_rows(const tn_cuda_args &args, const quer
         uint64_t stored = turned_descriptor(shared.tiles + value_slot * S::TILE_BYTES, S::HALF_BYTES);
         if (has_keys) {
             barrier_wait(&shared.full[key_slot], 2 * n / SLOTS & 1);
-            absent = shared.absent[key_slot];
+            absent = __shfl_sync(0xffffffffu, lane == 0 ? shared.absent[key_slot] : 0, 0); /* read by who says that the slot is free */
         }
         if (has_values) barrier_wait(&shared.full[value_slot], (2 * n - 1) / SLOTS & 1);
         if (group == 0)
