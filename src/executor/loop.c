@@ -283,8 +283,10 @@ static void publish_first_tokens(tn_executor *executor, const tn_engine_step *st
         tn_sequence_show(sequence);
         tn_executor_mark_ready(executor, sequence);
     }
-    pthread_cond_broadcast(&executor->progress);
-    if (executor->has_news) tell_listener(executor);
+    if (executor->has_news) {
+        pthread_cond_broadcast(&executor->progress);
+        tell_listener(executor);
+    }
     pthread_mutex_unlock(&executor->lock);
 }
 

@@ -54,11 +54,12 @@ static void take_response(tn_job *job, tn_response *response) {
 
 /* First tokens come first, and go out before the events of the other streams are made: those take longer than all else that a first token
  * waits for here. */
-bool tn_server_take_responses(tn_server *server, int64_t timeout_ms) {
+tn_status tn_server_take_responses(tn_server *server, int64_t timeout_ms) {
     tn_response *responses[MAX_RESPONSES];
     size_t max = FEW_RESPONSES, count;
-    bool has_any = false, has_first = false;
-    while (tn_executor_await_all_ready(server->executor, timeout_ms, responses, max, &count) == TN_OK) {
+    bool has_first = false;
+    tn_status status;
+    while ((status = tn_executor_await_all_ready(server->executor, timeout_ms, responses, max, &count)) == TN_OK) {
         tn_metrics_lock(&server->metrics);
         for (size_t i = 0; i < count; i++) {
             tn_job *job = (tn_job *)(uintptr_t)tn_response_client_id(responses[i]);
@@ -72,13 +73,12 @@ bool tn_server_take_responses(tn_server *server, int64_t timeout_ms) {
             take_response(job, responses[i]);
         }
         tn_metrics_unlock(&server->metrics);
-        has_any = true;
         if (count < max) break;
         max = MAX_RESPONSES;
         timeout_ms = 0;
     }
     tn_diag_clear(server->loop_diag);
-    return has_any;
+    return status;
 }
 
 static void look_at_news(tn_server *server) {
@@ -159,7 +159,7 @@ static void tick(tn_server *server) {
     server->next_tick_ns = server->now_ns + tick_ns;
     watch_steps(server);
     count_steps(server);
-    (void)tn_server_take_responses(server, 0); /* for which there was no memory */
+    (void)tn_server_take_responses(server, 0); /* those that found no memory */
     int64_t interval_ns = server->options.throughput_interval_ms * 1000000;
     if (interval_ns == 0 || server->now_ns < server->next_throughput_ns) return;
     server->next_throughput_ns = server->now_ns + interval_ns;

@@ -165,7 +165,7 @@ void tn_server_stop(tn_server *server) {
     pthread_cond_broadcast(&server->progress);
     pthread_mutex_unlock(&server->lock);
     pthread_join(server->preparer, NULL);
-    while (atomic_load(&server->num_live_jobs) > 0 && tn_server_take_responses(server, TN_FOREVER)) {}
+    while (atomic_load(&server->num_live_jobs) > 0 && tn_server_take_responses(server, TN_FOREVER) != TN_UNAVAILABLE) {}
     tn_executor_set_listener(server->executor, NULL, NULL);
 }
 

@@ -86,9 +86,9 @@ void *tn_server_run_loop(void *server);
 void *tn_server_run_preparer(void *server);
 /* Something is there for the loop: responses, exchanges that are prepared, its end. */
 void tn_server_wake(void *server);
-/* Takes what the executor has, at most `max` responses a time, within timeout_ms; false if there was nothing. The loop's, or after its end
- * the thread's that stops the server. */
-bool tn_server_take_responses(tn_server *server, int64_t timeout_ms);
+/* Waits for responses, then takes all that are ready: errors of tn_executor_await_all_ready. The loop's, or after its end the thread's that
+ * stops the server. */
+tn_status tn_server_take_responses(tn_server *server, int64_t timeout_ms);
 uint64_t tn_server_next_id(tn_server *server);
 
 /* http.c: libmicrohttpd's side. */
