@@ -89,6 +89,7 @@ static void a_listener_is_told_of_all_responses_and_of_the_end(void **state) {
         tn_response *response;
         size_t count;
         assert_int_equal(tn_executor_await_all_ready(decoder->executor, 0, &response, 1, &count), TN_UNAVAILABLE);
+        tn_executor_set_listener(decoder->executor, NULL, NULL);
         close_ear(&listener);
     }
 }
