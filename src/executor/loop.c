@@ -82,6 +82,12 @@ static void prefetch_shown(const tn_sequence *sequence) {
     tn_sequence_prefetch(sequence, 4);
 }
 
+static void show_new_tokens(tn_executor *executor, tn_sequence *sequence) {
+    if (!sequence->streaming || sequence->num_visible >= sequence->num_known) return;
+    tn_sequence_show(sequence);
+    tn_executor_mark_ready(executor, sequence);
+}
+
 /* Ends sequences that are done and no longer in flight, shows new tokens of those that stream. */
 static void publish(tn_executor *executor) {
     tn_scheduler *scheduler = &executor->scheduler;
@@ -94,9 +100,8 @@ static void publish(tn_executor *executor) {
             tn_batch_tuner_add(&executor->tuner, sequence->num_prompt, sequence->num_known - sequence->num_prompt);
             publish_end(executor, sequence, sequence->done_reason);
             has_ended = true;
-        } else if (sequence->streaming && sequence->num_visible < sequence->num_known) {
-            tn_sequence_show(sequence);
-            tn_executor_mark_ready(executor, sequence);
+        } else {
+            show_new_tokens(executor, sequence);
         }
     }
     if (has_ended) tn_scheduler_compact(scheduler);
@@ -279,9 +284,7 @@ static void publish_first_tokens(tn_executor *executor, const tn_engine_step *st
     pthread_mutex_lock(&executor->lock);
     for (int32_t i = 0; i < step->num_rows; i++) {
         tn_sequence *sequence = step->rows[i].plan.sequence;
-        if (!tn_step_row_ends_context(&step->rows[i]) || !sequence->streaming || sequence->is_done) continue;
-        tn_sequence_show(sequence);
-        tn_executor_mark_ready(executor, sequence);
+        if (tn_step_row_ends_context(&step->rows[i]) && !sequence->is_done) show_new_tokens(executor, sequence);
     }
     if (executor->has_news) {
         pthread_cond_broadcast(&executor->progress);
