@@ -92,6 +92,10 @@ struct tn_backend {
      * Default: one after another on the caller. For packing and loading weights. */
     void (*run_host_tasks)(tn_device *device, void (*task)(void *user, int64_t index, int worker), void *user, int64_t num_tasks);
     bool can_capture_graphs;
+    /* What `first` writes as its first output is read by `second` alone, as its operand 0, whole: both launches may be changed so that
+     * it stands there in another form of no more bytes. Default: it stays as it is. */
+    void (*link)(const tn_problem *first, tn_launch *first_launch, const tn_problem *second, tn_launch *second_launch,
+                 const int64_t *symbols);
     /* Bytes of tensor memory that may still be taken. Default: the host's free memory. */
     size_t (*memory_available)(tn_device *device);
     /* Host memory that copies are fastest from. Default: any memory will do. */

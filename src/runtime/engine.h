@@ -19,6 +19,8 @@
 
 /* --- functions ------------------------------------------------------------------------------------------------------------ */
 
+#define TN_NO_STEP UINT32_MAX
+
 typedef struct tn_function_step {
     const tn_plan_step *record;
     const tn_plan_ref *refs;         /* [record->num_refs] */
@@ -30,6 +32,7 @@ typedef struct tn_function_step {
     bool is_late;                    /* shapes, addresses or the choice of a variant need values that the function computes */
     bool has_late_guard;
     bool writes_debug; /* one of its outputs is marked for debugging */
+    uint32_t reader;   /* of its first output, where a later step alone reads it, as operand 0; else TN_NO_STEP */
 } tn_function_step;
 
 /* A leaf of the symbols whose value is known before the function runs. */

@@ -4,6 +4,7 @@
  */
 #include "base/hash.h"
 #include "plan/plan.h"
+#include "runtime/engine.h"
 #include "runtime/testing.h"
 
 static tn_device *device;
@@ -432,6 +433,34 @@ static void engine_makes_its_own_device(void **state) {
     tn_engine_destroy(engine);
 }
 
+/* --- tensors between two steps ------------------------------------------------------------------------------------------------- */
+
+/* relu writes a, scale reads it. */
+static void only_a_whole_tensor_of_two_steps_has_a_reader(void **state) {
+    (void)state;
+    enum { PLAIN = 0, DEBUG, PART, CONDITION, READ_TWICE, NUM_CASES };
+    for (int i = 0; i < NUM_CASES; i++) {
+        tn_plan_maker maker;
+        make_scale_plan(&maker, backend_name);
+        maker.tensors.data[2].flags = i == DEBUG ? TN_TENSOR_DEBUG : 0;
+        if (i == PART) maker.refs.data[2].offset = 16;
+        if (i == CONDITION) maker.steps.data[1].guard = tn_maker_const(&maker, 1);
+        if (i == READ_TWICE) {
+            add_launch(&maker, "again", TN_OP_ACTIVATION, "activation{type=relu} float32[s1,4] -> float32[s1,4]", 2,
+                       (const uint32_t[][2]){{TN_SPACE_ACTIVATION, 2}, {TN_SPACE_OUTPUT, 1}});
+            maker.steps.data[2].first_variant = 0, maker.steps.data[2].num_variants = 2;
+            maker.tensors.data[2].last_step = 2;
+        }
+        if (i >= CONDITION) tn_maker_end_function(&maker);
+        test_plan plan = finish_plan(&maker);
+        tn_engine *engine = load_engine(&plan, device, diag);
+        assert_int_equal(engine->functions[0].steps[0].reader, i == PLAIN ? 1 : TN_NO_STEP);
+        assert_int_equal(engine->functions[0].steps[1].reader, TN_NO_STEP);
+        tn_engine_destroy(engine);
+        free(plan.bytes);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -447,6 +476,7 @@ int main(void) {
         TEST(weights_that_contradict_their_shape_are_refused),
         TEST(states_that_contradict_their_steps_are_refused),
         TEST(engine_tells_its_functions_inputs_and_model),
+        TEST(only_a_whole_tensor_of_two_steps_has_a_reader),
         TEST(bad_arguments_are_refused),
         TEST(engine_makes_its_own_device),
     };

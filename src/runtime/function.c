@@ -306,6 +306,51 @@ static tn_status read_steps(maker *m) {
     return status;
 }
 
+/* --- tensors between two steps ------------------------------------------------------------------------------------------------- */
+
+static bool is_device_tensor(const tn_function *function, const tn_plan_ref *ref) {
+    return ref->space == TN_SPACE_ACTIVATION && (function->tensors[ref->id].flags & TN_TENSOR_DEBUG) == 0;
+}
+
+static bool can_be_linked(const tn_function_step *step, uint32_t operand) {
+    return step->record->kind == TN_STEP_LAUNCH && step->record->device == 1 && operand < step->problem.num_operands &&
+           step->refs[operand].offset == 0 && step->refs[operand].stride_symbol == 0;
+}
+
+/* num_refs: steps' references to each tensor. writers: of each tensor, TN_NO_STEP before. */
+static void mark_readers(tn_function *function, const uint32_t *num_refs, uint32_t *writers) {
+    for (uint32_t i = 0; i < function->num_steps; i++) {
+        tn_function_step *step = &function->steps[i];
+        uint32_t output = step->problem.num_inputs;
+        if (output > 0 && can_be_linked(step, 0) && is_device_tensor(function, &step->refs[0])) {
+            uint32_t tensor = step->refs[0].id, writer = writers[tensor];
+            if (writer != TN_NO_STEP && num_refs[tensor] == 2 && function->steps[writer].record->guard == step->record->guard)
+                function->steps[writer].reader = i;
+        }
+        if (can_be_linked(step, output) && is_device_tensor(function, &step->refs[output])) writers[step->refs[output].id] = i;
+    }
+}
+
+/* For tn_backend.link: tensors that two steps alone touch, under one condition, the first writing, the second reading. A late step has
+ * launches of its segment prepared again in the middle of a run: such functions have none. */
+static tn_status find_readers(maker *m) {
+    tn_function *function = m->function;
+    const tn_allocator *allocator = m->engine->allocator;
+    uint32_t num_tensors = function->num_tensors, *counts = tn_alloc_array(allocator, num_tensors, 2 * sizeof *counts);
+    bool has_late = false;
+    if (counts == NULL) return tn_fail_memory(m->diag, "a function of the plan", num_tensors * 2 * sizeof *counts);
+    for (uint32_t i = 0; i < num_tensors; i++) counts[num_tensors + i] = TN_NO_STEP;
+    for (uint32_t i = 0; i < function->num_steps; i++) {
+        function->steps[i].reader = TN_NO_STEP;
+        has_late = has_late || function->steps[i].is_late || function->steps[i].has_late_guard;
+        for (uint32_t k = 0; k < function->steps[i].record->num_refs; k++)
+            if (is_device_tensor(function, &function->steps[i].refs[k])) counts[function->steps[i].refs[k].id]++;
+    }
+    if (!has_late) mark_readers(function, counts, counts + num_tensors);
+    tn_free(allocator, counts);
+    return TN_OK;
+}
+
 tn_status tn_function_make(tn_engine *engine, uint32_t index, tn_diag *diag) {
     tn_function *function = &engine->functions[index];
     maker m = {.engine = engine, .function = function, .diag = diag};
@@ -317,6 +362,7 @@ tn_status tn_function_make(tn_engine *engine, uint32_t index, tn_diag *diag) {
     if (status == TN_OK) status = read_steps(&m);
     if (status == TN_OK) status = sort_symbols(&m);
     for (uint32_t i = 0; i < function->num_steps && status == TN_OK; i++) mark_late(&m, &function->steps[i]);
+    if (status == TN_OK) status = find_readers(&m);
     tn_array_deinit(engine->allocator, &m.nodes);
     return status;
 }

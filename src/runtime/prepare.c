@@ -342,6 +342,16 @@ static bool workspaces_fit(const tn_context *context, const tn_prepared *prepare
     return true;
 }
 
+static void link_launches(const tn_context *context, tn_prepared *prepared) {
+    const tn_function *function = context->function;
+    for (uint32_t i = 0; i < function->num_steps && context->backend->link != NULL; i++) {
+        const tn_function_step *step = &function->steps[i];
+        if (step->reader == TN_NO_STEP || prepared->values[step->record->guard] == 0) continue;
+        context->backend->link(&step->problem, &prepared->launches[i], &function->steps[step->reader].problem,
+                               &prepared->launches[step->reader], prepared->values);
+    }
+}
+
 /* Launches for context->leaves; those of a sibling are the same. */
 static tn_status fill_launches(tn_context *context, tn_prepared *prepared, const tn_prepared *sibling) {
     const tn_function *function = context->function;
@@ -355,6 +365,7 @@ static tn_status fill_launches(tn_context *context, tn_prepared *prepared, const
         memcpy(prepared->tactics, sibling->tactics, function->num_steps * sizeof(tn_tactic *));
     }
     for (uint32_t i = 0; i < function->num_steps && status == TN_OK && sibling == NULL; i++) status = check_step(context, prepared, i);
+    if (status == TN_OK && sibling == NULL) link_launches(context, prepared);
     prepared->is_used = status == TN_OK;
     return status;
 }

@@ -213,6 +213,7 @@ const tn_backend tn_cuda_backend = {
     .stream_synchronize = tn_cuda_stream_synchronize,
     .copy = tn_cuda_copy,
     .run_segment = tn_cuda_run_segment,
+    .link = tn_cuda_link,
     .kv_block_bytes = tn_cuda_kv_block_bytes,
     .copy_blocks = tn_cuda_copy_blocks,
     .event_create = tn_cuda_event_create,

@@ -53,6 +53,7 @@ static inline void tn_cuda_leave(const tn_cuda_device *device) {
 /* modules.c. Between enter and leave. */
 TN_MUST_CHECK tn_status tn_cuda_find_function(tn_cuda_device *device, tn_cuda_kernel kernel, tn_diag *diag, tn_cu_function *out_function);
 const char *tn_cuda_kernel_name(tn_cuda_kernel kernel);
+tn_cuda_source tn_cuda_kernel_source(tn_cuda_kernel kernel);
 void tn_cuda_modules_deinit(tn_cuda_device *device);
 
 /* staging.c */
@@ -103,6 +104,10 @@ bool tn_cuda_event_is_done(tn_event *event);
 tn_status tn_cuda_launch(tn_cuda_stream *stream, tn_cuda_kernel kernel, const uint32_t grid[3], uint32_t num_threads, uint32_t shared_bytes,
                          tn_cuda_args *arguments, tn_cu_tensor_map *boxes, bool is_dependent, tn_diag *diag);
 tn_status tn_cuda_launch_steps(tn_cuda_stream *stream, const tn_bound_step *steps, size_t num_steps, tn_diag *diag);
+/* link.c */
+void tn_cuda_link(const tn_problem *first, tn_launch *first_launch, const tn_problem *second, tn_launch *second_launch,
+                  const int64_t *symbols);
+
 tn_status tn_cuda_run_segment(tn_stream *stream, const tn_bound_step *steps, size_t num_steps, const tn_profile_sink *sink, tn_diag *diag);
 
 /* cache.c */

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "backend/conformance/problem_builder.h"
 #include "backend/cuda/device.h"
 
 typedef struct fixture {
@@ -341,6 +342,96 @@ static void impossible_launches_are_told_with_the_kernel(void **state) {
     cuda->memory_free(f->device, memory, (CHAIN + 1) * CHAIN_BYTES);
 }
 
+/* --- a norm, a gated product and another product, each for the next one alone -------------------------------------------------- */
+
+enum { LINKED_ROWS = 100, LINKED_K = 192, LINKED_N = 320, LINKED_STEPS = 3 };
+
+typedef struct linked {
+    tn_problem_builder builders[LINKED_STEPS];
+    tn_launch launches[LINKED_STEPS];
+    tn_bound_step steps[LINKED_STEPS];
+    void *memory[8]; /* x, scale, normed, gates, gated, weight, sums, workspace */
+} linked;
+
+static const size_t linked_bytes[8] = {
+    LINKED_ROWS * LINKED_K * 4, LINKED_K * 4,           LINKED_ROWS *LINKED_K * 4, 2 * LINKED_N *LINKED_K * 2,
+    LINKED_ROWS *LINKED_N * 4,  LINKED_K *LINKED_N * 2, LINKED_ROWS *LINKED_K * 4, 2 * 64 * LINKED_N * 2,
+};
+
+static void prepare_linked(fixture *f, linked *l, int step, const char *tactic) {
+    tn_problem_builder *b = &l->builders[step];
+    const tn_problem *problem = tn_build_problem(b);
+    assert_int_equal(tn_backend_find_tactic(cuda, tactic)->prepare(&f->device->info, problem, b->symbols, &l->launches[step]), TN_OK);
+    assert_true(l->launches[step].workspace_bytes <= linked_bytes[7]);
+    b->buffers[b->num_buffers] = l->memory[7];
+    l->steps[step] = (tn_bound_step){.launch = &l->launches[step], .problem = problem, .buffers = b->buffers, .symbols = b->symbols};
+}
+
+/* One numbering of dimensions for all steps, as in a function. */
+static tn_problem_builder *begin_linked(linked *l, int step, tn_op_kind op, const void *params) {
+    tn_problem_builder *b = &l->builders[step];
+    tn_build_begin(b, op, params);
+    if (step > 0) memcpy(b->symbols, b[-1].symbols, sizeof b->symbols), b->num_symbols = b[-1].num_symbols;
+    return b;
+}
+
+static void make_linked(fixture *f, linked *l) {
+    static const tn_normalization_params norm = {.type = TN_NORMALIZATION_RMS, .epsilon = 1e-5};
+    static const tn_matrix_multiply_params params = {.op_b = TN_MATRIX_TRANSPOSE};
+    tn_encoding bf16 = tn_encoding_plain(TN_BFLOAT16);
+    void **m = l->memory;
+    tn_problem_builder *b = begin_linked(l, 0, TN_OP_NORMALIZATION, &norm);
+    tn_build_input(b, TN_FLOAT32, m[0], TN_DIMS(LINKED_ROWS, LINKED_K));
+    tn_build_input(b, TN_FLOAT32, m[1], TN_DIMS(LINKED_K));
+    tn_build_output(b, TN_FLOAT32, m[2], TN_DIMS(LINKED_ROWS, LINKED_K));
+    b = begin_linked(l, 1, TN_OP_MATRIX_MULTIPLY, &params);
+    tn_build_input(b, TN_FLOAT32, m[2], TN_DIMS(LINKED_ROWS, LINKED_K));
+    tn_build_weight(b, &bf16, &(tn_weight_parts){.part = {m[3]}}, TN_DIMS(2 * LINKED_N, LINKED_K));
+    tn_build_epilogue(b, (tn_epilogue){.kind = TN_EPILOGUE_GATED_ACTIVATION, .operand = -1, .activation = TN_ACTIVATION_SILU});
+    tn_build_output(b, TN_FLOAT32, m[4], TN_DIMS(LINKED_ROWS, LINKED_N));
+    b = begin_linked(l, 2, TN_OP_MATRIX_MULTIPLY, &params);
+    tn_build_input(b, TN_FLOAT32, m[4], TN_DIMS(LINKED_ROWS, LINKED_N));
+    tn_build_weight(b, &bf16, &(tn_weight_parts){.part = {m[5]}}, TN_DIMS(LINKED_K, LINKED_N));
+    tn_build_output(b, TN_FLOAT32, m[6], TN_DIMS(LINKED_ROWS, LINKED_K));
+    prepare_linked(f, l, 0, "normalize_rows");
+    prepare_linked(f, l, 1, "matmul_wgmma");
+    prepare_linked(f, l, 2, "matmul_wgmma");
+}
+
+static void linked_launches_give_the_same_bits(void **state) {
+    fixture *f = *state;
+    static linked l;
+    static float sums[2][LINKED_ROWS * LINKED_K];
+    if (f->device->info.isa != 90) skip(); /* matmul_wgmma is of compute capability 9.0 */
+    uint32_t random = 1;
+    for (int i = 0; i < 8; i++) {
+        uint32_t *words = test_malloc(linked_bytes[i]); /* floats, and pairs of bfloat16, of magnitudes 2^-8 to 1 */
+        for (size_t w = 0; w < linked_bytes[i] / 4; w++) {
+            random = random * 1664525u + 1013904223u;
+            words[w] = 0x3b803b80u + (random >> 8 & 0x03ff03ffu) + (random & 0x80008000u);
+        }
+        l.memory[i] = allocate(f, linked_bytes[i]);
+        to_device(f, l.memory[i], words, linked_bytes[i]);
+        synchronize(f);
+        test_free(words);
+    }
+    make_linked(f, &l);
+    for (int run = 0; run < 2; run++) {
+        assert_int_equal(cuda->run_segment(f->stream, l.steps, LINKED_STEPS, NULL, f->diag), TN_OK);
+        to_host(f, sums[run], l.memory[6], sizeof sums[run]);
+        synchronize(f);
+        for (int i = 1; i < LINKED_STEPS; i++) {
+            assert_int_equal(l.launches[i].cuda.num_phases, run == 0 ? 2 : 1); /* linked, nothing is left to pack */
+            if (run == 0)
+                cuda->link(l.steps[i - 1].problem, &l.launches[i - 1], l.steps[i].problem, &l.launches[i],
+                           l.builders[LINKED_STEPS - 1].symbols);
+        }
+    }
+    assert_true(sums[0][0] != 0.0f);
+    assert_memory_equal(sums[0], sums[1], sizeof sums[0]);
+    for (int i = 0; i < 8; i++) cuda->memory_free(f->device, l.memory[i], linked_bytes[i]);
+}
+
 int main(void) {
     static fixture f;
     tn_device_options options;
@@ -367,6 +458,7 @@ int main(void) {
         cmocka_unit_test_prestate(block_copies_move_the_first_tokens_of_all_heads, &f),
         cmocka_unit_test_prestate(segments_run_in_order_however_often, &f),
         cmocka_unit_test_prestate(profiles_get_a_time_for_each_step, &f),
+        cmocka_unit_test_prestate(linked_launches_give_the_same_bits, &f),
         cmocka_unit_test_prestate(every_kernel_loads, &f),
         cmocka_unit_test_prestate(impossible_launches_are_told_with_the_kernel, &f),
     };

@@ -22,6 +22,10 @@ const char *tn_cuda_kernel_name(tn_cuda_kernel kernel) {
     return kernels[kernel].name;
 }
 
+tn_cuda_source tn_cuda_kernel_source(tn_cuda_kernel kernel) {
+    return kernels[kernel].source;
+}
+
 static tn_status compile(tn_cuda_device *device, tn_cuda_source source, tn_diag *diag, tn_cu_module *out_module) {
     tn_cuda_modules *modules = &device->modules;
     char architecture[16];

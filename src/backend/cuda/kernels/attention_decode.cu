@@ -21,6 +21,7 @@
 #include "backend/cuda/kernels/attention_args.h"
 #include "backend/cuda/kernels/cluster.cuh"
 #include "backend/cuda/kernels/instructions.cuh"
+#include "backend/cuda/kernels/packed_rows.cuh"
 #include "backend/cuda/kernels/sequence.cuh"
 #include "backend/cuda/kv_layout.h"
 
@@ -386,7 +387,7 @@ template <int COUNT, typename READ> __device__ __forceinline__ merged_part merge
 }
 
 /* Ends a head's softmax: the sink counts, then all is divided by the sum. */
-__device__ __forceinline__ void store_value(const tn_cuda_args &args, const task &t, int h, int i, merged_part m) {
+template <bool MAY_PACK> __device__ __forceinline__ void store_value(const tn_cuda_args &args, const task &t, int h, int i, merged_part m) {
     int head = t.first_head + h;
     if ((args.constants[TN_ATTENTION_FLAGS] & TN_ATTENTION_HAS_SINKS) != 0) {
         float sink = ((const float *)args.buffers[5])[head] * LOG2_E, most = fmaxf(m.largest, sink);
@@ -394,9 +395,12 @@ __device__ __forceinline__ void store_value(const tn_cuda_args &args, const task
         m.sum = m.sum * scale + (sink == -INFINITY ? 0.0f : exp2_fast(sink - most));
         m.x *= scale;
     }
-    float *y = (float *)args.buffers[args.constants[TN_ATTENTION_OUTPUT]] +
-               ((int64_t)t.token * args.constants[TN_ATTENTION_NUM_HEADS] + head) * args.constants[TN_ATTENTION_V_DIM];
-    y[i] = m.sum != 0.0f ? m.x / m.sum : 0.0f;
+    int v_dim = (int)args.constants[TN_ATTENTION_V_DIM], width = (int)args.constants[TN_ATTENTION_NUM_HEADS] * v_dim;
+    float *y = (float *)args.buffers[args.constants[TN_ATTENTION_OUTPUT]], value = m.sum != 0.0f ? m.x / m.sum : 0.0f;
+    if (MAY_PACK && (args.constants[TN_ATTENTION_FLAGS] & TN_ATTENTION_Y_IS_PACKED) != 0)
+        *(bf16 *)packed_place(y, t.token, head * v_dim + i, width) = from_float<bf16>(value);
+    else
+        y[(int64_t)t.token * width + head * v_dim + i] = value;
 }
 
 /* shared: a part a warp (and CLUSTER: one more) of [heads of a block][stride]. */
@@ -431,7 +435,7 @@ __device__ __forceinline__ void attend(const tn_cuda_args &args, float *shared) 
         const float *first = shared + h * stride;
         merged_part m = merge_parts<NUM_WARPS>(NUM_WARPS, v_dim, i, [&](int p, int j) { return first[p * part_size + j]; });
         if (!CLUSTER || t.used_splits == 1) {
-            store_value(args, t, h, i, m);
+            store_value<NUM_WARPS == WARPS>(args, t, h, i, m);
             continue;
         }
         of_block[h * stride + i] = m.x;
@@ -442,8 +446,9 @@ __device__ __forceinline__ void attend(const tn_cuda_args &args, float *shared) 
     for (int at = blockIdx.z * (32 * NUM_WARPS) + threadIdx.x; at < t.num_heads * v_dim; at += SPLITS * 32 * NUM_WARPS) {
         int h = at / v_dim, i = at % v_dim;
         const float *first = of_block + h * stride;
-        store_value(args, t, h, i,
-                    merge_parts<SPLITS>(t.used_splits, v_dim, i, [&](int p, int j) { return load_of_block(first + j, (uint32_t)p); }));
+        store_value<false>(args, t, h, i, merge_parts<SPLITS>(t.used_splits, v_dim, i, [&](int p, int j) {
+                               return load_of_block(first + j, (uint32_t)p);
+                           }));
     }
     wait_for_cluster(); /* nobody leaves while others read its memory */
 }

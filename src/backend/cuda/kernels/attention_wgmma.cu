@@ -17,6 +17,7 @@
 #include "backend/cuda/kernels/attention_products.cuh"
 #include "backend/cuda/kernels/attention_rows.cuh"
 #include "backend/cuda/kernels/instructions.cuh"
+#include "backend/cuda/kernels/packed_rows.cuh"
 
 enum { POSITIONS = 128, GROUP_THREADS = 128, GROUP_ROWS = 64, GROUPS = ROWS / GROUP_ROWS, SLOTS = 6, LAG = 2, ROW_BYTES = 128 };
 
@@ -169,14 +170,20 @@ __device__ __forceinline__ void write_rows(const tn_cuda_args &args, const query
         total += __shfl_xor_sync(0xffffffffu, total, 1);
         total += __shfl_xor_sync(0xffffffffu, total, 2);
         if (first_row + 8 * h >= q.num_rows) continue;
-        int row = q.first_row + first_row + 8 * h;
-        int64_t head =
-            (int64_t)(q.first_token + row / group_size) * args.constants[TN_ATTENTION_NUM_HEADS] + kv_head * group_size + row % group_size;
+        int row = q.first_row + first_row + 8 * h, width = (int)args.constants[TN_ATTENTION_NUM_HEADS] * DIM;
+        int column = (kv_head * group_size + row % group_size) * DIM + (int)threadIdx.x % 4 * 2;
+        int64_t token = q.first_token + row / group_size;
         float factor = rows.index[h] < 0 || total == 0.0f ? 0.0f : 1.0f / total;
-        float *y = (float *)args.buffers[args.constants[TN_ATTENTION_OUTPUT]] + head * DIM + (int)threadIdx.x % 4 * 2;
+        float *y = (float *)args.buffers[args.constants[TN_ATTENTION_OUTPUT]];
+        bool is_packed = (args.constants[TN_ATTENTION_FLAGS] & TN_ATTENTION_Y_IS_PACKED) != 0;
 #pragma unroll
-        for (int j = 0; j < DIM / 8; j++)
-            *(float2 *)(y + 8 * j) = make_float2(values[4 * j + 2 * h] * factor, values[4 * j + 2 * h + 1] * factor);
+        for (int j = 0; j < DIM / 8; j++) {
+            float2 pair = {values[4 * j + 2 * h] * factor, values[4 * j + 2 * h + 1] * factor};
+            if (is_packed)
+                *(uint32_t *)packed_place(y, token, column + 8 * j, width) = floats_to_bf16x2(pair.x, pair.y);
+            else
+                *(float2 *)(y + token * width + column + 8 * j) = pair;
+        }
     }
 }
 

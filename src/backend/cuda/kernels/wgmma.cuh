@@ -47,6 +47,17 @@ __device__ __forceinline__ void barrier_wait(uint64_t *barrier, uint32_t parity)
                  : "memory");
 }
 
+/* At the barrier in the same place of the cluster's block `block`. It orders nothing but what copies and products wrote and read:
+ * with .release.cluster and .acquire.cluster each arrival flushed, and each wait emptied, the first-level cache. */
+__device__ __forceinline__ void barrier_arrive_at(uint64_t *barrier, uint32_t block) {
+    asm volatile("{\n\t"
+                 ".reg .b32 there;\n\t"
+                 "mapa.shared::cluster.u32 there, %0, %1;\n\t"
+                 "mbarrier.arrive.shared::cluster.b64 _, [there];\n\t"
+                 "}" ::"r"(shared_address(barrier)),
+                 "r"(block)
+                 : "memory");
+}
 /* The same place in the shared memory of the cluster's block `block`. */
 __device__ __forceinline__ float4 load_of_other_block(const float *mine, uint32_t block) {
     float4 x;
@@ -93,6 +104,13 @@ __device__ __forceinline__ void copy_box(void *shared, const tensor_map *map, in
     asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(
                      shared_address(shared)),
                  "l"(map), "r"(column), "r"(row), "r"(shared_address(barrier))
+                 : "memory");
+}
+/* The same to the same place of each block of the cluster whose bit is set; counts on each one's barrier. */
+__device__ __forceinline__ void copy_box_to(void *shared, const tensor_map *map, int column, int row, uint64_t *barrier, uint16_t blocks) {
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
+                 "[%0], [%1, {%2, %3}], [%4], %5;" ::"r"(shared_address(shared)),
+                 "l"(map), "r"(column), "r"(row), "r"(shared_address(barrier)), "h"(blocks)
                  : "memory");
 }
 /* 16 bytes, zeros if not is_there. */
@@ -142,71 +160,57 @@ template <int COUNT> __device__ __forceinline__ void hold_sums(float (&sums)[COU
     for (int i = 0; i < COUNT; i++) asm volatile("" : "+f"(sums[i])::"memory");
 }
 
+/* Operands of products: names of the first sums, and `how` ("+f": read and written) with sums[i] and those behind it. */
+#define SUM_NAMES_32                                                       \
+    "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15" \
+    ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define SUM_NAMES_48 \
+    SUM_NAMES_32     \
+    ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
+#define SUM_NAMES_64                                                                   \
+    SUM_NAMES_32                                                                       \
+    ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47" \
+    ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define SUM_NAMES_96                                                                   \
+    SUM_NAMES_64                                                                       \
+    ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79" \
+    ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
+#define SUM_NAMES_112 \
+    SUM_NAMES_96      \
+    ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111"
+#define SUM_NAMES_128                                                                              \
+    SUM_NAMES_96                                                                                   \
+    ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111" \
+    ", %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+#define SUMS_8(how, i)                                                                                                                    \
+    how(sums[i]), how(sums[(i) + 1]), how(sums[(i) + 2]), how(sums[(i) + 3]), how(sums[(i) + 4]), how(sums[(i) + 5]), how(sums[(i) + 6]), \
+        how(sums[(i) + 7])
+#define SUMS_16(how, i)  SUMS_8(how, i), SUMS_8(how, (i) + 8)
+#define SUMS_32(how, i)  SUMS_16(how, i), SUMS_16(how, (i) + 16)
+#define SUMS_48(how, i)  SUMS_32(how, i), SUMS_16(how, (i) + 32)
+#define SUMS_64(how, i)  SUMS_32(how, i), SUMS_32(how, (i) + 32)
+#define SUMS_96(how, i)  SUMS_64(how, i), SUMS_32(how, (i) + 64)
+#define SUMS_112(how, i) SUMS_96(how, i), SUMS_16(how, (i) + 96)
+#define SUMS_128(how, i) SUMS_64(how, i), SUMS_64(how, (i) + 64)
+
 /* sums += a[64][16] · b[N][16]ᵀ: thread t of the warpgroup, with g = t % 32 / 4: sums[4j + v] is row 16 (t / 32) + g + 8 (v / 2),
  * column 8j + 2 (t % 4) + v % 2. */
 template <int N> struct warpgroup_product;
-template <> struct warpgroup_product<64> {
-    static __device__ __forceinline__ void add(float (&s)[32], uint64_t a, uint64_t b) {
-        asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
-                     "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-                     "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
-                     "%32, %33, 1, 1, 1, 0, 0;"
-                     : "+f"(s[0]), "+f"(s[1]), "+f"(s[2]), "+f"(s[3]), "+f"(s[4]), "+f"(s[5]), "+f"(s[6]), "+f"(s[7]), "+f"(s[8]),
-                       "+f"(s[9]), "+f"(s[10]), "+f"(s[11]), "+f"(s[12]), "+f"(s[13]), "+f"(s[14]), "+f"(s[15]), "+f"(s[16]), "+f"(s[17]),
-                       "+f"(s[18]), "+f"(s[19]), "+f"(s[20]), "+f"(s[21]), "+f"(s[22]), "+f"(s[23]), "+f"(s[24]), "+f"(s[25]), "+f"(s[26]),
-                       "+f"(s[27]), "+f"(s[28]), "+f"(s[29]), "+f"(s[30]), "+f"(s[31])
-                     : "l"(a), "l"(b));
-    }
-};
-template <> struct warpgroup_product<128> {
-    static __device__ __forceinline__ void add(float (&s)[64], uint64_t a, uint64_t b) {
-        asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
-                     "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-                     "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-                     "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
-                     "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
-                     "%64, %65, 1, 1, 1, 0, 0;"
-                     : "+f"(s[0]), "+f"(s[1]), "+f"(s[2]), "+f"(s[3]), "+f"(s[4]), "+f"(s[5]), "+f"(s[6]), "+f"(s[7]), "+f"(s[8]),
-                       "+f"(s[9]), "+f"(s[10]), "+f"(s[11]), "+f"(s[12]), "+f"(s[13]), "+f"(s[14]), "+f"(s[15]), "+f"(s[16]), "+f"(s[17]),
-                       "+f"(s[18]), "+f"(s[19]), "+f"(s[20]), "+f"(s[21]), "+f"(s[22]), "+f"(s[23]), "+f"(s[24]), "+f"(s[25]), "+f"(s[26]),
-                       "+f"(s[27]), "+f"(s[28]), "+f"(s[29]), "+f"(s[30]), "+f"(s[31]), "+f"(s[32]), "+f"(s[33]), "+f"(s[34]), "+f"(s[35]),
-                       "+f"(s[36]), "+f"(s[37]), "+f"(s[38]), "+f"(s[39]), "+f"(s[40]), "+f"(s[41]), "+f"(s[42]), "+f"(s[43]), "+f"(s[44]),
-                       "+f"(s[45]), "+f"(s[46]), "+f"(s[47]), "+f"(s[48]), "+f"(s[49]), "+f"(s[50]), "+f"(s[51]), "+f"(s[52]), "+f"(s[53]),
-                       "+f"(s[54]), "+f"(s[55]), "+f"(s[56]), "+f"(s[57]), "+f"(s[58]), "+f"(s[59]), "+f"(s[60]), "+f"(s[61]), "+f"(s[62]),
-                       "+f"(s[63])
-                     : "l"(a), "l"(b));
-    }
-};
-template <> struct warpgroup_product<256> {
-    static __device__ __forceinline__ void add(float (&s)[128], uint64_t a, uint64_t b) {
-        asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {"
-                     "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-                     "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-                     "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
-                     "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
-                     "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
-                     "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "
-                     "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "
-                     "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}, "
-                     "%128, %129, 1, 1, 1, 0, 0;"
-                     : "+f"(s[0]), "+f"(s[1]), "+f"(s[2]), "+f"(s[3]), "+f"(s[4]), "+f"(s[5]), "+f"(s[6]), "+f"(s[7]), "+f"(s[8]),
-                       "+f"(s[9]), "+f"(s[10]), "+f"(s[11]), "+f"(s[12]), "+f"(s[13]), "+f"(s[14]), "+f"(s[15]), "+f"(s[16]), "+f"(s[17]),
-                       "+f"(s[18]), "+f"(s[19]), "+f"(s[20]), "+f"(s[21]), "+f"(s[22]), "+f"(s[23]), "+f"(s[24]), "+f"(s[25]), "+f"(s[26]),
-                       "+f"(s[27]), "+f"(s[28]), "+f"(s[29]), "+f"(s[30]), "+f"(s[31]), "+f"(s[32]), "+f"(s[33]), "+f"(s[34]), "+f"(s[35]),
-                       "+f"(s[36]), "+f"(s[37]), "+f"(s[38]), "+f"(s[39]), "+f"(s[40]), "+f"(s[41]), "+f"(s[42]), "+f"(s[43]), "+f"(s[44]),
-                       "+f"(s[45]), "+f"(s[46]), "+f"(s[47]), "+f"(s[48]), "+f"(s[49]), "+f"(s[50]), "+f"(s[51]), "+f"(s[52]), "+f"(s[53]),
-                       "+f"(s[54]), "+f"(s[55]), "+f"(s[56]), "+f"(s[57]), "+f"(s[58]), "+f"(s[59]), "+f"(s[60]), "+f"(s[61]), "+f"(s[62]),
-                       "+f"(s[63]), "+f"(s[64]), "+f"(s[65]), "+f"(s[66]), "+f"(s[67]), "+f"(s[68]), "+f"(s[69]), "+f"(s[70]), "+f"(s[71]),
-                       "+f"(s[72]), "+f"(s[73]), "+f"(s[74]), "+f"(s[75]), "+f"(s[76]), "+f"(s[77]), "+f"(s[78]), "+f"(s[79]), "+f"(s[80]),
-                       "+f"(s[81]), "+f"(s[82]), "+f"(s[83]), "+f"(s[84]), "+f"(s[85]), "+f"(s[86]), "+f"(s[87]), "+f"(s[88]), "+f"(s[89]),
-                       "+f"(s[90]), "+f"(s[91]), "+f"(s[92]), "+f"(s[93]), "+f"(s[94]), "+f"(s[95]), "+f"(s[96]), "+f"(s[97]), "+f"(s[98]),
-                       "+f"(s[99]), "+f"(s[100]), "+f"(s[101]), "+f"(s[102]), "+f"(s[103]), "+f"(s[104]), "+f"(s[105]), "+f"(s[106]),
-                       "+f"(s[107]), "+f"(s[108]), "+f"(s[109]), "+f"(s[110]), "+f"(s[111]), "+f"(s[112]), "+f"(s[113]), "+f"(s[114]),
-                       "+f"(s[115]), "+f"(s[116]), "+f"(s[117]), "+f"(s[118]), "+f"(s[119]), "+f"(s[120]), "+f"(s[121]), "+f"(s[122]),
-                       "+f"(s[123]), "+f"(s[124]), "+f"(s[125]), "+f"(s[126]), "+f"(s[127])
-                     : "l"(a), "l"(b));
-    }
-};
+#define WARPGROUP_PRODUCT(n, count, a_name, b_name)                                                                              \
+    template <> struct warpgroup_product<n> {                                                                                    \
+        static __device__ __forceinline__ void add(float (&sums)[count], uint64_t a, uint64_t b) {                               \
+            asm volatile("wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.bf16.bf16 {" SUM_NAMES_##count "}, " a_name ", " b_name \
+                                                                                                        ", 1, 1, 1, 0, 0;"       \
+                         : SUMS_##count("+f", 0)                                                                                 \
+                         : "l"(a), "l"(b));                                                                                      \
+        }                                                                                                                        \
+    };
+WARPGROUP_PRODUCT(64, 32, "%32", "%33")
+WARPGROUP_PRODUCT(96, 48, "%48", "%49")
+WARPGROUP_PRODUCT(128, 64, "%64", "%65")
+WARPGROUP_PRODUCT(192, 96, "%96", "%97")
+WARPGROUP_PRODUCT(224, 112, "%112", "%113")
+WARPGROUP_PRODUCT(256, 128, "%128", "%129")
 
 #endif
 #endif

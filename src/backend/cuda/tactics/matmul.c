@@ -342,29 +342,36 @@ static tn_status prepare_mma(const tn_device_info *device, const tn_problem *pro
     return TN_OK;
 }
 
-/* Blocks of wgmma_<rows>x<columns>, from the smallest on. stages: slices of 64 columns of both; split: blocks of a cluster that share
- * k. In matmul_wgmma.cu too. */
+/* Blocks of wgmma_<rows>x<columns>. stages: slices of 64 columns of both. Clusters: sharers, one below the other, read the weight
+ * once; a split gives each of two blocks half of k. In matmul_wgmma.cu too. slice_us: time of a slice on an H100 (cuda_matmul_bench). */
 static const struct {
     tn_cuda_kernel kernel;
-    int64_t rows, columns, stages, split;
-    double share; /* of the tensor cores' rate, where memory keeps up */
+    int64_t rows, columns, stages, sharers, split;
+    double slice_us;
 } blocks[] = {
-    {TN_CUDA_KERNEL_wgmma_64x64, 64, 64, 12, 1, 0.3},       {TN_CUDA_KERNEL_wgmma_128x64, 128, 64, 8, 1, 0.45},
-    {TN_CUDA_KERNEL_wgmma_128x128, 128, 128, 6, 1, 0.6},    {TN_CUDA_KERNEL_wgmma_128x256, 128, 256, 4, 1, 0.7},
-    {TN_CUDA_KERNEL_wgmma_64x64_split, 64, 64, 12, 2, 0.3}, {TN_CUDA_KERNEL_wgmma_128x128_split, 128, 128, 6, 2, 0.6},
+    {TN_CUDA_KERNEL_wgmma_64x64, 64, 64, 12, 1, 1, 0.24},          {TN_CUDA_KERNEL_wgmma_128x96, 128, 96, 8, 1, 1, 0.465},
+    {TN_CUDA_KERNEL_wgmma_128x128, 128, 128, 6, 1, 1, 0.52},       {TN_CUDA_KERNEL_wgmma_128x256, 128, 256, 4, 1, 1, 0.79},
+    {TN_CUDA_KERNEL_wgmma_128x192_pair, 128, 192, 5, 2, 1, 0.62},  {TN_CUDA_KERNEL_wgmma_128x224_pair, 128, 224, 5, 2, 1, 0.705},
+    {TN_CUDA_KERNEL_wgmma_128x256_pair, 128, 256, 4, 2, 1, 0.8},   {TN_CUDA_KERNEL_wgmma_64x64_split, 64, 64, 12, 1, 2, 0.29},
+    {TN_CUDA_KERNEL_wgmma_128x128_split, 128, 128, 6, 1, 2, 0.58}, {TN_CUDA_KERNEL_wgmma_128x256_split, 128, 256, 3, 1, 2, 0.91},
 };
 enum { NUM_BLOCKS = sizeof blocks / sizeof blocks[0], SLICE = 64, SLICE_BYTES = 64 * SLICE * 2 };
 
-/* Bytes that one multiprocessor moves from the second-level cache, and products of its tensor cores. */
-static const double l2_bytes_per_us = 5.5e4, tensor_flops_per_us = 7.5e6, block_begin_end_us = 5.0;
+/* Of y, as clusters make them. */
+static int64_t num_parts(const shape *s, int b) {
+    return tn_ceil_div(s->rows, blocks[b].rows * blocks[b].sharers) * tn_ceil_div(s->n, blocks[b].columns);
+}
 
+/* The blocks of all multiprocessors take part after part. Those that share nothing drift apart, so that the second-level cache helps
+ * them less; a split ends with an exchange. What memory takes is hidden, mostly. */
 static double block_us(const tn_device_info *device, const shape *s, int b) {
-    int64_t tiles = blocks[b].split * tn_ceil_div(s->rows, blocks[b].rows) * tn_ceil_div(s->n, blocks[b].columns);
-    double k = (double)s->k / (double)blocks[b].split;
-    double flops = 2.0 * (double)(blocks[b].rows * blocks[b].columns) * k;
-    double bytes = 2.0 * (double)(blocks[b].rows + blocks[b].columns) * k;
-    double compute_us = flops / (blocks[b].share * tensor_flops_per_us), load_us = bytes / l2_bytes_per_us;
-    return (double)tn_ceil_div(tiles, device->num_workers) * (block_begin_end_us + (compute_us > load_us ? compute_us : load_us));
+    const double drift = blocks[b].sharers == 1 ? 0.005 : 0.0, exchange_us = blocks[b].split > 1 ? 2.2 : 0.0;
+    int64_t workers = device->num_workers > 0 ? device->num_workers : 1;
+    double rounds = (double)tn_ceil_div(num_parts(s, b) * blocks[b].sharers * blocks[b].split, workers);
+    double slices = (double)tn_ceil_div(s->k, SLICE) / (double)blocks[b].split;
+    double compute_us = rounds * (slices * blocks[b].slice_us * (1.0 + drift * (rounds - 1.0)) + exchange_us);
+    double memory_us = tn_cuda_estimate_us(device, 2.0 * (double)s->n * (double)s->k, 0.0, 1.0);
+    return compute_us > memory_us ? compute_us + 0.1 * memory_us : memory_us + 0.1 * compute_us;
 }
 
 static int best_block(const tn_device_info *device, const shape *s) {
@@ -390,12 +397,14 @@ static tn_status prepare_wgmma(const tn_device_info *device, const tn_problem *p
         return TN_OK;
     }
     int b = best_block(device, &s);
+    int64_t cluster = blocks[b].sharers * blocks[b].split, clusters = num_parts(&s, b), most = device->num_workers / cluster;
+    if (blocks[b].split == 1 && clusters > most) clusters = most > 0 ? most : 1;
     int64_t bytes = blocks[b].stages * (blocks[b].rows + blocks[b].columns) * SLICE * 2 + 1024; /* to a multiple of 1,024 */
+    if (blocks[b].split > 1) bytes += 2 * blocks[b].rows * blocks[b].columns;                   /* what a block gives the other */
     tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_pack_rows, tn_ceil_div(s.k, SLICE), tn_ceil_div(s.rows, SLICE), 1, 512, 0);
-    out_launch->cuda.boxes.buffer = 1, out_launch->cuda.boxes.box_rows = (uint32_t)blocks[b].columns;
+    out_launch->cuda.boxes.buffer = 1, out_launch->cuda.boxes.box_rows = (uint32_t)(blocks[b].columns / blocks[b].sharers);
     out_launch->cuda.boxes.rows = s.n, out_launch->cuda.boxes.columns = s.k;
-    tn_cuda_launch_add(out_launch, blocks[b].kernel, blocks[b].split * tn_ceil_div(s.rows, blocks[b].rows),
-                       tn_ceil_div(s.n, blocks[b].columns), 1, (uint32_t)(128 + 2 * blocks[b].rows), (uint32_t)bytes);
+    tn_cuda_launch_add(out_launch, blocks[b].kernel, clusters * cluster, 1, 1, (uint32_t)(128 + 2 * blocks[b].rows), (uint32_t)bytes);
     return TN_OK;
 }
 
@@ -405,7 +414,7 @@ static tn_status prepare_wgmma(const tn_device_info *device, const tn_problem *p
 static const double fma_flops_per_us = 1.6e5, mma_flops_per_us = 2.0e6;
 /* What kernels took over what the sizes alone say, on an H100 at the shapes of an 8B model (cuda_matmul_bench): a GEMV slows down by
  * 8 % for each row after the first, as its sums take issue slots from its loads. */
-static const double gemv_slowdown_a_row = 0.08, rows_slowdown = 1.15, mma_slowdown = 2.4, wgmma_slowdown = 1.1;
+static const double gemv_slowdown_a_row = 0.08, rows_slowdown = 1.15, mma_slowdown = 2.4;
 
 static double estimate_gemv(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
     shape s = shape_of(problem, symbols);
@@ -443,9 +452,7 @@ static double estimate_wgmma(const tn_device_info *device, const tn_problem *pro
     shape s = shape_of(problem, symbols);
     if (!s.has_vectors) return estimate_mma(device, problem, symbols);
     double pack_us = tn_cuda_estimate_us(device, 6.0 * (double)(s.rows * s.k) / 2.0, 0.0, 1.0); /* mostly in the second-level cache */
-    double memory_us = tn_cuda_estimate_us(device, tn_problem_cost(problem, symbols).bytes, 0.0, 1.0);
-    double us = block_us(device, &s, best_block(device, &s));
-    return pack_us + wgmma_slowdown * (us > memory_us ? us : memory_us);
+    return pack_us + block_us(device, &s, best_block(device, &s));
 }
 
 /* --- the tactics -------------------------------------------------------------------------------------------------------------- */
@@ -464,7 +471,7 @@ static double estimate_wgmma(const tn_device_info *device, const tn_problem *pro
     }                                                                                                                                    \
     const tn_tactic tn_cuda_tactic_matmul_##member = {                                                                                   \
         .name = "matmul_" #member,                                                                                                       \
-        .version = 1,                                                                                                                    \
+        .version = 2,                                                                                                                    \
         .numerics = rounding,                                                                                                            \
         .op = TN_OP_MATRIX_MULTIPLY,                                                                                                     \
         .layouts = all_layouts,                                                                                                          \
@@ -474,7 +481,7 @@ static double estimate_wgmma(const tn_device_info *device, const tn_problem *pro
     };                                                                                                                                   \
     const tn_tactic tn_cuda_tactic_grouped_matmul_##member = {                                                                           \
         .name = "grouped_matmul_" #member,                                                                                               \
-        .version = 1,                                                                                                                    \
+        .version = 2,                                                                                                                    \
         .numerics = rounding,                                                                                                            \
         .op = TN_OP_GROUPED_MATMUL,                                                                                                      \
         .layouts = all_layouts,                                                                                                          \
@@ -495,7 +502,7 @@ static bool wgmma_supports(const tn_device_info *device, const tn_problem *probl
 
 const tn_tactic tn_cuda_tactic_matmul_wgmma = {
     .name = "matmul_wgmma",
-    .version = 1,
+    .version = 2,
     .numerics = TN_NUMERICS_BF16_CUDA,
     .op = TN_OP_MATRIX_MULTIPLY,
     .supports = wgmma_supports,

@@ -4,9 +4,8 @@
  */
 #include "backend/checks.h"
 #include "backend/cuda/cuda.h"
+#include "backend/cuda/kernels/norm_args.h"
 
-/* constants, as in kernels/norm.cu */
-enum { COLUMNS, IS_RMS, EPSILON, SCALE_OFFSET, OUTPUT, HAS_BIAS, HAS_RESIDUAL };
 enum { SHORT_COLUMNS = 16384 }; /* what the kernel for short rows keeps in registers */
 
 static bool has_input(const tn_problem *problem, uint32_t index) {
@@ -26,13 +25,13 @@ static tn_status prepare(const tn_device_info *device, const tn_problem *problem
     const tn_normalization_params *params = problem->params;
     int64_t rows = tn_operand_rows(&problem->operands[0], symbols), columns = tn_operand_columns(&problem->operands[0], symbols);
     *out_launch = (tn_launch){0};
-    out_launch->constants[COLUMNS] = columns;
-    out_launch->constants[IS_RMS] = params->type == TN_NORMALIZATION_RMS;
-    tn_cuda_set_real(out_launch, EPSILON, params->epsilon);
-    tn_cuda_set_real(out_launch, SCALE_OFFSET, params->scale_offset);
-    out_launch->constants[OUTPUT] = problem->num_inputs;
-    out_launch->constants[HAS_BIAS] = has_input(problem, 2);
-    out_launch->constants[HAS_RESIDUAL] = has_input(problem, 3);
+    out_launch->constants[TN_NORM_COLUMNS] = columns;
+    out_launch->constants[TN_NORM_IS_RMS] = params->type == TN_NORMALIZATION_RMS;
+    tn_cuda_set_real(out_launch, TN_NORM_EPSILON, params->epsilon);
+    tn_cuda_set_real(out_launch, TN_NORM_SCALE_OFFSET, params->scale_offset);
+    out_launch->constants[TN_NORM_OUTPUT] = problem->num_inputs;
+    out_launch->constants[TN_NORM_HAS_BIAS] = has_input(problem, 2);
+    out_launch->constants[TN_NORM_HAS_RESIDUAL] = has_input(problem, 3);
     bool is_short = columns % 4 == 0 && columns <= SHORT_COLUMNS;
     /* A few rows wait for their own latency: eight or so values a thread. Many wait for memory: what stays in registers, several rows a
      * multiprocessor. */
