@@ -109,7 +109,7 @@ template <typename S> struct part_walk {
 /* What an epilogue adds to each row lies in short pieces far apart: these come to the second-level cache while products run. */
 struct added_rows {
     const float *from; /* NULL: none */
-    long long width, num_rows;
+    long long width;
     int next, end;
     uint32_t num_bytes;
     __device__ __forceinline__ added_rows(const tn_cuda_args &args, long long row, long long column, int rows, int columns) {
