@@ -9,8 +9,11 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "backend/conformance/problem_builder.h"
 #include "backend/cuda/cubins.h"
 #include "backend/cuda/device.h"
+#include "backend/cuda/kernels/matmul_args.h"
+#include "backend/cuda/kernels/norm_args.h"
 #include "backend/cuda/tactics/tensors.h"
 
 static void a_machine_without_a_gpu_is_told_so_in_one_line(void **state) {
@@ -141,6 +144,76 @@ static void axes_that_lie_together_become_one(void **state) {
     assert_false(tn_cuda_axes_store(&turned, constants));
 }
 
+/* --- launches of an H100 ----------------------------------------------------------------------------------------------------------- */
+
+static const tn_device_info h100 = {
+    .backend = "cuda", .isa = 90, .num_workers = 132, .memory_bytes = (size_t)80 << 30, .read_bytes_per_us = 3.35e6, .flops_per_us = 6.0e7};
+
+/* x[rows, k], normed, and its product with a bfloat16 weight of n rows, in one numbering of dimensions. */
+typedef struct norm_and_product {
+    tn_problem_builder norm, product;
+    tn_launch norm_launch, product_launch;
+} norm_and_product;
+
+static void make_norm_and_product(norm_and_product *p, const char *tactic, int64_t rows, int64_t k, int64_t n) {
+    static const tn_normalization_params norm = {.type = TN_NORMALIZATION_RMS, .epsilon = 1e-5};
+    static const tn_matrix_multiply_params product = {.op_b = TN_MATRIX_TRANSPOSE};
+    tn_encoding bf16 = tn_encoding_plain(TN_BFLOAT16);
+    tn_build_begin(&p->norm, TN_OP_NORMALIZATION, &norm);
+    tn_build_input(&p->norm, TN_FLOAT32, NULL, TN_DIMS(rows, k));
+    tn_build_input(&p->norm, TN_FLOAT32, NULL, TN_DIMS(k));
+    tn_build_output(&p->norm, TN_FLOAT32, NULL, TN_DIMS(rows, k));
+    tn_build_begin(&p->product, TN_OP_MATRIX_MULTIPLY, &product);
+    memcpy(p->product.symbols, p->norm.symbols, sizeof p->norm.symbols);
+    p->product.num_symbols = p->norm.num_symbols;
+    tn_build_input(&p->product, TN_FLOAT32, NULL, TN_DIMS(rows, k));
+    tn_build_weight(&p->product, &bf16, &(tn_weight_parts){.part = {NULL}}, TN_DIMS(n, k));
+    tn_build_output(&p->product, TN_FLOAT32, NULL, TN_DIMS(rows, n));
+    const tn_problem *norms = tn_build_problem(&p->norm), *products = tn_build_problem(&p->product);
+    const tn_tactic *prepares = tn_backend_find_tactic(&tn_cuda_backend, tactic);
+    assert_int_equal(tn_cuda_tactic_normalization.prepare(&h100, norms, p->product.symbols, &p->norm_launch), TN_OK);
+    assert_int_equal(prepares->prepare(&h100, products, p->product.symbols, &p->product_launch), TN_OK);
+}
+
+static void a_norm_packs_what_a_wgmma_product_alone_reads(void **state) {
+    static const struct {
+        const char *tactic;
+        int64_t rows, k;
+        bool is_linked;
+    } cases[] = {
+        {"matmul_wgmma", 100, 192, true},    {"matmul_wgmma", 32, 64, true},   {"matmul_wgmma", 31, 192, false},
+        {"matmul_wgmma", 100, 96, false},    {"matmul_wgmma", 100, 36, false}, {"matmul_mma", 100, 192, false},
+        {"matmul_wgmma", 100, 20480, false}, {"matmul_gemv", 100, 192, false},
+    };
+    static norm_and_product p;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        make_norm_and_product(&p, cases[i].tactic, cases[i].rows, cases[i].k, 320);
+        uint32_t num_phases = p.product_launch.cuda.num_phases;
+        tn_cuda_backend.link(&p.norm.problem, &p.norm_launch, &p.product.problem, &p.product_launch, p.product.symbols);
+        assert_int_equal(p.product_launch.cuda.num_phases, num_phases - cases[i].is_linked);
+        assert_int_equal(p.norm_launch.constants[TN_NORM_Y_IS_PACKED], cases[i].is_linked);
+        if (cases[i].is_linked) assert_int_equal(p.product_launch.constants[TN_MATMUL_PACKED], TN_MATMUL_X_IS_PACKED);
+    }
+}
+
+static void blocks_of_wgmma_products_fit_their_multiprocessors(void **state) {
+    enum { MAX_SHARED_BYTES = 227 * 1024, MAX_BOX_ROWS = 256 };
+    static const int64_t shapes[][2] = {{6144, 4096}, {4096, 4096}, {28672, 4096}, {4096, 14336}, {128256, 4096}, {50257, 768}, {32, 8}};
+    static norm_and_product p;
+    (void)state;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int64_t rows = 1; rows < 20000; rows += rows < 300 ? 13 : rows / 3) {
+            make_norm_and_product(&p, "matmul_wgmma", rows, shapes[i][1], shapes[i][0]);
+            const tn_launch *launch = &p.product_launch;
+            assert_int_equal(launch->cuda.num_phases, 2);
+            assert_in_range(launch->cuda.phases[1].shared_bytes, 1, MAX_SHARED_BYTES);
+            assert_in_range(launch->cuda.phases[1].grid[0], 1, h100.num_workers); /* one part after the other, or a split's halves */
+            assert_in_range(launch->cuda.boxes.box_rows, 1, MAX_BOX_ROWS);
+            assert_true(tn_cuda_tactic_matmul_wgmma.estimate_us(&h100, &p.product.problem, p.product.symbols) > 0.0);
+        }
+}
+
 #define TEST(name) cmocka_unit_test(name)
 
 int main(void) {
@@ -154,6 +227,8 @@ int main(void) {
         TEST(launches_hold_what_was_added),
         TEST(a_block_of_the_cache_holds_its_tokens_and_their_scales),
         TEST(axes_that_lie_together_become_one),
+        TEST(a_norm_packs_what_a_wgmma_product_alone_reads),
+        TEST(blocks_of_wgmma_products_fit_their_multiprocessors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
