@@ -124,7 +124,7 @@ struct added_rows {
         }
     }
     __device__ __forceinline__ void fetch(int count) {
-        for (int i = 0; i < count && from != nullptr && next < end; i++, next++) fetch_bulk(from + next * width, num_bytes);
+        for (int i = 0; i < count && from != nullptr && next < end; i++, next++) fetch_to_l2(from + next * width, num_bytes);
     }
 };
 

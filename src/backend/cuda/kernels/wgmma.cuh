@@ -92,10 +92,6 @@ __device__ __forceinline__ void copy_bulk(void *shared, const void *global, uint
                  "l"(global), "r"(num_bytes), "r"(shared_address(barrier))
                  : "memory");
 }
-/* A multiple of 16 bytes, to the second-level cache. */
-__device__ __forceinline__ void fetch_bulk(const void *global, uint32_t num_bytes) {
-    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(global), "r"(num_bytes) : "memory");
-}
 /* A box of the matrix that the launch described, from this column and row on; beyond the edges zeros, which count as bytes too. */
 struct __align__(64) tensor_map {
     unsigned long long words[16];
