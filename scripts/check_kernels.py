@@ -14,11 +14,14 @@ ACCEPTED = {
     # a register or two at the bounds that __launch_bounds__ sets for occupancy
     "attention_cluster_f32_1_1": 8, "gemv_bf16_8": 32, "gemv_f16_8": 32, "gemv_q4_0_1": 16, "gemv_q4_1_1": 8, "grouped_float_64": 64,
     "gemv_iq4_nl_8": 56,
-    # the same, on sm_100 alone
+    # scores and sums of a whole tile of heads this wide are more than 255 registers
+    "attention_tile_bf16_96": 112, "attention_tile_f16_96": 112, "attention_tile_bf16_128": 424, "attention_tile_f16_128": 424,
+}
+# More, for the same reasons, on sm_100 alone.
+ACCEPTED_ON_SM_100 = {
     "attention_cluster_f32_1_2": 16, "attention_f32_1_2": 16, "float_64": 32, "attention_decode_split_bf16_128": 16,
     "attention_decode_split_f16_128": 16, "attention_decode_wide_bf16_128": 16, "attention_decode_wide_f16_128": 16,
-    # scores and sums of a whole tile of heads this wide are more than 255 registers
-    "attention_tile_bf16_96": 112, "attention_tile_f16_96": 112, "attention_tile_bf16_128": 516, "attention_tile_f16_128": 516,
+    "attention_tile_bf16_128": 516, "attention_tile_f16_128": 516,
 }
 
 ENTRY = re.compile(r"Compiling entry function '(\w+)' for '(\w+)'")
@@ -52,7 +55,8 @@ def main():
     failed = 0
     print(f"{'kernel':32} {'for':8} registers  shared  stack  spilled")
     for name, architecture, registers, shared, stack, spill in sorted(found):
-        is_wrong = spill > ACCEPTED.get(name, 0)
+        accepted = ACCEPTED_ON_SM_100.get(name) if architecture == "sm_100" else None
+        is_wrong = spill > (accepted or ACCEPTED.get(name, 0))
         failed += is_wrong
         if spill or stack or "-v" in sys.argv[2:]:
             note = "  FAIL" if is_wrong else ""

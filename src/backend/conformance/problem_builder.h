@@ -34,6 +34,13 @@ static inline void tn_build_begin(tn_problem_builder *b, tn_op_kind op, const vo
     b->symbols[0] = b->nodes[0].value = 1;
 }
 
+/* A problem whose dimensions are numbered behind those of another: its symbols are both's, as in a function. */
+static inline void tn_build_begin_behind(tn_problem_builder *b, const tn_problem_builder *first, tn_op_kind op, const void *params) {
+    tn_build_begin(b, op, params);
+    for (uint32_t i = 0; i < first->num_symbols; i++) b->symbols[i] = first->symbols[i], b->nodes[i] = first->nodes[i];
+    b->num_symbols = first->num_symbols;
+}
+
 static inline tn_operand *tn_build_operand(tn_problem_builder *b, tn_operand_role role, tn_dtype dtype, tn_dims dims) {
     tn_operand *operand = &b->operands[b->problem.num_operands++];
     *operand = (tn_operand){.dtype = dtype, .role = (uint8_t)role, .rank = (uint8_t)dims.rank};

@@ -367,29 +367,22 @@ static void prepare_linked(fixture *f, linked *l, int step, const char *tactic) 
     l->steps[step] = (tn_bound_step){.launch = &l->launches[step], .problem = problem, .buffers = b->buffers, .symbols = b->symbols};
 }
 
-/* One numbering of dimensions for all steps, as in a function. */
-static tn_problem_builder *begin_linked(linked *l, int step, tn_op_kind op, const void *params) {
-    tn_problem_builder *b = &l->builders[step];
-    tn_build_begin(b, op, params);
-    if (step > 0) memcpy(b->symbols, b[-1].symbols, sizeof b->symbols), b->num_symbols = b[-1].num_symbols;
-    return b;
-}
-
 static void make_linked(fixture *f, linked *l) {
     static const tn_normalization_params norm = {.type = TN_NORMALIZATION_RMS, .epsilon = 1e-5};
     static const tn_matrix_multiply_params params = {.op_b = TN_MATRIX_TRANSPOSE};
     tn_encoding bf16 = tn_encoding_plain(TN_BFLOAT16);
     void **m = l->memory;
-    tn_problem_builder *b = begin_linked(l, 0, TN_OP_NORMALIZATION, &norm);
+    tn_problem_builder *b = &l->builders[0];
+    tn_build_begin(b, TN_OP_NORMALIZATION, &norm);
     tn_build_input(b, TN_FLOAT32, m[0], TN_DIMS(LINKED_ROWS, LINKED_K));
     tn_build_input(b, TN_FLOAT32, m[1], TN_DIMS(LINKED_K));
     tn_build_output(b, TN_FLOAT32, m[2], TN_DIMS(LINKED_ROWS, LINKED_K));
-    b = begin_linked(l, 1, TN_OP_MATRIX_MULTIPLY, &params);
+    tn_build_begin_behind(++b, &l->builders[0], TN_OP_MATRIX_MULTIPLY, &params);
     tn_build_input(b, TN_FLOAT32, m[2], TN_DIMS(LINKED_ROWS, LINKED_K));
     tn_build_weight(b, &bf16, &(tn_weight_parts){.part = {m[3]}}, TN_DIMS(2 * LINKED_N, LINKED_K));
     tn_build_epilogue(b, (tn_epilogue){.kind = TN_EPILOGUE_GATED_ACTIVATION, .operand = -1, .activation = TN_ACTIVATION_SILU});
     tn_build_output(b, TN_FLOAT32, m[4], TN_DIMS(LINKED_ROWS, LINKED_N));
-    b = begin_linked(l, 2, TN_OP_MATRIX_MULTIPLY, &params);
+    tn_build_begin_behind(++b, &l->builders[1], TN_OP_MATRIX_MULTIPLY, &params);
     tn_build_input(b, TN_FLOAT32, m[4], TN_DIMS(LINKED_ROWS, LINKED_N));
     tn_build_weight(b, &bf16, &(tn_weight_parts){.part = {m[5]}}, TN_DIMS(LINKED_K, LINKED_N));
     tn_build_output(b, TN_FLOAT32, m[6], TN_DIMS(LINKED_ROWS, LINKED_K));

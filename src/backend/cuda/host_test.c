@@ -163,9 +163,7 @@ static void make_norm_and_product(norm_and_product *p, const char *tactic, int64
     tn_build_input(&p->norm, TN_FLOAT32, NULL, TN_DIMS(rows, k));
     tn_build_input(&p->norm, TN_FLOAT32, NULL, TN_DIMS(k));
     tn_build_output(&p->norm, TN_FLOAT32, NULL, TN_DIMS(rows, k));
-    tn_build_begin(&p->product, TN_OP_MATRIX_MULTIPLY, &product);
-    memcpy(p->product.symbols, p->norm.symbols, sizeof p->norm.symbols);
-    p->product.num_symbols = p->norm.num_symbols;
+    tn_build_begin_behind(&p->product, &p->norm, TN_OP_MATRIX_MULTIPLY, &product);
     tn_build_input(&p->product, TN_FLOAT32, NULL, TN_DIMS(rows, k));
     tn_build_weight(&p->product, &bf16, &(tn_weight_parts){.part = {NULL}}, TN_DIMS(n, k));
     tn_build_output(&p->product, TN_FLOAT32, NULL, TN_DIMS(rows, n));

@@ -28,7 +28,8 @@ enum {
     TN_ATTENTION_OUTPUT, /* its buffer; the workspace's is the next */
 };
 
-/* Of FLAGS: which optional operands are there, and the form of the output (packed_rows.cuh; by attention_wgmma, and attention_decode with blocks of 128 threads). */
+/* Of FLAGS: which optional operands are there, and the form of the output (packed_rows.cuh): of attention_wgmma, and of attention_decode
+ * with blocks of 128 threads. */
 enum { TN_ATTENTION_HAS_SINKS = 1, TN_ATTENTION_HAS_SLOPES = 2, TN_ATTENTION_Y_IS_PACKED = 4 };
 
 #endif

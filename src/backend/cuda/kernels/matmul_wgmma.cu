@@ -185,7 +185,7 @@ template <int COUNT> __device__ __forceinline__ void join_split(float *given, co
         other.z = is_second ? sums[i + 2] : sums[COUNT + i + 2], other.w = is_second ? sums[i + 3] : sums[COUNT + i + 3];
         *(float4 *)(mine + i * threads) = other;
     }
-    cluster_arrive(), cluster_wait();
+    sync_cluster();
 #pragma unroll
     for (int i = 0; i < COUNT; i += 4) {
         float4 other = load_of_other_block(mine + i * threads, !is_second);
@@ -249,16 +249,16 @@ template <typename S> __device__ __forceinline__ void multiply_block(const tn_cu
         barrier_init_done();
     }
     __syncthreads();
-    if constexpr (S::SHARERS > 1) cluster_arrive(), cluster_wait(); /* the other's barriers are there */
+    if constexpr (S::SHARERS > 1) sync_cluster(); /* the other's barriers are there */
     if (threadIdx.x < GROUP_THREADS) {
         if constexpr (S::COLUMNS > 128) set_registers_fewer<56>();
         if (threadIdx.x == 0) fill_ring<S>(args, map, ring);
-        if constexpr (S::SPLIT > 1) cluster_arrive(), cluster_wait(); /* as in join_split */
+        if constexpr (S::SPLIT > 1) sync_cluster(); /* as in join_split */
     } else {
         if constexpr (S::COLUMNS > 128) set_registers_more<224>();
         multiply_parts<S>(args, ring);
     }
-    if constexpr (S::CLUSTER > 1) cluster_arrive(), cluster_wait(); /* a block's shared memory is wanted to the last */
+    if constexpr (S::CLUSTER > 1) sync_cluster(); /* a block's shared memory is wanted to the last */
 }
 
 #define WGMMA(name, rows, columns, stages, sharers, split)                                                        \

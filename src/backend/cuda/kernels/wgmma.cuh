@@ -71,11 +71,9 @@ __device__ __forceinline__ float4 load_of_other_block(const float *mine, uint32_
                  : "memory");
     return x;
 }
-/* All threads of all blocks of the cluster. */
-__device__ __forceinline__ void cluster_arrive() {
+/* All threads of all blocks of the cluster, from whatever branches of a warp (cluster.cuh: from one). */
+__device__ __forceinline__ void sync_cluster() {
     asm volatile("barrier.cluster.arrive.release;" ::: "memory");
-}
-__device__ __forceinline__ void cluster_wait() {
     asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
 }
 
