@@ -3,7 +3,7 @@
  * metrics.h: counters and histograms in Prometheus' text form. Base names and buckets are vLLM's, under tenon_, so that its
  * boards work after one find-and-replace.
  *
- * The pump counts under one lock for all responses of a step: tn_metrics_lock, any number of counts, tn_metrics_unlock.
+ * The loop counts under one lock for all responses of a step: tn_metrics_lock, any number of counts, tn_metrics_unlock.
  */
 #ifndef TN_SERVER_METRICS_H_
 #define TN_SERVER_METRICS_H_
