@@ -64,7 +64,7 @@ test-sanitize:
 
 # Packs build-gpu/gpu-tests.tar.gz, which a GPU machine needs alone (CONTRIBUTING.md), and runs it where there is a GPU
 GPU_TESTS = tenon backend_host_test backend_device_test backend_conformance_test backend_cuda_matmul_bench e2e_golden_cuda_test e2e_executor_cuda_test \
-	e2e_sampling_test
+	e2e_sampling_test e2e_smollm2_cuda_test
 check-gpu: build-cuda/build.ninja
 	@ninja -C build-cuda $(GPU_TESTS)
 	@scripts/package_gpu_tests build-cuda

@@ -215,7 +215,7 @@ static int close_model(void **state) {
 }
 
 int main(void) {
-    if (!golden_has_device("cuda")) return 77;
+    if (!tn_test_has_device("cuda")) return 77;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_that_come_and_go_get_their_own_answers),
         cmocka_unit_test(overlapped_steps_give_the_same_tokens),

@@ -300,17 +300,6 @@ static inline void golden_check(const char *name, const char *backend) {
         golden_check_config(name, "config.v4.json", backend, 32);
 }
 
-/* Is there such a device on this machine? Says so if not. */
-static inline bool golden_has_device(const char *backend) {
-    tn_device *device;
-    if (tn_device_create(backend, NULL, &device) != TN_OK) {
-        printf("SKIP: this machine has no %s device\n", backend);
-        return false;
-    }
-    tn_device_destroy(device);
-    return true;
-}
-
 /* One test a model, named after it: those given, then those that scripts/golden/models.py makes. */
 /* clang-format off */
 static const char *const golden_names[] = {
@@ -336,7 +325,7 @@ static inline void golden_test(void **state) {
 static inline int golden_main(const char *backend) {
     struct CMUnitTest tests[GOLDEN_NUM_MODELS];
     char titles[GOLDEN_NUM_MODELS][96];
-    if (!golden_has_device(backend)) return 77;
+    if (!tn_test_has_device(backend)) return 77;
     golden_backend = backend;
     for (size_t i = 0; i < GOLDEN_NUM_MODELS; i++) {
         snprintf(titles[i], sizeof titles[i], "%s_gives_hugging_faces_logits_and_tokens", golden_names[i]);

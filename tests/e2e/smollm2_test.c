@@ -19,10 +19,11 @@
 #include "base/memory.h"
 #include "format/json.h"
 #include "support/decoder.h"
+#include "support/expected.h"
 #include "support/model_file.h"
 #include "tenon/tokenizer.h"
 
-enum { NUM_KL_POSITIONS = 1100, MAX_IDS = 2048 };
+enum { NUM_KL_POSITIONS = 1100 };
 
 /* Plain builds check the numbers. Sanitizers take ten times as long, and see in a few cases what they look for. */
 #ifdef TN_SANITIZED
@@ -68,69 +69,19 @@ static int close_all(void **state) {
     return 0;
 }
 
-static size_t read_ids(const tn_json_value *array, int32_t *ids) {
-    size_t count = tn_json_count(array);
-    assert_in_range(count, 1, MAX_IDS);
-    for (size_t i = 0; i < count; i++) {
-        int64_t id;
-        assert_int_equal(tn_json_to_integer(tn_json_at(array, i), 0, INT32_MAX, NULL, &id), TN_OK);
-        ids[i] = (int32_t)id;
-    }
-    return count;
-}
-
-/* Greedy tokens equal the expected ones up to the first margin that is not above `margin`, first log-probabilities within
- * `tolerance`. */
-static void check_cases(tn_test_decoder *decoder, double margin, double tolerance) {
-    const tn_json_value *cases = tn_json_find(tn_json_root(expected), "cases");
-    assert_true(tn_json_count(cases) > 0);
-    for (size_t c = 0; c < tn_json_count(cases) && c < MOST_CASES; c++) {
-        const tn_json_value *test = tn_json_at(cases, c);
-        static int32_t prompt[MAX_IDS], greedy[MAX_IDS];
-        size_t num_prompt = read_ids(tn_json_find(test, "ids"), prompt), num_greedy = read_ids(tn_json_find(test, "greedy"), greedy);
-        const tn_json_value *margins = tn_json_find(test, "greedy_margin"), *top10 = tn_json_find(test, "first_top10");
-        tn_request request;
-        tn_request_init(&request, prompt, num_prompt, (int32_t)num_greedy);
-        request.num_log_probs = 10;
-        tn_response *response = tn_test_answer(decoder, &request);
-        size_t count, num_pairs;
-        const int32_t *ids = tn_response_ids(response, &count);
-        assert_int_equal(count, num_greedy);
-        for (size_t i = 0; i < count; i++) {
-            double at;
-            assert_int_equal(tn_json_to_number(tn_json_at(margins, i), 0.0, 1e9, NULL, &at), TN_OK);
-            if (at <= margin) break;
-            if (ids[i] != greedy[i]) fail_msg("case %zu: token %zu is %d, must be %d (margin %g)", c, i, ids[i], greedy[i], at);
-        }
-        const tn_log_prob *pairs = tn_response_log_probs(response, 0, &num_pairs);
-        assert_int_equal(num_pairs, 11);
-        for (size_t i = 0; i < tn_json_count(top10); i++) {
-            int64_t id;
-            double value;
-            assert_int_equal(tn_json_to_integer(tn_json_at(tn_json_at(top10, i), 0), 0, INT32_MAX, NULL, &id), TN_OK);
-            assert_int_equal(tn_json_to_number(tn_json_at(tn_json_at(top10, i), 1), -1e9, 0.0, NULL, &value), TN_OK);
-            bool is_found = false;
-            for (size_t k = 1; k < num_pairs && !is_found; k++)
-                is_found = pairs[k].id == id && fabs((double)pairs[k].value - value) <= tolerance;
-            if (!is_found) fail_msg("case %zu: token %lld has no log-probability within %g of %g", c, (long long)id, tolerance, value);
-        }
-        tn_response_destroy(response);
-    }
-}
-
 static void float32_path_gives_every_expected_token(void **state) {
     (void)state;
-    check_cases(&float32_path, -1.0, 1e-3);
+    tn_test_check_expected(&float32_path, expected, MOST_CASES, -1.0, 1e-3);
 }
 
 static void default_path_gives_the_tokens_of_float32_up_to_a_margin_of_a_hundredth(void **state) {
     (void)state;
-    check_cases(&default_path, 0.01, 3e-3);
+    tn_test_check_expected(&default_path, expected, MOST_CASES, 0.01, 3e-3);
 }
 
 static void a_cache_of_int16_gives_the_same_tokens(void **state) {
     (void)state;
-    check_cases(&int16_cache_path, 0.01, 3e-3);
+    tn_test_check_expected(&int16_cache_path, expected, MOST_CASES, 0.01, 3e-3);
 }
 
 static void prompts_get_the_ids_that_the_model_was_trained_with(void **state) {
@@ -142,11 +93,11 @@ static void prompts_get_the_ids_that_the_model_was_trained_with(void **state) {
         const tn_json_value *test = tn_json_at(cases, c);
         const char *kind, *text;
         size_t size, num_ids;
-        static int32_t wanted[MAX_IDS];
+        static int32_t wanted[TN_TEST_MAX_IDS];
         int32_t *ids;
         assert_int_equal(tn_json_get_string(test, "kind", NULL, &kind, NULL), TN_OK);
         assert_int_equal(tn_json_get_string(test, "text", NULL, &text, &size), TN_OK);
-        size_t num_wanted = read_ids(tn_json_find(test, "ids"), wanted);
+        size_t num_wanted = tn_test_read_ids(tn_json_find(test, "ids"), wanted);
         tn_encode_options options;
         tn_encode_options_init(&options);
         if (strcmp(kind, "chat") == 0) {

@@ -11,6 +11,18 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+
+bool tn_test_has_device(const char *backend) {
+    tn_device *device;
+    if (tn_device_create(backend, NULL, &device) != TN_OK) {
+        printf("SKIP: this machine has no %s device\n", backend);
+        return false;
+    }
+    tn_device_destroy(device);
+    return true;
+}
+
 static void open_decoder(tn_test_decoder *decoder, const char *model_path, const char *backend, const tn_device_options *device_options,
                          const tn_model_options *model_options, tn_timing_cache *cache) {
     *decoder = (tn_test_decoder){0};

@@ -16,6 +16,9 @@ typedef struct tn_test_decoder {
     tn_executor *executor; /* NULL until tn_test_decoder_start */
 } tn_test_decoder;
 
+/* Is there such a device on this machine? Says so on stdout if not: the program then returns 77. */
+bool tn_test_has_device(const char *backend);
+
 /* device options and model options may be NULL: defaults. Optimisation level 0: nothing is timed. */
 void tn_test_decoder_open(tn_test_decoder *decoder, const char *model_path, const char *backend, const tn_device_options *device_options,
                           const tn_model_options *model_options);
