@@ -16,10 +16,11 @@
 
 static char model_path[4096];
 
-static void check_path(tn_activation_precision activations, double margin, double tolerance) {
+static void check_path(tn_activation_precision activations, tn_dtype cache_dtype, double margin, double tolerance) {
     tn_model_options model;
     tn_model_options_init(&model);
     model.activations = activations;
+    model.cache_dtype = cache_dtype;
     model.max_seq_len = 2048;
     tn_test_decoder decoder;
     tn_json *expected;
@@ -33,12 +34,17 @@ static void check_path(tn_activation_precision activations, double margin, doubl
 
 static void float32_path_gives_every_expected_token(void **state) {
     (void)state;
-    check_path(TN_ACTIVATIONS_FLOAT32, -1.0, 1e-3);
+    check_path(TN_ACTIVATIONS_FLOAT32, TN_FLOAT32, -1.0, 1e-3);
 }
 
-static void default_path_gives_the_tokens_of_float32_up_to_a_margin_of_a_tenth(void **state) {
+static void default_path_gives_every_expected_token(void **state) {
     (void)state;
-    check_path(TN_ACTIVATIONS_AUTO, 0.1, 0.1);
+    check_path(TN_ACTIVATIONS_AUTO, TN_DTYPE_NONE, -1.0, 1e-3);
+}
+
+static void a_cache_of_float16_gives_the_tokens_up_to_a_margin_of_a_tenth(void **state) {
+    (void)state;
+    check_path(TN_ACTIVATIONS_AUTO, TN_FLOAT16, 0.1, 5e-2);
 }
 
 int main(void) {
@@ -49,7 +55,8 @@ int main(void) {
     if (!tn_test_has_device("cuda")) return 77;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(float32_path_gives_every_expected_token),
-        cmocka_unit_test(default_path_gives_the_tokens_of_float32_up_to_a_margin_of_a_tenth),
+        cmocka_unit_test(default_path_gives_every_expected_token),
+        cmocka_unit_test(a_cache_of_float16_gives_the_tokens_up_to_a_margin_of_a_tenth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
