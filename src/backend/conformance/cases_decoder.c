@@ -359,14 +359,15 @@ static void make_route(tn_case_build *build) {
 }
 
 static void make_combine(tn_case_build *build) {
-    enum { TOKENS = 11, TOP_K = 2 };
-    int32_t order[TOKENS * TOP_K];
-    for (int i = 0; i < TOKENS * TOP_K; i++) order[i] = i * 5 % (TOKENS * TOP_K);
+    enum { MAX_TOKENS = 1100, TOP_K = 2 };
+    int32_t order[MAX_TOKENS * TOP_K];
+    int64_t tokens = build->from->rows, rows = tokens * TOP_K;
+    for (int64_t i = 0; i < rows; i++) order[i] = (int32_t)(i * 7 % rows);
     (void)tn_case_begin(build, TN_OP_COMBINE);
-    (void)tn_case_input(build, TN_FLOAT32, TN_DIMS(TOKENS * TOP_K, build->from->n), false);
-    tn_case_given(build, TN_INT32, order, sizeof order, TN_DIMS(TOKENS * TOP_K));
-    (void)tn_case_input(build, TN_FLOAT32, TN_DIMS(TOKENS, TOP_K), false);
-    tn_case_output(build, TN_FLOAT32, TN_DIMS(TOKENS, build->from->n));
+    (void)tn_case_input(build, TN_FLOAT32, TN_DIMS(rows, build->from->n), false);
+    tn_case_given(build, TN_INT32, order, (size_t)rows * sizeof *order, TN_DIMS(rows));
+    (void)tn_case_input(build, TN_FLOAT32, TN_DIMS(tokens, TOP_K), false);
+    tn_case_output(build, TN_FLOAT32, TN_DIMS(tokens, build->from->n));
 }
 
 enum { VOCAB = 150, MAX_LEN = 40 };
@@ -461,11 +462,21 @@ void tn_cases_add_decoder(tn_case_list *list) {
     add_groups(list);
     for (int type = 0; type < TN_NUM_ROUTE_TYPES; type++)
         for (int option = 0; option < 8; option++) {
-            tn_case *added = tn_cases_add(list, TN_OP_ROUTE, make_route, "type %d%s%s%s", type, option & 1 ? " renormalize" : "",
-                                          option & 2 ? " bias" : "", option & 4 ? " groups" : "");
-            added->variant = type, added->option = option, added->rows = 13, added->n = 9;
+            static const int64_t sizes[][2] = {{13, 9}, {200, 126}, {70, 135}, {1, 510}}; /* tokens, experts */
+            for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+                tn_case *added = tn_cases_add(list, TN_OP_ROUTE, make_route, "type %d of %lldx%lld%s%s%s", type, (long long)sizes[i][0],
+                                              (long long)sizes[i][1], option & 1 ? " renormalize" : "", option & 2 ? " bias" : "",
+                                              option & 4 ? " groups" : "");
+                added->variant = type, added->option = option, added->rows = sizes[i][0], added->n = sizes[i][1];
+            }
         }
-    for (int i = 0; i < 2; i++) tn_cases_add(list, TN_OP_COMBINE, make_combine, "%d", i == 0 ? 64 : 37)->n = i == 0 ? 64 : 37;
+    tn_case *zeros = tn_cases_add(list, TN_OP_ROUTE, make_route, "equal logits"); /* zeros of both signs; no score saturates */
+    zeros->variant = TN_ROUTE_TOPK_SOFTMAX, zeros->rows = 40, zeros->n = 33, zeros->has_special_values = true;
+    for (int i = 0; i < 3; i++) {
+        static const int64_t sizes[][2] = {{11, 64}, {11, 37}, {1100, 70}}; /* tokens, columns */
+        tn_case *added = tn_cases_add(list, TN_OP_COMBINE, make_combine, "%lldx%lld", (long long)sizes[i][0], (long long)sizes[i][1]);
+        added->rows = sizes[i][0], added->n = sizes[i][1];
+    }
     for (int variant = 0; variant < 3; variant++)
         for (int option = 0; option < 2; option++) {
             static const char *const names[] = {"greedy", "top_k", "top_k top_p min_p"};

@@ -48,7 +48,7 @@ static void make_grouped(tn_case_build *build) {
     const tn_case *from = build->from;
     enum { EXPERTS = 4, TOP_K = 2 };
     int64_t tokens = from->rows / TOP_K, rows = tokens * TOP_K;
-    int32_t start[EXPERTS + 1] = {0}, order[64];
+    int32_t start[EXPERTS + 1] = {0}, order[1024];
     int32_t at = 0;
     for (int32_t expert = 0; expert < EXPERTS; expert++) {
         start[expert] = at;
@@ -201,6 +201,13 @@ static void add_shapes(tn_case_list *list, tn_dtype activations, const tn_encodi
         add_linear(list, activations, encoding, BIAS_GATED_SILU, false, 8, 96, 1088);
         add_linear(list, activations, encoding, 0, false, 3, 9000, 512);
         list->data[list->count - 1].is_for_accelerators = true;
+        /* experts with more rows than a tile, more slices of k than a ring, more parts than a device has multiprocessors */
+        static const int64_t grouped[][3] = {{70, 136, 72}, {300, 200, 640}, {720, 1056, 576}, {1000, 2080, 200}};
+        for (size_t s = 0; s < sizeof grouped / sizeof grouped[0]; s++) {
+            add_linear(list, activations, encoding, s == 2 ? BIAS_GATED_SILU : 0, true, grouped[s][0], grouped[s][1], grouped[s][2]);
+            list->data[list->count - 1].option = s % 2 == 1;
+            list->data[list->count - 1].is_for_accelerators = true;
+        }
     }
     if (encoding->kind == TN_ENCODING_PLAIN) add_linear(list, activations, encoding, 0, true, 22, 24, 20);
     add_linear(list, activations, encoding, 0, true, 2, 64, 64);

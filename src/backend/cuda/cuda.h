@@ -52,6 +52,7 @@ extern const tn_backend tn_cuda_backend;
     X(matmul_mma)           \
     X(matmul_product)       \
     X(grouped_matmul_gemv)  \
+    X(grouped_matmul_wgmma) \
     X(grouped_matmul_float) \
     X(grouped_matmul_mma)   \
     X(normalization)        \

@@ -212,6 +212,39 @@ static void blocks_of_wgmma_products_fit_their_multiprocessors(void **state) {
         }
 }
 
+static void blocks_of_grouped_wgmma_products_fit_and_too_many_experts_go_without_them(void **state) {
+    enum { MAX_SHARED_BYTES = (227 - 7) * 1024, TOP_K = 8 }; /* beside what the kernels keep of the experts */
+    static const int64_t shapes[][3] = {{128, 1536, 2048}, {128, 2048, 768}, {8, 28672, 4096}, {512, 64, 64}, {4, 24, 72}, {513, 64, 64}};
+    static tn_problem_builder b;
+    const tn_grouped_matmul_params params = {.top_k = TOP_K};
+    tn_encoding bf16 = tn_encoding_plain(TN_BFLOAT16);
+    tn_launch launch;
+    (void)state;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int64_t tokens = 1; tokens < 20000; tokens += tokens < 300 ? 13 : tokens / 3) {
+            int64_t experts = shapes[i][0], n = shapes[i][1], k = shapes[i][2];
+            tn_build_begin(&b, TN_OP_GROUPED_MATMUL, &params);
+            tn_build_input(&b, TN_FLOAT32, NULL, TN_DIMS(tokens, k));
+            tn_build_weight(&b, &bf16, &(tn_weight_parts){.part = {NULL}}, TN_DIMS(experts, n, k));
+            tn_build_input(&b, TN_INT32, NULL, TN_DIMS(experts + 1));
+            tn_build_input(&b, TN_INT32, NULL, TN_DIMS(tokens * TOP_K));
+            tn_build_output(&b, TN_FLOAT32, NULL, TN_DIMS(tokens * TOP_K, n));
+            const tn_problem *problem = tn_build_problem(&b);
+            char reason[256];
+            assert_true(tn_cuda_tactic_grouped_matmul_wgmma.supports(&h100, problem, reason, sizeof reason));
+            assert_true(tn_cuda_tactic_grouped_matmul_wgmma.estimate_us(&h100, problem, b.symbols) > 0.0);
+            assert_int_equal(tn_cuda_tactic_grouped_matmul_wgmma.prepare(&h100, problem, b.symbols, &launch), TN_OK);
+            if (experts > 512) {
+                assert_int_equal(launch.cuda.num_phases, 1);
+                continue;
+            }
+            assert_int_equal(launch.cuda.num_phases, 2);
+            assert_in_range(launch.cuda.phases[1].shared_bytes, 1, MAX_SHARED_BYTES);
+            assert_in_range(launch.cuda.phases[1].grid[0], 1, h100.num_workers);
+            assert_int_equal(launch.cuda.boxes.rows, experts * n);
+        }
+}
+
 #define TEST(name) cmocka_unit_test(name)
 
 int main(void) {
@@ -227,6 +260,7 @@ int main(void) {
         TEST(axes_that_lie_together_become_one),
         TEST(a_norm_packs_what_a_wgmma_product_alone_reads),
         TEST(blocks_of_wgmma_products_fit_their_multiprocessors),
+        TEST(blocks_of_grouped_wgmma_products_fit_and_too_many_experts_go_without_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

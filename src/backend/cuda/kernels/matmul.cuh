@@ -220,6 +220,17 @@ static __device__ __noinline__ void finish_part(const tn_cuda_args &args, float 
 /* --- expert groups --------------------------------------------------------------------------------------------------------- */
 
 /* buffers 2 and 3 of GROUPED_MATMUL: expert_start, order. */
+
+/* Whose row it is; called by whole warps. start: expert_start, several of whose numbers are on their way at a time. */
+__device__ __forceinline__ int group_of_row(const tn_cuda_args &args, const int *start, long long row) {
+    int count = (int)args.constants[TN_MATMUL_WEIGHT_ROWS] / (int)args.constants[TN_MATMUL_N], group = 0;
+#pragma unroll 4
+    for (int first = 0; first < count; first += 32) {
+        int g = first + threadIdx.x % 32;
+        group += __popc(__ballot_sync(0xffffffffu, g < count && start[g + 1] <= row));
+    }
+    return group;
+}
 __device__ __forceinline__ long long grouped_x_row(const tn_cuda_args &args, long long row) {
     long long top_k = args.constants[TN_MATMUL_TOP_K];
     return top_k > 0 ? ((const int *)args.buffers[3])[row] / top_k : row;

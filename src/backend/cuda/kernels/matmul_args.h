@@ -38,6 +38,8 @@ enum { TN_PARTS_SCALE_F32 = 0, TN_PARTS_SCALE_F16, TN_PARTS_SCALE_BF16, TN_PARTS
 
 enum { TN_MATMUL_X_IS_PACKED = 1, TN_MATMUL_Y_IS_PACKED = 2 }; /* kernels/packed_rows.cuh; else x is packed in the workspace */
 
+enum { TN_MATMUL_MAX_GROUPS = 512 }; /* experts of wgmma_grouped */
+
 #define TN_MATMUL_STRIP 16 /* rows of the weight alternate in strips: gate, up */
 
 #endif

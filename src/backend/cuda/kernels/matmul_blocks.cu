@@ -35,7 +35,7 @@ template <typename W, int ROWS, bool GROUPED> __device__ __forceinline__ void mu
         let_next_start();
         wait_for_previous();
         const int *start = (const int *)args.buffers[first_operand], *order = (const int *)args.buffers[first_operand + 1];
-        while (start[expert + 1] <= first_row) expert++;
+        expert = group_of_row(args, start, first_row);
         long long top_k = args.constants[TN_MATMUL_TOP_K];
         if (top_k > 0) x_row = order[first_row] / top_k;
     }

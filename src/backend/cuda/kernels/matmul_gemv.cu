@@ -173,8 +173,7 @@ template <typename W, int ROWS, bool GROUPED> __device__ __forceinline__ void mu
 
     if constexpr (GROUPED) {
         wait_for_previous();
-        const int *start = (const int *)args.buffers[2];
-        while (start[group + 1] <= first_row) group++; /* start[number of experts] is the number of rows */
+        group = group_of_row(args, (const int *)args.buffers[2], first_row);
         x_row = grouped_x_row(args, first_row);
         place.data += group * s.num_rows * place.row_bytes;
         place.scales += group * s.num_rows * place.scale_row_bytes;
@@ -225,8 +224,7 @@ template <typename W, bool GROUPED> __device__ __forceinline__ void multiply_any
     for (long long row = blockIdx.y; row < args.constants[TN_MATMUL_ROWS]; row += gridDim.y) {
         long long x_row = row, group = 0;
         if constexpr (GROUPED) {
-            const int *start = (const int *)args.buffers[2];
-            while (start[group + 1] <= row) group++;
+            group = group_of_row(args, (const int *)args.buffers[2], row);
             x_row = grouped_x_row(args, row);
         }
         const float *x = (const float *)args.buffers[0] + x_row * k;

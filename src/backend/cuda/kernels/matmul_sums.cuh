@@ -75,12 +75,14 @@ __device__ __forceinline__ void store_packed(const float (&sums)[COUNT], void *y
                     floats_to_bf16x2(sums[4 * j + 2 * half], sums[4 * j + 2 * half + 1]);
 }
 
-/* sums[4j + v]: row `row` + 8 (v / 2), column `column` + 8j + v % 2. With a gate the first half of them is left. */
-template <int COUNT>
-__device__ __forceinline__ void finish_sums(const tn_cuda_args &args, float (&sums)[COUNT], long long row, long long column) {
+/* sums[4j + v]: row `row` + 8 (v / 2), column `column` + 8j + v % 2; those of rows below `end` are stored. With a gate the first half of
+ * them is left. group: the expert, whose row of a bias it may be. */
+template <bool GROUPED, typename Row, int COUNT>
+__device__ __forceinline__ void finish_sums(const tn_cuda_args &args, float (&sums)[COUNT], Row row, Row column, Row end, int group) {
     enum { FOURS = COUNT / 4 };
     int count = (int)args.constants[TN_MATMUL_NUM_EPILOGUES] & 15;
-    long long width = args.constants[TN_MATMUL_N], rows_left = args.constants[TN_MATMUL_ROWS] - row;
+    long long width = args.constants[TN_MATMUL_N];
+    Row rows_left = end - row;
     bool is_even = width % 2 == 0;
     int left = (int)(width - column);
     for (int e = 0; e < count; e++) {
@@ -89,6 +91,7 @@ __device__ __forceinline__ void finish_sums(const tn_cuda_args &args, float (&su
         float real = (float)constant_real(args, TN_MATMUL_EPILOGUES + 2 * e + 1);
         switch (code & 255) {
         case TN_MATMUL_BIAS:
+            if constexpr (GROUPED) operand += code >> 24 != 0 ? group * width : 0;
             if (is_even)
                 add_row<true>(sums, operand, left);
             else
@@ -132,7 +135,7 @@ __device__ __forceinline__ void finish_sums(const tn_cuda_args &args, float (&su
         }
     }
     float *y = (float *)args.buffers[args.constants[TN_MATMUL_OUTPUT]] + row * width + column;
-    if (args.constants[TN_MATMUL_PACKED] & TN_MATMUL_Y_IS_PACKED)
+    if (!GROUPED && (args.constants[TN_MATMUL_PACKED] & TN_MATMUL_Y_IS_PACKED))
         store_packed(sums, args.buffers[args.constants[TN_MATMUL_OUTPUT]], row, (int)column, (int)width, left, rows_left);
     else if (is_even)
         store_rows<true>(sums, y, width, left, rows_left);

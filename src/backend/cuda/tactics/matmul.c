@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * matmul.c: the tactics of MATRIX_MULTIPLY by a weight and of GROUPED_MATMUL: few rows (gemv), many rows of float32 weights
- * (float), many rows of 16-bit and GGUF weights on tensor cores (mma).
+ * (float), many rows of 16-bit and GGUF weights on tensor cores (mma; wgmma on compute capability 9.0).
  *
  * A plain weight whose k is no multiple of 8 has rows at odd addresses: every tactic then runs the kernels `any`, which read
  * single values.
  */
+#include <math.h>
 #include <string.h>
 
 #include "backend/checks.h"
@@ -385,7 +386,12 @@ static int best_block(const tn_device_info *device, const shape *s) {
 static size_t workspace_wgmma(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
     (void)device;
     shape s = shape_of(problem, symbols);
-    return s.has_vectors ? (size_t)(tn_ceil_div(s.rows, SLICE) * tn_ceil_div(s.k, SLICE)) * SLICE_BYTES : 0;
+    return s.has_vectors ? (size_t)(row_tiles(&s, SLICE) * tn_ceil_div(s.k, SLICE)) * SLICE_BYTES : 0;
+}
+
+static void describe_boxes(const shape *s, int64_t box_rows, tn_launch *launch) {
+    launch->cuda.boxes.buffer = 1, launch->cuda.boxes.box_rows = (uint32_t)box_rows;
+    launch->cuda.boxes.rows = s->experts * s->n, launch->cuda.boxes.columns = s->k;
 }
 
 static tn_status prepare_wgmma(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
@@ -402,9 +408,59 @@ static tn_status prepare_wgmma(const tn_device_info *device, const tn_problem *p
     int64_t bytes = blocks[b].stages * (blocks[b].rows + blocks[b].columns) * SLICE * 2 + 1024; /* to a multiple of 1,024 */
     if (blocks[b].split > 1) bytes += 2 * blocks[b].rows * blocks[b].columns;                   /* what a block gives the other */
     tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_pack_rows, tn_ceil_div(s.k, SLICE), tn_ceil_div(s.rows, SLICE), 1, 512, 0);
-    out_launch->cuda.boxes.buffer = 1, out_launch->cuda.boxes.box_rows = (uint32_t)(blocks[b].columns / blocks[b].sharers);
-    out_launch->cuda.boxes.rows = s.n, out_launch->cuda.boxes.columns = s.k;
+    describe_boxes(&s, blocks[b].columns / blocks[b].sharers, out_launch);
     tn_cuda_launch_add(out_launch, blocks[b].kernel, clusters * cluster, 1, 1, (uint32_t)(128 + 2 * blocks[b].rows), (uint32_t)bytes);
+    return TN_OK;
+}
+
+/* Blocks of wgmma_grouped_<rows>x<columns>, as above. */
+static const struct {
+    tn_cuda_kernel kernel;
+    int64_t rows, columns, stages;
+    double slice_us;
+} grouped_blocks[] = {
+    {TN_CUDA_KERNEL_wgmma_grouped_64x128, 64, 128, 8, 0.3},
+    {TN_CUDA_KERNEL_wgmma_grouped_128x256, 128, 256, 4, 0.79},
+};
+enum { NUM_GROUPED_BLOCKS = sizeof grouped_blocks / sizeof grouped_blocks[0] };
+
+/* What the kernels count in 32 bits, and keep in shared memory. */
+static bool fits_groups(const shape *s) {
+    return s->has_vectors && s->experts <= TN_MATMUL_MAX_GROUPS && s->n <= INT32_MAX / TN_MATMUL_MAX_GROUPS;
+}
+
+/* Of experts chosen evenly at random: those that get rows at all are read, and the last unit of each is half empty. */
+static double grouped_block_us(const tn_device_info *device, const shape *s, int b) {
+    double experts = (double)s->experts, rows = (double)s->rows, workers = device->num_workers > 0 ? device->num_workers : 1.0;
+    double chosen = experts * (1.0 - pow(1.0 - 1.0 / experts, rows)), units = rows / (double)grouped_blocks[b].rows;
+    units = chosen > units + 0.5 * chosen ? chosen : units + 0.5 * chosen;
+    double parts = units * (double)tn_ceil_div(s->n, grouped_blocks[b].columns), slices = (double)tn_ceil_div(s->k, SLICE);
+    double compute_us = ceil(parts / workers) * slices * grouped_blocks[b].slice_us;
+    double memory_us = tn_cuda_estimate_us(device, 2.0 * chosen * (double)s->n * (double)s->k, 0.0, 1.0);
+    return compute_us > memory_us ? compute_us + 0.1 * memory_us : memory_us + 0.1 * compute_us;
+}
+
+static int best_grouped_block(const tn_device_info *device, const shape *s) {
+    int best = 0;
+    for (int b = 1; b < NUM_GROUPED_BLOCKS; b++)
+        if (grouped_block_us(device, s, b) < grouped_block_us(device, s, best)) best = b;
+    return best;
+}
+
+static tn_status prepare_grouped_wgmma(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols,
+                                       tn_launch *out_launch) {
+    enum { SLICES_A_BLOCK = 4 }; /* a block of pack_groups first finds out whose rows its tile has */
+    shape s = shape_of(problem, symbols);
+    if (!fits_groups(&s)) return prepare_mma(device, problem, symbols, out_launch);
+    *out_launch = (tn_launch){.workspace_bytes = workspace_wgmma(device, problem, symbols)};
+    fill_constants(problem, &s, out_launch);
+    int b = best_grouped_block(device, &s);
+    int64_t parts = row_tiles(&s, grouped_blocks[b].rows) * tn_ceil_div(s.n, grouped_blocks[b].columns);
+    int64_t bytes = grouped_blocks[b].stages * (grouped_blocks[b].rows + grouped_blocks[b].columns) * SLICE * 2 + 1024;
+    tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_pack_groups, tn_ceil_div(s.k, SLICE * SLICES_A_BLOCK), row_tiles(&s, SLICE), 1, 512, 0);
+    describe_boxes(&s, grouped_blocks[b].columns, out_launch);
+    tn_cuda_launch_add(out_launch, grouped_blocks[b].kernel, parts < device->num_workers ? parts : device->num_workers, 1, 1,
+                       (uint32_t)(128 + 2 * grouped_blocks[b].rows), (uint32_t)bytes);
     return TN_OK;
 }
 
@@ -455,6 +511,13 @@ static double estimate_wgmma(const tn_device_info *device, const tn_problem *pro
     return pack_us + block_us(device, &s, best_block(device, &s));
 }
 
+static double estimate_grouped_wgmma(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
+    shape s = shape_of(problem, symbols);
+    if (!fits_groups(&s)) return estimate_mma(device, problem, symbols);
+    double pack_us = tn_cuda_estimate_us(device, 6.0 * (double)(s.rows * s.k) / 2.0, 0.0, 1.0);
+    return pack_us + grouped_block_us(device, &s, best_grouped_block(device, &s));
+}
+
 /* --- the tactics -------------------------------------------------------------------------------------------------------------- */
 
 #define ANY_FORM(form, reason, reason_size) ((void)(form), true)
@@ -493,11 +556,19 @@ MATMUL_TACTICS(gemv, TN_NUMERICS_F32_CUDA, ANY_FORM)
 MATMUL_TACTICS(float, TN_NUMERICS_F32_CUDA, is_f32)
 MATMUL_TACTICS(mma, TN_NUMERICS_BF16_CUDA, is_narrow)
 
+static bool can_multiply_warpgroups(const tn_device_info *device, weight_form form, char *reason, size_t reason_size) {
+    if (device->isa != 90) return tn_refuse(reason, reason_size, "needs compute capability 9.0");
+    return form == FORM_BF16 || tn_refuse(reason, reason_size, "bf16 weights only");
+}
+
 static bool wgmma_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     weight_form form = FORM_F32;
-    if (device->isa != 90) return tn_refuse(reason, reason_size, "needs compute capability 9.0");
-    if (!supports_linear(problem, &form, reason, reason_size)) return false;
-    return form == FORM_BF16 || tn_refuse(reason, reason_size, "bf16 weights only");
+    return supports_linear(problem, &form, reason, reason_size) && can_multiply_warpgroups(device, form, reason, reason_size);
+}
+
+static bool grouped_wgmma_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
+    weight_form form = FORM_F32;
+    return supports(problem, 3, &form, reason, reason_size) && can_multiply_warpgroups(device, form, reason, reason_size);
 }
 
 const tn_tactic tn_cuda_tactic_matmul_wgmma = {
@@ -509,4 +580,15 @@ const tn_tactic tn_cuda_tactic_matmul_wgmma = {
     .estimate_us = estimate_wgmma,
     .workspace_bytes = workspace_wgmma,
     .prepare = prepare_wgmma,
+};
+
+const tn_tactic tn_cuda_tactic_grouped_matmul_wgmma = {
+    .name = "grouped_matmul_wgmma",
+    .version = 1,
+    .numerics = TN_NUMERICS_BF16_CUDA,
+    .op = TN_OP_GROUPED_MATMUL,
+    .supports = grouped_wgmma_supports,
+    .estimate_us = estimate_grouped_wgmma,
+    .workspace_bytes = workspace_wgmma,
+    .prepare = prepare_grouped_wgmma,
 };

@@ -8,7 +8,7 @@
 
 /* constants, as in kernels/moe.cu */
 enum { NUM_TOKENS, NUM_EXPERTS, TOP_K, ROUTE_TYPE, RENORMALIZE, SCALE, HAS_BIAS, OUTPUT, GROUPS, TOP_GROUPS };
-enum { MAX_EXPERTS = 512, ROUTE_WARPS = 4 };
+enum { MAX_EXPERTS = 512, FEW_EXPERTS = 128, ROUTE_WARPS = 4, SORT_WARPS = 8 };
 
 static int64_t num_experts(const tn_problem *problem, const int64_t *symbols) {
     return tn_operand_columns(&problem->operands[0], symbols);
@@ -49,14 +49,15 @@ static tn_status route_prepare(const tn_device_info *device, const tn_problem *p
     out_launch->constants[GROUPS] = params->groups;
     out_launch->constants[TOP_GROUPS] = params->top_groups;
     out_launch->workspace_bytes = route_workspace(device, problem, symbols);
-    tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_route_choose, tn_ceil_div(tokens, ROUTE_WARPS), 1, 1, 32 * ROUTE_WARPS, 0);
-    tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_route_sort, tn_ceil_div(experts + 1, ROUTE_WARPS), 1, 1, 32 * ROUTE_WARPS, 0);
+    tn_cuda_kernel choose = experts <= FEW_EXPERTS ? TN_CUDA_KERNEL_route_choose_few : TN_CUDA_KERNEL_route_choose;
+    tn_cuda_launch_add(out_launch, choose, tn_ceil_div(tokens, ROUTE_WARPS), 1, 1, 32 * ROUTE_WARPS, 0);
+    tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_route_sort, experts + 1, 1, 1, 32 * SORT_WARPS, 0);
     return TN_OK;
 }
 
 const tn_tactic tn_cuda_tactic_route = {
     .name = "route",
-    .version = 1,
+    .version = 2,
     .numerics = TN_NUMERICS_F32_CUDA,
     .op = TN_OP_ROUTE,
     .supports = route_supports,
@@ -67,7 +68,8 @@ const tn_tactic tn_cuda_tactic_route = {
 
 /* --- COMBINE ------------------------------------------------------------------------------------------------------------------ */
 
-enum { COMBINE_ROWS, COMBINE_COLUMNS, COMBINE_TOP_K, COMBINE_THREADS = 256 };
+enum { COMBINE_ROWS, COMBINE_COLUMNS, COMBINE_TOP_K, COMBINE_SEARCHES };
+enum { COMBINE_THREADS = 256, MAX_SEARCHED_ROWS = 8 * COMBINE_THREADS };
 
 static bool combine_supports(const tn_device_info *device, const tn_problem *problem, char *reason, size_t reason_size) {
     (void)device;
@@ -77,9 +79,15 @@ static bool combine_supports(const tn_device_info *device, const tn_problem *pro
            tn_check_plain_f32(problem, 3, reason, reason_size);
 }
 
+/* Each block looks for its token's rows itself where they are few: one kernel less. */
+static bool searches(const tn_problem *problem, const int64_t *symbols) {
+    return tn_operand_rows(&problem->operands[0], symbols) <= MAX_SEARCHED_ROWS &&
+           tn_operand_columns(&problem->operands[2], symbols) <= MAX_EXPERTS;
+}
+
 static size_t combine_workspace(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
     (void)device;
-    return (size_t)tn_operand_rows(&problem->operands[0], symbols) * sizeof(int32_t);
+    return searches(problem, symbols) ? 0 : (size_t)tn_operand_rows(&problem->operands[0], symbols) * sizeof(int32_t);
 }
 
 static tn_status combine_prepare(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
@@ -88,8 +96,10 @@ static tn_status combine_prepare(const tn_device_info *device, const tn_problem 
     out_launch->constants[COMBINE_ROWS] = rows;
     out_launch->constants[COMBINE_COLUMNS] = columns;
     out_launch->constants[COMBINE_TOP_K] = tn_operand_columns(&problem->operands[2], symbols);
+    out_launch->constants[COMBINE_SEARCHES] = searches(problem, symbols);
     out_launch->workspace_bytes = combine_workspace(device, problem, symbols);
-    tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_combine_places, tn_ceil_div(rows, COMBINE_THREADS), 1, 1, COMBINE_THREADS, 0);
+    if (!searches(problem, symbols))
+        tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_combine_places, tn_ceil_div(rows, COMBINE_THREADS), 1, 1, COMBINE_THREADS, 0);
     tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_combine, tn_operand_rows(&problem->operands[2], symbols),
                        tn_ceil_div(columns, COMBINE_THREADS), 1, COMBINE_THREADS, 0);
     return TN_OK;
@@ -97,7 +107,7 @@ static tn_status combine_prepare(const tn_device_info *device, const tn_problem 
 
 const tn_tactic tn_cuda_tactic_combine = {
     .name = "combine",
-    .version = 1,
+    .version = 2,
     .numerics = TN_NUMERICS_F32_CUDA,
     .op = TN_OP_COMBINE,
     .supports = combine_supports,
