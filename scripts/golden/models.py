@@ -21,6 +21,7 @@ BASE = dict(vocab_size=VOCAB, hidden_size=32, intermediate_size=48, num_hidden_l
             num_key_value_heads=2, max_position_embeddings=256, pad_token_id=0, bos_token_id=1, eos_token_id=2)
 GPT = dict(vocab_size=VOCAB, n_embd=32, n_layer=2, n_head=4, n_positions=256, pad_token_id=0, bos_token_id=1, eos_token_id=2)
 EXPERTS = dict(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=24)
+VISION = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=8, patch_size=4)
 ALTERNATE = ["sliding_attention", "full_attention", "sliding_attention"]
 
 
@@ -140,6 +141,13 @@ MODELS = {
         head_dim=16, attention_bias=True, use_qk_norm=True, n_routed_experts=4, n_shared_experts=1, moe_intermediate_size=24,
         num_experts_per_tok=2, first_k_dense_replace=1, routed_scaling_factor=1.5)),
     "glm4": (hf.Glm4Config, BASE | dict(head_dim=8)),
+    # decoders of checkpoints that read images too
+    "gemma3-images": (hf.Gemma3Config, dict(
+        text_config=BASE | dict(head_dim=16, num_hidden_layers=3, sliding_window=6, layer_types=ALTERNATE, query_pre_attn_scalar=24),
+        vision_config=VISION, mm_tokens_per_image=4, image_token_index=90, boi_token_index=91, eoi_token_index=92)),
+    "mistral3": (hf.Mistral3Config, dict(
+        text_config=BASE | dict(model_type="mistral", sliding_window=None, rms_norm_eps=1e-5), tie_word_embeddings=False,
+        vision_config=VISION | dict(model_type="pixtral", head_dim=8), image_token_index=90)),
     # as GGUF can say them
     "mixtral-all": (hf.MixtralConfig, BASE | dict(num_local_experts=4, num_experts_per_tok=2, intermediate_size=24)),
     "qwen2_moe-all": (hf.Qwen2MoeConfig, BASE | EXPERTS | dict(shared_expert_intermediate_size=40)),
@@ -309,7 +317,8 @@ def make(name):
         # eager Falcon adds its ALiBi twice, once with the mask
         attention = "sdpa" if getattr(config, "alibi", False) else "eager"
         generator = torch.Generator().manual_seed(seed)
-        model = hf.AutoModelForCausalLM.from_config(config, attn_implementation=attention).float().eval()
+        auto = hf.AutoModelForImageTextToText if hasattr(config, "vision_config") else hf.AutoModelForCausalLM
+        model = auto.from_config(config, attn_implementation=attention).float().eval()
         randomize(model, generator)
         model.tie_weights()
         if getattr(config, "is_large", False):

@@ -47,12 +47,14 @@ const tn_family *tn_family_find_gguf(const char *architecture) {
     return NULL;
 }
 
-/* "blk.%d.x.%d" with layer and expert filled in, "." and the suffix appended (tn_weight_names says what "=" means). */
-static char *make_name(tn_arena *arena, const char *pattern, size_t size, int64_t layer, int64_t expert, const char *suffix) {
+/* The prefix and "blk.%d.x.%d" with layer and expert filled in, "." and the suffix appended (tn_weight_names says what "=" means). */
+static char *make_name(tn_arena *arena, const char *prefix, const char *pattern, size_t size, int64_t layer, int64_t expert,
+                       const char *suffix) {
     int64_t numbers[2] = {layer, expert};
     tn_text text = {.allocator = arena->allocator};
     int count = 0;
     bool is_whole = size > 0 && pattern[size - 1] == '=';
+    tn_text_append_string(&text, prefix);
     for (size_t i = 0; i < size - (is_whole ? 1 : 0); i++) {
         if (count < 2 && i + 1 < size && pattern[i] == '%' && pattern[i + 1] == 'd') {
             tn_text_append_format(&text, "%lld", (long long)numbers[count++]);
@@ -68,30 +70,36 @@ static char *make_name(tn_arena *arena, const char *pattern, size_t size, int64_
     return name;
 }
 
+/* As make_name; NULL: out of memory, which the network remembers. */
+static const char *keep_name(tn_model_builder *builder, const char *prefix, const char *pattern, size_t size, int64_t layer, int64_t expert,
+                             const char *suffix) {
+    const char *name = make_name(&builder->network->arena, prefix, pattern, size, layer, expert, suffix);
+    if (name == NULL) builder->network->failed = builder->network->out_of_memory = true;
+    return name;
+}
+
+static bool has_tensor(tn_model_builder *builder, const char *name) {
+    tn_weight_desc desc;
+    return builder->source->find(builder->source, name, &desc) != TN_NOT_FOUND;
+}
+
 /* The name under which the file has it, of the alternatives of a pattern; else the first of them. NULL: out of memory. */
 static const char *find_name(tn_model_builder *builder, const char *pattern, int64_t layer, int64_t expert, const char *suffix,
                              bool *out_exists) {
-    tn_network *network = builder->network;
-    const char *first = NULL, *prefix = builder->names->bare_prefix;
-    *out_exists = false;
+    const char *first = NULL, *bare = builder->names->bare_prefix, *text = builder->names->text_prefix;
+    *out_exists = true;
     while (*pattern != '\0') {
         size_t size = strcspn(pattern, "|");
-        const char *name = make_name(&network->arena, pattern, size, layer, expert, suffix);
-        if (name == NULL) {
-            network->failed = network->out_of_memory = true;
-            return NULL;
-        }
-        tn_weight_desc desc;
-        *out_exists = builder->source->find(builder->source, name, &desc) != TN_NOT_FOUND;
-        if (*out_exists) return name;
-        if (prefix != NULL && strncmp(name, prefix, strlen(prefix)) == 0) {
-            *out_exists = builder->source->find(builder->source, name + strlen(prefix), &desc) != TN_NOT_FOUND;
-            if (*out_exists) return name + strlen(prefix);
-        }
+        const char *name = keep_name(builder, "", pattern, size, layer, expert, suffix), *inner = NULL;
+        if (name == NULL || has_tensor(builder, name)) return name;
+        if (bare != NULL && strncmp(name, bare, strlen(bare)) == 0 && has_tensor(builder, name + strlen(bare))) return name + strlen(bare);
+        if (text != NULL && (inner = keep_name(builder, text, pattern, size, layer, expert, suffix)) == NULL) return NULL;
+        if (inner != NULL && has_tensor(builder, inner)) return inner;
         if (first == NULL) first = name;
         pattern += size;
         if (*pattern == '|') pattern++;
     }
+    *out_exists = false;
     return first;
 }
 

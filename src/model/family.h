@@ -31,6 +31,7 @@ typedef struct tn_weight_names {
     bool linear_is_transposed;   /* stored [in, out] */
     bool experts_are_transposed; /* stacked ones are stored [E, in, out] */
     const char *bare_prefix;     /* that checkpoints of the model without a head lack */
+    const char *text_prefix;     /* that checkpoints put before where they hold towers for images beside the decoder */
 } tn_weight_names;
 
 /* What build() works with. */
@@ -52,6 +53,9 @@ typedef struct tn_family {
     const char *const *hf_architectures; /* NULL-terminated */
     const char *const *gguf_architectures;
     const tn_weight_names *hf_names, *gguf_names; /* gguf_names NULL: tn_gguf_names */
+    /* Of "…ForConditionalGeneration": the decoder's fields stand in text_config, of this model_type, which may leave out those of
+     * text_defaults (JSON). NULL: the family has no such checkpoints, or nothing may be left out. */
+    const char *text_model_type, *text_defaults;
     void (*read_hf)(struct tn_hf_reader *reader);
     void (*read_gguf)(struct tn_gguf_reader *reader);
 } tn_family;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * hf_config.c: the configuration of a Hugging Face directory: architecture, vocabulary and end ids; the rest is its family's
- * (read_hf), which has the defaults that transformers gives the architecture.
+ * (read_hf), which has the defaults that transformers gives the architecture. A checkpoint that reads images too has its decoder's
+ * fields in text_config; what stands beside it is of images but for end ids and quantisation.
  */
 #include <string.h>
 
@@ -76,6 +77,30 @@ static void read_quantization(tn_hf_reader *reader) {
     reader->status = tn_quantization_from_json(value, reader->diag, &reader->config->quantization);
 }
 
+/* The object with the decoder's fields: the whole of it, or text_config. */
+static tn_status find_text(const tn_json_value *root, const tn_family *family, const char *architecture, tn_diag *diag,
+                           const tn_json_value **out_text) {
+    static const char ending[] = "ForConditionalGeneration";
+    size_t length = strlen(architecture), tail = sizeof ending - 1;
+    const char *model_type;
+    *out_text = root;
+    if (family->text_model_type == NULL || length < tail || strcmp(architecture + length - tail, ending) != 0) return TN_OK;
+    tn_status status = tn_json_get_object(root, "text_config", diag, out_text);
+    if (status == TN_OK) status = tn_json_get_string(*out_text, "model_type", diag, &model_type, NULL);
+    if (status == TN_OK && strcmp(model_type, family->text_model_type) != 0)
+        status = tn_json_fail(tn_json_find(*out_text, "model_type"), diag, TN_UNSUPPORTED,
+                              "is '%s', a decoder that Tenon does not know in %s", model_type, architecture);
+    return status;
+}
+
+static tn_status start_reader(tn_hf_reader *reader, const tn_json_value *json) {
+    reader->json = json;
+    reader->is_asked = tn_arena_alloc_array(reader->arena, tn_json_count(json), sizeof *reader->is_asked);
+    if (reader->is_asked == NULL && tn_json_count(json) > 0)
+        return tn_fail_memory(reader->diag, "the model's configuration", tn_json_count(json));
+    return TN_OK;
+}
+
 tn_status tn_model_config_from_json(const tn_json *json, const char *file, tn_arena *arena, tn_diag *diag, tn_model_config *out_config,
                                     const tn_family **out_family) {
     *out_config = (tn_model_config){.bos_id = -1, .name = "", .head_bias = TN_BIAS_NONE};
@@ -83,19 +108,35 @@ tn_status tn_model_config_from_json(const tn_json *json, const char *file, tn_ar
     const tn_json_value *root = tn_json_root(json);
     tn_status status = tn_json_expect(root, TN_JSON_OBJECT, diag);
     if (status == TN_OK) status = read_architecture(root, diag, arena, out_config, out_family);
+    const tn_json_value *text;
+    if (status == TN_OK) status = find_text(root, *out_family, out_config->architecture, diag, &text);
     if (status != TN_OK) return status;
-    tn_hf_reader reader = {.json = root, .arena = arena, .diag = diag, .config = out_config};
-    reader.is_asked = tn_arena_alloc_array(arena, tn_json_count(root), sizeof *reader.is_asked);
-    if (reader.is_asked == NULL) return tn_fail_memory(diag, "the model's configuration", tn_json_count(root));
-    (void)tn_hf_has(&reader, "architectures");
-    (void)tn_hf_has(&reader, "eos_token_id");
-    out_config->vocab_size = tn_hf_integer(&reader, "vocab_size|padded_vocab_size", 1, TN_HF_MAX_SIZE);
-    (*out_family)->read_hf(&reader);
-    read_quantization(&reader);
-    out_config->bos_id = (int32_t)tn_hf_integer_or(&reader, "bos_token_id", 0, out_config->vocab_size - 1, -1);
-    status = tn_hf_finish(&reader);
+    tn_hf_reader outer = {.arena = arena, .diag = diag, .config = out_config}, inner = outer;
+    tn_hf_reader *reader = text == root ? &outer : &inner;
+    tn_json *defaults = NULL;
+    status = start_reader(&outer, root);
+    if (status == TN_OK && reader == &inner) status = start_reader(&inner, text);
+    const char *missing = (*out_family)->text_defaults;
+    if (status == TN_OK && reader == &inner && missing != NULL)
+        status = tn_json_parse("the architecture's defaults", missing, strlen(missing), NULL, arena->allocator, diag, &defaults);
+    if (status != TN_OK) goto cleanup;
+    if (defaults != NULL) inner.defaults = tn_json_root(defaults);
+
+    (void)tn_hf_has(reader, "architectures");
+    (void)tn_hf_has(reader, "eos_token_id");
+    out_config->vocab_size = tn_hf_integer(reader, "vocab_size|padded_vocab_size", 1, TN_HF_MAX_SIZE);
+    (*out_family)->read_hf(reader);
+    read_quantization(&outer);
+    out_config->bos_id = (int32_t)tn_hf_integer_or(reader, "bos_token_id", 0, out_config->vocab_size - 1, -1);
+    out_config->head_is_optional = reader == &inner;
+    if (out_config->head_is_optional) out_config->tie_embeddings = false;
+    status = tn_hf_finish(reader);
+    if (status == TN_OK) status = outer.status;
+    if (status == TN_OK) status = read_end_ids(text, diag, out_config);
     if (status == TN_OK) status = read_end_ids(root, diag, out_config);
     if (status == TN_OK) status = tn_model_config_check(out_config, file, diag);
+cleanup:
+    tn_json_destroy(defaults);
     return status;
 }
 

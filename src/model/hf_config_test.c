@@ -430,6 +430,45 @@ static void encoder_decoders_are_refused_as_what_they_are(void **state) {
     tn_arena_deinit(&it.arena);
 }
 
+/* As its publisher wrote Gemma 3 4B: what is not said is transformers' default. */
+static void a_decoder_beside_an_image_tower_is_read_from_text_config(void **state) {
+    static const char text[] =
+        "{\"architectures\": [\"Gemma3ForConditionalGeneration\"], \"boi_token_index\": 255999, \"eoi_token_index\": 256000, "
+        "\"eos_token_id\": [1, 106], \"image_token_index\": 262144, \"initializer_range\": 0.02, \"mm_tokens_per_image\": 256, "
+        "\"model_type\": \"gemma3\", \"text_config\": {\"hidden_size\": 2560, \"intermediate_size\": 10240, "
+        "\"model_type\": \"gemma3_text\", \"num_hidden_layers\": 34, \"rope_scaling\": {\"factor\": 8.0, \"rope_type\": \"linear\"}, "
+        "\"sliding_window\": 1024}, \"torch_dtype\": \"bfloat16\", \"vision_config\": {\"hidden_size\": 1152, \"image_size\": 896}}";
+    loaded it;
+    assert_ok(*state, load_text(text, sizeof text - 1, *state, &it));
+    assert_string_equal(it.config.architecture, "Gemma3ForConditionalGeneration");
+    assert_int_equal(it.config.vocab_size, 262208);
+    assert_int_equal(it.config.hidden_size, 2560);
+    assert_int_equal(it.config.num_heads, 8);
+    assert_int_equal(it.config.num_kv_heads, 4);
+    assert_int_equal(it.config.head_dim, 256);
+    assert_int_equal(it.config.max_positions, 131072);
+    assert_true(it.config.head_is_optional);
+    assert_true(it.config.rope.factor == 8.0 && it.config.rope.theta == 1e6);
+    assert_true(it.config.local_rope.factor == 1.0 && it.config.local_rope.theta == 1e4);
+    assert_int_equal(it.config.layer_windows[4], 1024);
+    assert_int_equal(it.config.layer_windows[5], 0);
+    assert_int_equal(it.config.num_end_ids, 2);
+    assert_int_equal(it.config.end_ids[1], 106);
+    assert_int_equal(it.config.bos_id, 2);
+    tn_arena_deinit(&it.arena);
+}
+
+static void a_wrong_decoder_beside_an_image_tower_is_refused(void **state) {
+    refused_in(*state, "mistral3", "\"model_type\": \"mistral\"", "\"model_type\": \"ministral3\"", TN_UNSUPPORTED,
+               "'text_config.model_type' is 'ministral3', a decoder that Tenon does not know in Mistral3ForConditionalGeneration");
+    refused_in(*state, "mistral3", "\"text_config\"", "\"language_config\"", TN_INVALID_DATA, "'text_config' is missing");
+    refused_in(*state, "mistral3", "\"sliding_window\": null", "\"attention_sinks\": 4", TN_UNSUPPORTED,
+               "'text_config.attention_sinks' is a field that Tenon does not know of Mistral3ForConditionalGeneration");
+    refused_in(*state, "mistral3", "\"hidden_size\": 32", "\"hidden_size\": null", TN_INVALID_DATA, "'text_config.hidden_size' is null");
+    refused_in(*state, "mistral3", "\"spatial_merge_size\": 2", "\"quantization_config\": {\"quant_method\": \"spiral\"}", TN_UNSUPPORTED,
+               "spiral");
+}
+
 static void an_unknown_architecture_is_refused_by_name(void **state) {
     refused(*state, "LlamaForCausalLM", "GrokForCausalLM", TN_UNSUPPORTED,
             "is 'GrokForCausalLM', an architecture that Tenon does not know");
@@ -626,6 +665,8 @@ int main(void) {
         TEST(rope_factors_that_are_no_factors_are_refused),
         TEST(unknown_rotary_scalings_and_their_fields_are_refused_by_name),
         TEST(encoder_decoders_are_refused_as_what_they_are),
+        TEST(a_decoder_beside_an_image_tower_is_read_from_text_config),
+        TEST(a_wrong_decoder_beside_an_image_tower_is_refused),
         TEST(an_unknown_architecture_is_refused_by_name),
         TEST(wrong_json_types_are_refused_by_name),
         TEST(end_ids_outside_the_vocabulary_and_too_many_are_refused),

@@ -95,9 +95,16 @@ static bool key_is(const char *key, const char *name, size_t name_size) {
     return strncmp(key, name, name_size) == 0 && key[name_size] == '\0';
 }
 
+static const tn_json_value *find_default(const tn_hf_reader *reader, const char *keys) {
+    size_t count = reader->defaults != NULL ? tn_json_count(reader->defaults) : 0;
+    for (size_t i = 0; i < count; i++)
+        if (key_is(tn_json_key(tn_json_at(reader->defaults, i), NULL), keys, strcspn(keys, "|"))) return tn_json_at(reader->defaults, i);
+    return NULL;
+}
+
 /* The first of "name|older name" that is there, null or not; all of them count as asked for. */
 static const tn_json_value *find_member(tn_hf_reader *reader, const char *keys) {
-    const tn_json_value *found = NULL;
+    const tn_json_value *found = NULL, *fallback = find_default(reader, keys);
     while (*keys != '\0') {
         size_t size = strcspn(keys, "|");
         for (size_t i = 0; i < tn_json_count(reader->json); i++) {
@@ -109,7 +116,7 @@ static const tn_json_value *find_member(tn_hf_reader *reader, const char *keys) 
         keys += size;
         if (*keys == '|') keys++;
     }
-    return found;
+    return found != NULL ? found : fallback;
 }
 
 static bool is_null(const tn_json_value *value) {

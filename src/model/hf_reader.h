@@ -19,7 +19,8 @@
 enum { TN_HF_MAX_SIZE = 1 << 24, TN_HF_MAX_LAYERS = 4096, TN_HF_MAX_HEADS = 65536, TN_HF_MAX_EXPERTS = 65536 };
 
 typedef struct tn_hf_reader {
-    const tn_json_value *json; /* the object */
+    const tn_json_value *json;     /* the object */
+    const tn_json_value *defaults; /* an object of fields that `json` may leave out; NULL: none */
     tn_arena *arena;
     tn_diag *diag;
     tn_model_config *config; /* what is filled */

@@ -49,7 +49,8 @@ typedef struct tn_model_config {
     int64_t max_positions;        /* the longest sequence the model was made for */
     int64_t max_scaled_positions; /* and what its rotary scaling stretches that to; at least max_positions */
     bool tie_embeddings;
-    int32_t bos_id; /* −1: none */
+    bool head_is_optional; /* tied where the file has no head */
+    int32_t bos_id;        /* −1: none */
     int32_t end_ids[TN_MAX_END_IDS];
     int num_end_ids;
 

@@ -137,7 +137,8 @@ void tn_transformer_build(tn_model_builder *builder) {
     if (config->embedding_size > 0)
         x = tn_fn_linear(builder->network, x, tn_model_linear(builder, names->project_out, 0, width, config->hidden_size), NULL,
                          "project_out");
-    const tn_weights *head = config->tie_embeddings ? table : tn_model_weight(builder, names->head, 0, "weight", true);
+    bool is_tied = config->tie_embeddings || (config->head_is_optional && !tn_model_has_weight(builder, names->head, 0, "weight"));
+    const tn_weights *head = is_tied ? table : tn_model_weight(builder, names->head, 0, "weight", true);
     const tn_weights *head_bias = tn_model_bias(builder, names->head, 0, config->head_bias, config->vocab_size);
     head = tn_model_expect(builder, head, table_dims);
     tn_decoder_end(&builder->decoder, x, head, head_bias, make_head_scale(builder, head), config->logit_scale, config->logit_soft_cap);

@@ -365,7 +365,7 @@ static const char *const golden_names[] = {
     "stablelm", "stablelm-parallel", "smollm3", "smollm3-windows", "nemotron", "nemotron-biases", "mpt", "mpt-clipped", "smollm3-four",
     "cohere2-four", "bloom-four-heads", "gemma3-six", "gemma2-caps", "qwen2_moe-all", "mixtral-all", "gpt_bigcode", "gpt_bigcode-heads",
     "gpt_oss", "deepseek_v2", "deepseek_v3", "exaone", "exaone4", "internlm2", "baichuan", "baichuan-large", "glm", "glm4", "glm4_moe", "chatglm",
-    "olmo", "olmo3", "granitemoe",
+    "olmo", "olmo3", "granitemoe", "gemma3-images", "mistral3",
 };
 /* clang-format on */
 enum { GOLDEN_NUM_MODELS = sizeof golden_names / sizeof *golden_names };

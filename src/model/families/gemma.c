@@ -38,7 +38,7 @@ static void read_gemma3_ropes(tn_hf_reader *reader) {
 static void read_hf(tn_hf_reader *reader) {
     tn_model_config *config = reader->config;
     bool is_first = strcmp(config->architecture, "GemmaForCausalLM") == 0;
-    bool is_third = strcmp(config->architecture, "Gemma3ForCausalLM") == 0;
+    bool is_third = strncmp(config->architecture, "Gemma3", 6) == 0;
     tn_hf_sizes(reader, NULL);
     set_form(config);
     config->norm_offset = 1.0;
@@ -91,7 +91,7 @@ static void read_gguf(tn_gguf_reader *reader) {
 }
 
 static const char *const first_architectures[] = {"GemmaForCausalLM", NULL};
-static const char *const later_architectures[] = {"Gemma2ForCausalLM", "Gemma3ForCausalLM", NULL};
+static const char *const later_architectures[] = {"Gemma2ForCausalLM", "Gemma3ForCausalLM", "Gemma3ForConditionalGeneration", NULL};
 static const char *const first_gguf_architectures[] = {"gemma", NULL};
 static const char *const later_gguf_architectures[] = {"gemma2", "gemma3", NULL};
 
@@ -103,7 +103,7 @@ static const char *const later_gguf_architectures[] = {"gemma2", "gemma3", NULL}
         .mlp_post_norm = mlp_post_norm_name, .q = "model.layers.%d.self_attn.q_proj", .k = "model.layers.%d.self_attn.k_proj",           \
         .v = "model.layers.%d.self_attn.v_proj", .o = "model.layers.%d.self_attn.o_proj", .q_norm = "model.layers.%d.self_attn.q_norm",  \
         .k_norm = "model.layers.%d.self_attn.k_norm", .gate = "model.layers.%d.mlp.gate_proj", .up = "model.layers.%d.mlp.up_proj",      \
-        .down = "model.layers.%d.mlp.down_proj"                                                                                          \
+        .down = "model.layers.%d.mlp.down_proj", .text_prefix = "language_model."                                                        \
     }
 static const tn_weight_names first_names = NAMES("model.layers.%d.post_attention_layernorm", NULL, NULL);
 static const tn_weight_names later_names = NAMES("model.layers.%d.pre_feedforward_layernorm", "model.layers.%d.post_attention_layernorm",
@@ -118,11 +118,18 @@ const tn_family tn_family_gemma = {
     .read_gguf = read_gguf,
 };
 
+/* Checkpoints of Gemma 3 say only what differs from these, transformers' own. */
+static const char gemma3_text_defaults[] =
+    "{\"vocab_size\": 262208, \"hidden_size\": 2304, \"intermediate_size\": 9216, \"num_hidden_layers\": 26, \"num_attention_heads\": 8, "
+    "\"num_key_value_heads\": 4, \"head_dim\": 256, \"max_position_embeddings\": 131072, \"bos_token_id\": 2}";
+
 const tn_family tn_family_gemma2 = {
     .name = "gemma2",
     .hf_architectures = later_architectures,
     .gguf_architectures = later_gguf_architectures,
     .hf_names = &later_names,
+    .text_model_type = "gemma3_text",
+    .text_defaults = gemma3_text_defaults,
     .read_hf = read_hf,
     .read_gguf = read_gguf,
 };

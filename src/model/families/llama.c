@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * llama.c: Llama 1–3, Mistral, Qwen2, Qwen3, Mixtral and what has their form: pre-norm RMS, rotary attention with grouped
+ * llama.c: Llama 1–3, Mistral, Qwen2, Qwen3, Mixtral, the text of Mistral 3 and what has their form: pre-norm RMS, rotary attention with grouped
  * key/value heads, gated MLP or a mixture of them.
  */
 #include <string.h>
@@ -25,7 +25,7 @@ static void read_hf(tn_hf_reader *reader) {
     tn_model_config *config = reader->config;
     const char *name = config->architecture;
     bool is_qwen2 = strcmp(name, "Qwen2ForCausalLM") == 0, is_qwen3 = strcmp(name, "Qwen3ForCausalLM") == 0;
-    bool is_mistral = strcmp(name, "MistralForCausalLM") == 0, is_mixtral = strcmp(name, "MixtralForCausalLM") == 0;
+    bool is_mistral = strncmp(name, "Mistral", 7) == 0, is_mixtral = strcmp(name, "MixtralForCausalLM") == 0;
     bool is_llama = !is_qwen2 && !is_qwen3 && !is_mistral && !is_mixtral;
     tn_hf_sizes(reader, NULL);
     config->norm_epsilon = tn_hf_number(reader, "rms_norm_eps", 1e-30, 1.0);
@@ -57,7 +57,13 @@ static void read_gguf(tn_gguf_reader *reader) {
 }
 
 static const char *const hf_architectures[] = {
-    "LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MixtralForCausalLM", NULL,
+    "LlamaForCausalLM",
+    "MistralForCausalLM",
+    "Qwen2ForCausalLM",
+    "Qwen3ForCausalLM",
+    "MixtralForCausalLM",
+    "Mistral3ForConditionalGeneration",
+    NULL,
 };
 static const char *const gguf_architectures[] = {"llama", "qwen2", "qwen3", NULL};
 
@@ -67,6 +73,7 @@ const tn_weight_names tn_llama_names = {
     .expert_gate = "model.layers.%d.block_sparse_moe.experts.%d.w1",
     .expert_up = "model.layers.%d.block_sparse_moe.experts.%d.w3",
     .expert_down = "model.layers.%d.block_sparse_moe.experts.%d.w2",
+    .text_prefix = "language_model.",
 };
 
 const tn_family tn_family_llama = {
@@ -74,6 +81,7 @@ const tn_family tn_family_llama = {
     .hf_architectures = hf_architectures,
     .gguf_architectures = gguf_architectures,
     .hf_names = &tn_llama_names,
+    .text_model_type = "mistral",
     .read_hf = read_hf,
     .read_gguf = read_gguf,
 };
