@@ -67,13 +67,13 @@ GPU_TESTS = tenon backend_host_test backend_device_test backend_conformance_test
 	e2e_sampling_test e2e_smollm2_cuda_test
 check-gpu: build-cuda/build.ninja
 	@ninja -C build-cuda $(GPU_TESTS)
-	@scripts/package_gpu_tests build-cuda
+	@scripts/package_gpu_tests build-cuda $(GPU_TESTS)
 	@if [ -e /dev/nvidia0 ]; then build-gpu/gpu-tests/run_gpu_tests; else echo "SKIPPED: no GPU here; carry build-gpu/gpu-tests.tar.gz to one"; fi
 
 # The figures of docs/performance.md "On a GPU": the same package, its run_gpu_bench
 bench-gpu: build-cuda/build.ninja
 	@ninja -C build-cuda $(GPU_TESTS)
-	@scripts/package_gpu_tests build-cuda
+	@scripts/package_gpu_tests build-cuda $(GPU_TESTS)
 	@if [ -e /dev/nvidia0 ]; then build-gpu/gpu-tests/run_gpu_bench "$$(scripts/fetch_model.sh)"; else echo "SKIPPED: no GPU here; carry build-gpu/gpu-tests.tar.gz to one"; fi
 
 # Developer time: chat templates of real models, rendered by Tenon and by PyPI's jinja2; fetches both templates and jinja2

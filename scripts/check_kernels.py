@@ -13,8 +13,7 @@ import sys
 ACCEPTED = {
     # a register or two at the bounds that __launch_bounds__ sets for occupancy
     "attention_cluster_f32_1_1": 8, "gemv_bf16_8": 32, "gemv_f16_8": 32, "gemv_q4_0_1": 16, "gemv_q4_1_1": 8, "grouped_float_64": 64,
-    "gemv_iq4_nl_8": 56, "wgmma_grouped_128x256": 16,
-    "route_choose": 24,
+    "gemv_iq4_nl_8": 56, "wgmma_grouped_128x256": 16, "route_choose": 24,
     # scores and sums of a whole tile of heads this wide are more than 255 registers
     "attention_tile_bf16_96": 112, "attention_tile_f16_96": 112, "attention_tile_bf16_128": 424, "attention_tile_f16_128": 424,
 }
