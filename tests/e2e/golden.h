@@ -342,7 +342,7 @@ static inline void golden_check_bfloat16(const char *name, const char *backend) 
         if (tn_response_error(response) != NULL) fail_msg("%s: %s", name, tn_response_error(response));
         const int32_t *ids = tn_response_ids(response, &count);
         assert_int_equal(count, GOLDEN_TOKENS);
-        for (size_t i = 0; i < golden_num_sure_tokens(model, c); i++)
+        for (size_t i = 0, num_sure = golden_num_sure_tokens(model, c); i < num_sure; i++)
             if (ids[i] != example->greedy[i])
                 fail_msg("%s: case %zu: token %zu is %d, wanted %d (margin %g)", name, c, i, (int)ids[i], (int)example->greedy[i],
                          example->margins[i]);

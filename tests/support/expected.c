@@ -26,12 +26,13 @@ size_t tn_test_read_ids(const tn_json_value *array, int32_t *ids) {
 
 static void check_tokens(const tn_response *response, const tn_json_value *test, size_t test_index, double margin) {
     static int32_t greedy[TN_TEST_MAX_IDS];
+    const tn_json_value *margins = tn_json_find(test, "greedy_margin");
     size_t count, num_greedy = tn_test_read_ids(tn_json_find(test, "greedy"), greedy);
     const int32_t *ids = tn_response_ids(response, &count);
     assert_int_equal(count, num_greedy);
     for (size_t i = 0; i < count; i++) {
         double at;
-        assert_int_equal(tn_json_to_number(tn_json_at(tn_json_find(test, "greedy_margin"), i), 0.0, 1e9, NULL, &at), TN_OK);
+        assert_int_equal(tn_json_to_number(tn_json_at(margins, i), 0.0, 1e9, NULL, &at), TN_OK);
         if (at <= margin) break;
         if (ids[i] != greedy[i]) fail_msg("case %zu: token %zu is %d, must be %d (margin %g)", test_index, i, ids[i], greedy[i], at);
     }

@@ -221,9 +221,13 @@ static __device__ __noinline__ void finish_part(const tn_cuda_args &args, float 
 
 /* buffers 2 and 3 of GROUPED_MATMUL: expert_start, order. */
 
+__device__ __forceinline__ int num_groups(const tn_cuda_args &args) {
+    return (int)args.constants[TN_MATMUL_WEIGHT_ROWS] / (int)args.constants[TN_MATMUL_N];
+}
+
 /* Whose row it is; called by whole warps. start: expert_start, several of whose numbers are on their way at a time. */
 __device__ __forceinline__ int group_of_row(const tn_cuda_args &args, const int *start, long long row) {
-    int count = (int)args.constants[TN_MATMUL_WEIGHT_ROWS] / (int)args.constants[TN_MATMUL_N], group = 0;
+    int count = num_groups(args), group = 0;
 #pragma unroll 4
     for (int first = 0; first < count; first += 32) {
         int g = first + threadIdx.x % 32;

@@ -27,7 +27,7 @@ __device__ __forceinline__ int warp_prefix(int x) {
 /* All threads of the block, behind wait_for_previous(); `groups` is shared. */
 __device__ __forceinline__ void find_groups(const tn_cuda_args &args, row_groups &groups, int unit_rows) {
     const int *start = (const int *)args.buffers[2];
-    int count = (int)args.constants[TN_MATMUL_WEIGHT_ROWS] / (int)args.constants[TN_MATMUL_N];
+    int count = num_groups(args);
     for (int g = threadIdx.x; g <= count; g += blockDim.x) groups.start[g] = start[g];
     if (threadIdx.x == 0) groups.count = count;
     __syncthreads();

@@ -343,42 +343,73 @@ static tn_status prepare_mma(const tn_device_info *device, const tn_problem *pro
     return TN_OK;
 }
 
-/* Blocks of wgmma_<rows>x<columns>. stages: slices of 64 columns of both. Clusters: sharers, one below the other, read the weight
- * once; a split gives each of two blocks half of k. In matmul_wgmma.cu too. slice_us: time of a slice on an H100 (cuda_matmul_bench). */
-static const struct {
+/* A block of wgmma_<rows>x<columns>. stages: slices of 64 columns of both. Clusters: sharers, one below the other, read the weight
+ * once; a split gives each of two blocks half of k. slice_us: time of a slice on an H100 (cuda_matmul_bench). */
+typedef struct wgmma_block {
     tn_cuda_kernel kernel;
     int64_t rows, columns, stages, sharers, split;
     double slice_us;
-} blocks[] = {
+} wgmma_block;
+static const wgmma_block blocks[] = {
+    /* in matmul_wgmma.cu too */
     {TN_CUDA_KERNEL_wgmma_64x64, 64, 64, 12, 1, 1, 0.24},          {TN_CUDA_KERNEL_wgmma_128x96, 128, 96, 8, 1, 1, 0.465},
     {TN_CUDA_KERNEL_wgmma_128x128, 128, 128, 6, 1, 1, 0.52},       {TN_CUDA_KERNEL_wgmma_128x256, 128, 256, 4, 1, 1, 0.79},
     {TN_CUDA_KERNEL_wgmma_128x192_pair, 128, 192, 5, 2, 1, 0.62},  {TN_CUDA_KERNEL_wgmma_128x224_pair, 128, 224, 5, 2, 1, 0.705},
     {TN_CUDA_KERNEL_wgmma_128x256_pair, 128, 256, 4, 2, 1, 0.8},   {TN_CUDA_KERNEL_wgmma_64x64_split, 64, 64, 12, 1, 2, 0.29},
     {TN_CUDA_KERNEL_wgmma_128x128_split, 128, 128, 6, 1, 2, 0.58}, {TN_CUDA_KERNEL_wgmma_128x256_split, 128, 256, 3, 1, 2, 0.91},
 };
-enum { NUM_BLOCKS = sizeof blocks / sizeof blocks[0], SLICE = 64, SLICE_BYTES = 64 * SLICE * 2 };
+static const wgmma_block grouped_blocks[] = {
+    /* in matmul_wgmma_grouped.cu too */
+    {TN_CUDA_KERNEL_wgmma_grouped_64x128, 64, 128, 8, 1, 1, 0.3},
+    {TN_CUDA_KERNEL_wgmma_grouped_128x256, 128, 256, 4, 1, 1, 0.79},
+};
+enum { NUM_BLOCKS = sizeof blocks / sizeof blocks[0], NUM_GROUPED_BLOCKS = sizeof grouped_blocks / sizeof grouped_blocks[0] };
+enum { SLICE = 64, SLICE_BYTES = 64 * SLICE * 2 };
+
+/* Rows of w at multiples of 16 bytes; of experts what the kernels count in 32 bits and keep in shared memory. */
+static bool fits_wgmma(const shape *s) {
+    return s->has_vectors && (!s->grouped || (s->experts <= TN_MATMUL_MAX_GROUPS && s->n <= INT32_MAX / TN_MATMUL_MAX_GROUPS));
+}
 
 /* Of y, as clusters make them. */
-static int64_t num_parts(const shape *s, int b) {
-    return tn_ceil_div(s->rows, blocks[b].rows * blocks[b].sharers) * tn_ceil_div(s->n, blocks[b].columns);
+static int64_t num_parts(const shape *s, const wgmma_block *block) {
+    return row_tiles(s, block->rows * block->sharers) * tn_ceil_div(s->n, block->columns);
+}
+
+/* What is shorter is hidden, mostly. */
+static double overlapped_us(double a_us, double b_us) {
+    return a_us > b_us ? a_us + 0.1 * b_us : b_us + 0.1 * a_us;
 }
 
 /* The blocks of all multiprocessors take part after part. Those that share nothing drift apart, so that the second-level cache helps
- * them less; a split ends with an exchange. What memory takes is hidden, mostly. */
-static double block_us(const tn_device_info *device, const shape *s, int b) {
-    const double drift = blocks[b].sharers == 1 ? 0.005 : 0.0, exchange_us = blocks[b].split > 1 ? 2.2 : 0.0;
+ * them less; a split ends with an exchange. */
+static double plain_block_us(const tn_device_info *device, const shape *s, const wgmma_block *block) {
+    const double drift = block->sharers == 1 ? 0.005 : 0.0, exchange_us = block->split > 1 ? 2.2 : 0.0;
     int64_t workers = device->num_workers > 0 ? device->num_workers : 1;
-    double rounds = (double)tn_ceil_div(num_parts(s, b) * blocks[b].sharers * blocks[b].split, workers);
-    double slices = (double)tn_ceil_div(s->k, SLICE) / (double)blocks[b].split;
-    double compute_us = rounds * (slices * blocks[b].slice_us * (1.0 + drift * (rounds - 1.0)) + exchange_us);
-    double memory_us = tn_cuda_estimate_us(device, 2.0 * (double)s->n * (double)s->k, 0.0, 1.0);
-    return compute_us > memory_us ? compute_us + 0.1 * memory_us : memory_us + 0.1 * compute_us;
+    double rounds = (double)tn_ceil_div(num_parts(s, block) * block->sharers * block->split, workers);
+    double slices = (double)tn_ceil_div(s->k, SLICE) / (double)block->split;
+    double compute_us = rounds * (slices * block->slice_us * (1.0 + drift * (rounds - 1.0)) + exchange_us);
+    return overlapped_us(compute_us, tn_cuda_estimate_us(device, 2.0 * (double)s->n * (double)s->k, 0.0, 1.0));
 }
 
-static int best_block(const tn_device_info *device, const shape *s) {
-    int best = 0;
-    for (int b = 1; b < NUM_BLOCKS; b++)
-        if (block_us(device, s, b) < block_us(device, s, best)) best = b;
+/* Of experts chosen evenly at random: those that get rows at all are read, and the last unit of each is half empty. */
+static double grouped_block_us(const tn_device_info *device, const shape *s, const wgmma_block *block) {
+    double experts = (double)s->experts, rows = (double)s->rows, workers = device->num_workers > 0 ? device->num_workers : 1.0;
+    double chosen = experts * (1.0 - pow(1.0 - 1.0 / experts, rows)), units = rows / (double)block->rows;
+    units = chosen > units + 0.5 * chosen ? chosen : units + 0.5 * chosen;
+    double parts = units * (double)tn_ceil_div(s->n, block->columns), slices = (double)tn_ceil_div(s->k, SLICE);
+    double compute_us = ceil(parts / workers) * slices * block->slice_us;
+    return overlapped_us(compute_us, tn_cuda_estimate_us(device, 2.0 * chosen * (double)s->n * (double)s->k, 0.0, 1.0));
+}
+
+static double block_us(const tn_device_info *device, const shape *s, const wgmma_block *block) {
+    return s->grouped ? grouped_block_us(device, s, block) : plain_block_us(device, s, block);
+}
+
+static const wgmma_block *best_block(const tn_device_info *device, const shape *s) {
+    const wgmma_block *best = s->grouped ? grouped_blocks : blocks, *end = best + (s->grouped ? NUM_GROUPED_BLOCKS : NUM_BLOCKS);
+    for (const wgmma_block *block = best + 1; block < end; block++)
+        if (block_us(device, s, block) < block_us(device, s, best)) best = block;
     return best;
 }
 
@@ -389,78 +420,22 @@ static size_t workspace_wgmma(const tn_device_info *device, const tn_problem *pr
     return s.has_vectors ? (size_t)(row_tiles(&s, SLICE) * tn_ceil_div(s.k, SLICE)) * SLICE_BYTES : 0;
 }
 
-static void describe_boxes(const shape *s, int64_t box_rows, tn_launch *launch) {
-    launch->cuda.boxes.buffer = 1, launch->cuda.boxes.box_rows = (uint32_t)box_rows;
-    launch->cuda.boxes.rows = s->experts * s->n, launch->cuda.boxes.columns = s->k;
-}
-
 static tn_status prepare_wgmma(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols, tn_launch *out_launch) {
-    shape s = shape_of(problem, symbols);
-    *out_launch = (tn_launch){.workspace_bytes = workspace_wgmma(device, problem, symbols)};
-    fill_constants(problem, &s, out_launch);
-    if (!s.has_vectors) {
-        launch_any(problem, &s, out_launch);
-        return TN_OK;
-    }
-    int b = best_block(device, &s);
-    int64_t cluster = blocks[b].sharers * blocks[b].split, clusters = num_parts(&s, b), most = device->num_workers / cluster;
-    if (blocks[b].split == 1 && clusters > most) clusters = most > 0 ? most : 1;
-    int64_t bytes = blocks[b].stages * (blocks[b].rows + blocks[b].columns) * SLICE * 2 + 1024; /* to a multiple of 1,024 */
-    if (blocks[b].split > 1) bytes += 2 * blocks[b].rows * blocks[b].columns;                   /* what a block gives the other */
-    tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_pack_rows, tn_ceil_div(s.k, SLICE), tn_ceil_div(s.rows, SLICE), 1, 512, 0);
-    describe_boxes(&s, blocks[b].columns / blocks[b].sharers, out_launch);
-    tn_cuda_launch_add(out_launch, blocks[b].kernel, clusters * cluster, 1, 1, (uint32_t)(128 + 2 * blocks[b].rows), (uint32_t)bytes);
-    return TN_OK;
-}
-
-/* Blocks of wgmma_grouped_<rows>x<columns>, as above. */
-static const struct {
-    tn_cuda_kernel kernel;
-    int64_t rows, columns, stages;
-    double slice_us;
-} grouped_blocks[] = {
-    {TN_CUDA_KERNEL_wgmma_grouped_64x128, 64, 128, 8, 0.3},
-    {TN_CUDA_KERNEL_wgmma_grouped_128x256, 128, 256, 4, 0.79},
-};
-enum { NUM_GROUPED_BLOCKS = sizeof grouped_blocks / sizeof grouped_blocks[0] };
-
-/* What the kernels count in 32 bits, and keep in shared memory. */
-static bool fits_groups(const shape *s) {
-    return s->has_vectors && s->experts <= TN_MATMUL_MAX_GROUPS && s->n <= INT32_MAX / TN_MATMUL_MAX_GROUPS;
-}
-
-/* Of experts chosen evenly at random: those that get rows at all are read, and the last unit of each is half empty. */
-static double grouped_block_us(const tn_device_info *device, const shape *s, int b) {
-    double experts = (double)s->experts, rows = (double)s->rows, workers = device->num_workers > 0 ? device->num_workers : 1.0;
-    double chosen = experts * (1.0 - pow(1.0 - 1.0 / experts, rows)), units = rows / (double)grouped_blocks[b].rows;
-    units = chosen > units + 0.5 * chosen ? chosen : units + 0.5 * chosen;
-    double parts = units * (double)tn_ceil_div(s->n, grouped_blocks[b].columns), slices = (double)tn_ceil_div(s->k, SLICE);
-    double compute_us = ceil(parts / workers) * slices * grouped_blocks[b].slice_us;
-    double memory_us = tn_cuda_estimate_us(device, 2.0 * chosen * (double)s->n * (double)s->k, 0.0, 1.0);
-    return compute_us > memory_us ? compute_us + 0.1 * memory_us : memory_us + 0.1 * compute_us;
-}
-
-static int best_grouped_block(const tn_device_info *device, const shape *s) {
-    int best = 0;
-    for (int b = 1; b < NUM_GROUPED_BLOCKS; b++)
-        if (grouped_block_us(device, s, b) < grouped_block_us(device, s, best)) best = b;
-    return best;
-}
-
-static tn_status prepare_grouped_wgmma(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols,
-                                       tn_launch *out_launch) {
     enum { SLICES_A_BLOCK = 4 }; /* a block of pack_groups first finds out whose rows its tile has */
     shape s = shape_of(problem, symbols);
-    if (!fits_groups(&s)) return prepare_mma(device, problem, symbols, out_launch);
+    if (!fits_wgmma(&s)) return prepare_mma(device, problem, symbols, out_launch);
     *out_launch = (tn_launch){.workspace_bytes = workspace_wgmma(device, problem, symbols)};
     fill_constants(problem, &s, out_launch);
-    int b = best_grouped_block(device, &s);
-    int64_t parts = row_tiles(&s, grouped_blocks[b].rows) * tn_ceil_div(s.n, grouped_blocks[b].columns);
-    int64_t bytes = grouped_blocks[b].stages * (grouped_blocks[b].rows + grouped_blocks[b].columns) * SLICE * 2 + 1024;
-    tn_cuda_launch_add(out_launch, TN_CUDA_KERNEL_pack_groups, tn_ceil_div(s.k, SLICE * SLICES_A_BLOCK), row_tiles(&s, SLICE), 1, 512, 0);
-    describe_boxes(&s, grouped_blocks[b].columns, out_launch);
-    tn_cuda_launch_add(out_launch, grouped_blocks[b].kernel, parts < device->num_workers ? parts : device->num_workers, 1, 1,
-                       (uint32_t)(128 + 2 * grouped_blocks[b].rows), (uint32_t)bytes);
+    const wgmma_block *block = best_block(device, &s);
+    int64_t cluster = block->sharers * block->split, clusters = num_parts(&s, block), most = device->num_workers / cluster;
+    if (block->split == 1 && clusters > most) clusters = most > 0 ? most : 1;
+    int64_t bytes = block->stages * (block->rows + block->columns) * SLICE * 2 + 1024; /* to a multiple of 1,024 */
+    if (block->split > 1) bytes += 2 * block->rows * block->columns;                   /* what a block gives the other */
+    tn_cuda_launch_add(out_launch, s.grouped ? TN_CUDA_KERNEL_pack_groups : TN_CUDA_KERNEL_pack_rows,
+                       tn_ceil_div(s.k, SLICE * (s.grouped ? SLICES_A_BLOCK : 1)), row_tiles(&s, SLICE), 1, 512, 0);
+    out_launch->cuda.boxes.buffer = 1, out_launch->cuda.boxes.box_rows = (uint32_t)(block->columns / block->sharers);
+    out_launch->cuda.boxes.rows = s.experts * s.n, out_launch->cuda.boxes.columns = s.k;
+    tn_cuda_launch_add(out_launch, block->kernel, clusters * cluster, 1, 1, (uint32_t)(128 + 2 * block->rows), (uint32_t)bytes);
     return TN_OK;
 }
 
@@ -506,16 +481,9 @@ static double estimate_mma(const tn_device_info *device, const tn_problem *probl
 
 static double estimate_wgmma(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
     shape s = shape_of(problem, symbols);
-    if (!s.has_vectors) return estimate_mma(device, problem, symbols);
+    if (!fits_wgmma(&s)) return estimate_mma(device, problem, symbols);
     double pack_us = tn_cuda_estimate_us(device, 6.0 * (double)(s.rows * s.k) / 2.0, 0.0, 1.0); /* mostly in the second-level cache */
     return pack_us + block_us(device, &s, best_block(device, &s));
-}
-
-static double estimate_grouped_wgmma(const tn_device_info *device, const tn_problem *problem, const int64_t *symbols) {
-    shape s = shape_of(problem, symbols);
-    if (!fits_groups(&s)) return estimate_mma(device, problem, symbols);
-    double pack_us = tn_cuda_estimate_us(device, 6.0 * (double)(s.rows * s.k) / 2.0, 0.0, 1.0);
-    return pack_us + grouped_block_us(device, &s, best_grouped_block(device, &s));
 }
 
 /* --- the tactics -------------------------------------------------------------------------------------------------------------- */
@@ -588,7 +556,7 @@ const tn_tactic tn_cuda_tactic_grouped_matmul_wgmma = {
     .numerics = TN_NUMERICS_BF16_CUDA,
     .op = TN_OP_GROUPED_MATMUL,
     .supports = grouped_wgmma_supports,
-    .estimate_us = estimate_grouped_wgmma,
+    .estimate_us = estimate_wgmma,
     .workspace_bytes = workspace_wgmma,
-    .prepare = prepare_grouped_wgmma,
+    .prepare = prepare_wgmma,
 };
